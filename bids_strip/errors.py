@@ -1,0 +1,125 @@
+"""The exception tree.
+
+::
+
+    BidsStripError            anything we name ourselves; carries an exit code
+    ├── UsageError            64  options that contradict each other or come later
+    ├── DatasetError          16  no readable dataset_description.json
+    ├── SelectionError        18  filters matched nothing, or a named label is absent
+    ├── MissingInputError     66  no file of the modality, no results at group level
+    ├── OutputError           73  output cannot be made, or would lie in the raw data
+    ├── ProviderError          1  the execution provider asked for did not load
+    └── RunError               a single run failed; the others go on
+        ├── LoadError         (65 when every selected run is unreadable)
+        ├── ConformError
+        ├── PredictError
+        ├── DeriveError
+        ├── QcError
+        └── WriteError
+
+Each message is one line that names the file or option, the reason and the remedy.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the draft BIDS execution specification (src/outputs.md)."""
+
+    OK = 0
+    FAILED = 1
+    INVALID_DATASET = 16
+    UNKNOWN_LEVEL = 17
+    NOTHING_SELECTED = 18
+    USAGE = 64
+    BAD_DATA = 65
+    NO_INPUT = 66
+    CANNOT_CREATE = 73
+    IO_ERROR = 74
+    TERMINATED = 143
+
+
+class BidsStripError(Exception):
+    """Base of every error this package raises on purpose."""
+
+    exit_code: ExitCode = ExitCode.FAILED
+
+
+class UsageError(BidsStripError):
+    """Options that contradict each other, or that this version does not have yet."""
+
+    exit_code = ExitCode.USAGE
+
+
+class DatasetError(BidsStripError):
+    """BIDS_DIR is not a readable BIDS dataset."""
+
+    exit_code = ExitCode.INVALID_DATASET
+
+
+class SelectionError(BidsStripError):
+    """The filters matched no file, or name a label that is absent."""
+
+    exit_code = ExitCode.NOTHING_SELECTED
+
+
+class MissingInputError(BidsStripError):
+    """No file of the modality in the dataset, or no results at group level."""
+
+    exit_code = ExitCode.NO_INPUT
+
+
+class OutputError(BidsStripError):
+    """OUTPUT_DIR cannot be made, would lie in the raw data, or two runs claim one name."""
+
+    exit_code = ExitCode.CANNOT_CREATE
+
+
+class ProviderError(BidsStripError):
+    """The execution provider that was asked for did not load."""
+
+
+class ModelError(BidsStripError):
+    """A network or its card is missing, altered or not understood."""
+
+    exit_code = ExitCode.NO_INPUT
+
+
+class RunError(BidsStripError):
+    """One run failed; it is recorded and the others go on."""
+
+    stage = "run"
+
+
+class LoadError(RunError):
+    """The image cannot be read, or holds nothing to work on."""
+
+    stage = "load"
+    exit_code = ExitCode.BAD_DATA
+
+
+class ConformError(RunError):
+    """The image does not fit the network's grid."""
+
+    stage = "conform"
+
+
+class PredictError(RunError):
+    """The network failed, or gave values that are not distances."""
+
+    stage = "predict"
+
+
+class DeriveError(RunError):
+    """No brain in the prediction."""
+
+    stage = "derive"
+
+
+class WriteError(RunError):
+    """An output could not be written."""
+
+    stage = "write"
+    exit_code = ExitCode.IO_ERROR

@@ -1,0 +1,1 @@
+"""The embedded example: heads drawn by code, with a truth that no network has seen."""

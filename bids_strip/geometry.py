@@ -1,0 +1,263 @@
+"""Grids, resampling, masks and signed distances; pure functions of arrays.
+
+Distances are in mm, negative inside. A distance transform is only ever taken in a box around the
+brain: of a whole 256^3 grid it costs seconds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bids_strip.domain import Bool3, Float3, Shape3, Zooms
+
+Box = tuple[slice, slice, slice]
+
+
+def bounding_box(mask: Bool3, *, margin_mm: float, zooms: Zooms) -> Box:
+    """Smallest box around a mask, widened by a margin and clipped to the array.
+
+    Parameters
+    ----------
+    mask : (I, J, K) bool
+        Not empty.
+    margin_mm : float
+        Added on each side, mm.
+    zooms : tuple of float
+        Voxel sizes in mm.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty.
+    """
+    box = []
+    for axis, zoom in enumerate(zooms):
+        others = tuple(a for a in range(3) if a != axis)
+        hit = np.flatnonzero(mask.any(axis=others))
+        if not hit.size:
+            raise ValueError("an empty mask has no bounding box")
+        margin = int(np.ceil(margin_mm / zoom)) + 1
+        box.append(slice(max(int(hit[0]) - margin, 0), int(hit[-1]) + margin + 1))
+    return box[0], box[1], box[2]
+
+
+def signed_distance(mask: Bool3, *, zooms: Zooms, limit_mm: float) -> Float3:
+    """Signed distance to the boundary between a mask's voxels and the others.
+
+    Parameters
+    ----------
+    mask : (I, J, K) bool
+        Not empty.
+    zooms : tuple of float
+        Voxel sizes in mm.
+    limit_mm : float
+        Distances are clipped to +-limit_mm; farther voxels are not measured.
+
+    Returns
+    -------
+    (I, J, K) float32, mm
+        Negative inside. The surface lies halfway between a voxel inside and its neighbour outside,
+        so that no voxel holds 0 and ``mask == (sdt <= 0)``.
+    """
+    box = bounding_box(mask, margin_mm=limit_mm, zooms=zooms)
+    sdt = np.full(mask.shape, limit_mm, dtype=np.float32)
+    inside = mask[box]
+    half = 0.5 * min(zooms)
+    if inside.all():
+        sdt[box] = -limit_mm
+        return sdt
+    outward = ndimage.distance_transform_edt(~inside, sampling=zooms)
+    inward = ndimage.distance_transform_edt(inside, sampling=zooms)
+    distance = np.where(inside, half - inward, outward - half)
+    sdt[box] = np.clip(distance, -limit_mm, limit_mm)
+    return sdt
+
+
+def dilated(mask: Bool3, *, zooms: Zooms, radius_mm: float) -> Bool3:
+    """All voxels whose centre lies within `radius_mm` of a voxel of the mask."""
+    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=zooms) <= radius_mm)
+
+
+def closed(mask: Bool3, *, zooms: Zooms, radius_mm: float) -> Bool3:
+    """Morphological closing by a ball: dilated, then eroded by the same radius.
+
+    Beyond the array's edge lies nothing of the mask, and nothing is lost there.
+    """
+    pad = [(int(np.ceil(radius_mm / z)) + 1,) * 2 for z in zooms]
+    grown = dilated(np.pad(mask, pad), zooms=zooms, radius_mm=radius_mm)
+    shrunk = ndimage.distance_transform_edt(grown, sampling=zooms) > radius_mm
+    inner = tuple(slice(p, -p) for p, _ in pad)
+    return np.asarray(shrunk[inner]) | mask
+
+
+def filled(mask: Bool3) -> Bool3:
+    """The mask with its enclosed holes filled (outside is what reaches the array's edge by faces)."""
+    padded = np.pad(~mask, 1, constant_values=True)
+    labels, _ = ndimage.label(padded)
+    return np.asarray(labels[1:-1, 1:-1, 1:-1] != labels[0, 0, 0])
+
+
+def brain_region(brain: Bool3, csf: Bool3, *, zooms: Zooms, reach_mm: float = 6.0) -> Bool3:
+    """What a mask should hold, given the brain's tissue and the fluid around it.
+
+    The one definition of the surface for training, quality control and evaluation: the tissue, the
+    fluid within `reach_mm` of it, closed by 3 mm, holes filled.
+
+    Parameters
+    ----------
+    brain : (I, J, K) bool
+        Tissue and ventricles, the stem down to its cut.
+    csf : (I, J, K) bool
+        Subarachnoid fluid; the spinal part below the cut left out.
+    zooms : tuple of float
+        Voxel sizes in mm.
+    reach_mm : float
+        R of the network card.
+
+    Returns
+    -------
+    (I, J, K) bool
+    """
+    box = bounding_box(brain, margin_mm=reach_mm + 6.0, zooms=zooms)
+    near = csf[box] & dilated(brain[box], zooms=zooms, radius_mm=reach_mm)
+    region = np.zeros(brain.shape, dtype=bool)
+    region[box] = filled(closed(brain[box] | near, zooms=zooms, radius_mm=3.0))
+    return region
+
+
+def resampling_matrix(n_in: int, n_out: int, *, first: float, step: float) -> NDArray[np.float32]:
+    """Weights that bring samples from one regular axis to another.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Voxels along the axis before and after.
+    first, step : float
+        Position of the first output voxel and distance between output voxels, in input voxels.
+
+    Returns
+    -------
+    (n_out, n_in) float32
+        Linear interpolation where the output is finer; where it is coarser the tent is widened to
+        the output's step, so that nothing is skipped. Rows beyond the input's outer half voxel are
+        zero; rows within it sum to one.
+    """
+    position = first + step * np.arange(n_out)
+    reach = max(1.0, abs(step))
+    distance = np.abs(position[:, None] - np.arange(n_in)[None, :])
+    weights = np.clip(1.0 - distance / reach, 0.0, None)
+    inside = (position > -0.5 - 1e-6) & (position < n_in - 0.5 + 1e-6)
+    total = weights.sum(axis=1, keepdims=True)
+    weights = np.where(inside[:, None] & (total > 0), weights / np.maximum(total, 1e-9), 0.0)
+    return weights.astype(np.float32)
+
+
+def resampled(data: Float3, matrices: tuple[NDArray[np.float32], ...]) -> Float3:
+    """Apply one matrix an axis.
+
+    Parameters
+    ----------
+    data : (I, J, K) float32
+    matrices : three of (n_out, n_in) float32
+        From `resampling_matrix`, in the order of the axes.
+
+    Returns
+    -------
+    (I', J', K') float32
+    """
+    for axis, matrix in enumerate(matrices):
+        data = np.moveaxis(np.tensordot(matrix, data, axes=(1, axis)), 0, axis)
+    return np.ascontiguousarray(data, dtype=np.float32)
+
+
+def redistanced(level: Float3, *, zooms: Zooms, limit_mm: float) -> Float3:
+    """True distances to the zero surface of a level-set function.
+
+    Parameters
+    ----------
+    level : (I, J, K) float32
+        Negative inside; its zero crossings, interpolated linearly, are the surface. A network's
+        distance map is one, but only near the surface and only roughly of unit slope.
+    zooms : tuple of float
+        Voxel sizes in mm.
+    limit_mm : float
+        Distances are clipped to +-limit_mm.
+
+    Returns
+    -------
+    (I, J, K) float32, mm
+        Same sign as `level` in every voxel.
+
+    Notes
+    -----
+    Each voxel beside the surface is given the point of the surface nearest to it, along the
+    gradient; every other voxel the nearest of those points (by the feature transform). This keeps
+    the position of the surface inside a voxel, which a transform of the mask loses.
+    """
+    inside = level <= 0
+    box = bounding_box(inside, margin_mm=limit_mm, zooms=zooms)
+    sdt = np.full(level.shape, limit_mm, dtype=np.float32)
+    phi, inner = level[box], inside[box]
+    near = _beside_surface(inner)
+    if not near.any():
+        sdt[box] = np.where(inner, -limit_mm, limit_mm)
+        return sdt
+    feet = _surface_points(phi, near, zooms)
+    index = ndimage.distance_transform_edt(
+        ~near, sampling=zooms, return_distances=False, return_indices=True
+    )
+    squared = np.zeros(phi.shape, dtype=np.float32)
+    for axis, zoom in enumerate(zooms):
+        view = [1, 1, 1]
+        view[axis] = -1
+        here = (np.arange(phi.shape[axis], dtype=np.float32) * zoom).reshape(view)
+        squared += (here - feet[axis][tuple(index)]) ** 2
+    distance = np.sqrt(squared)
+    sdt[box] = np.clip(np.where(inner, -distance, np.maximum(distance, 1e-3)), -limit_mm, limit_mm)
+    return sdt
+
+
+def _beside_surface(inside: Bool3) -> Bool3:
+    """Voxels with a face neighbour on the other side."""
+    near = np.zeros_like(inside)
+    for axis in range(3):
+        ahead = [slice(None)] * 3
+        behind = [slice(None)] * 3
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        differ = inside[tuple(ahead)] != inside[tuple(behind)]
+        near[tuple(ahead)] |= differ
+        near[tuple(behind)] |= differ
+    return near
+
+
+def _surface_points(phi: Float3, near: Bool3, zooms: Zooms) -> list[Float3]:
+    """Foot of each near voxel on the zero surface: three arrays of positions in mm."""
+    gradient = [np.asarray(g) for g in np.gradient(phi, *zooms)]
+    slope = np.sqrt(sum(g[near] ** 2 for g in gradient)) + 1e-6
+    # never farther than the voxel's own diagonal: where the slope is flat the foot is the voxel
+    step = np.clip(phi[near] / slope, -max(zooms), max(zooms)) / slope
+    feet = []
+    for axis, zoom in enumerate(zooms):
+        foot = np.zeros(phi.shape, dtype=np.float32)
+        foot[near] = np.nonzero(near)[axis] * zoom - step * gradient[axis][near]
+        feet.append(foot)
+    return feet
+
+
+def largest_component(mask: Bool3) -> tuple[Bool3, int]:
+    """The largest face-connected component, and how many voxels the others held."""
+    labels, count = ndimage.label(mask)
+    if count <= 1:
+        return mask, 0
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    kept = labels == sizes.argmax()
+    return kept, int(sizes.sum() - sizes.max())
+
+
+def shape_multiple(shape: Shape3, multiple: int) -> Shape3:
+    """The smallest shape that holds `shape` with sides a multiple of `multiple`."""
+    i, j, k = (-(-n // multiple) * multiple for n in shape)
+    return i, j, k
