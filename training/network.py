@@ -1,0 +1,184 @@
+"""The network: a residual U-Net behind a space-to-depth stem, one pass from image to distance.
+
+The image enters at the conformed zooms (2 mm); the trunk works at 4 mm and below, where a distance
+field is still smooth, and the head returns to 2 mm. Each distance is the sum of a coarse map,
+interpolated linearly, and a fine residual from depth-to-space: the linear part keeps flat regions
+free of the checkerboard that depth-to-space alone leaves there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SDT_CHANNELS = ("brain", "tissue")
+TISSUE_CHANNELS = ("BG", "GM", "WM", "CSF", "bone", "soft")
+SDT_SCALE_MM = 10.0
+"""Millimetres per unit of the head's SDT output; keeps its weights of order one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Width and depth of the trunk.
+
+    Attributes
+    ----------
+    widths
+        Channels at 4, 8, 16, ... mm.
+    encoder_blocks, decoder_blocks
+        Residual blocks a level; the decoder has one level less.
+    """
+
+    widths: tuple[int, ...] = (24, 32, 64, 96)
+    encoder_blocks: tuple[int, ...] = (1, 2, 2, 2)
+    decoder_blocks: tuple[int, ...] = (1, 1, 1)
+
+    @property
+    def multiple(self) -> int:
+        """Voxels (at the conformed zooms) that each side of the input is a multiple of."""
+        return 2 ** len(self.widths)
+
+
+class InstanceNorm(nn.Module):
+    """Instance normalisation that keeps ``channels_last_3d``.
+
+    With a batch of one, batch normalisation in training mode is the same arithmetic, and unlike
+    `torch.nn.InstanceNorm3d` does not copy the tensor out of its memory layout.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.onnx.is_in_onnx_export() or x.shape[0] > 1:
+            return F.instance_norm(x, weight=self.weight, bias=self.bias)
+        return F.batch_norm(x, None, None, self.weight, self.bias, training=True)
+
+
+class Pointwise(nn.Conv3d):
+    """A 1x1x1 convolution, as a matrix product while training.
+
+    With one thread torch leaves its fast convolutions aside for this kernel; in
+    ``channels_last_3d`` the product needs no copy.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102 - torch's own contract
+        if torch.onnx.is_in_onnx_export():
+            return super().forward(x)
+        y = F.linear(x.permute(0, 2, 3, 4, 1), self.weight.flatten(1), self.bias)
+        return y.permute(0, 4, 1, 2, 3)
+
+
+class ResidualBlock(nn.Module):
+    """conv3 - norm - ReLU - conv3 - norm, added to the input, ReLU."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv3d(channels, channels, 3, padding=1, bias=False)
+        self.first_norm = InstanceNorm(channels)
+        self.second = nn.Conv3d(channels, channels, 3, padding=1, bias=False)
+        self.second_norm = InstanceNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.first_norm(self.first(x)))
+        return F.relu(x + self.second_norm(self.second(y)))
+
+
+def space_to_depth(x: Tensor) -> Tensor:
+    """(N, C, 2I, 2J, 2K) -> (N, 8C, I, J, K)."""
+    n, c, i, j, k = x.shape
+    x = x.reshape(n, c, i // 2, 2, j // 2, 2, k // 2, 2)
+    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(n, c * 8, i // 2, j // 2, k // 2)
+
+
+def depth_to_space(x: Tensor) -> Tensor:
+    """(N, 8C, I, J, K) -> (N, C, 2I, 2J, 2K); undoes `space_to_depth`."""
+    n, c, i, j, k = x.shape
+    x = x.reshape(n, c // 8, 2, 2, 2, i, j, k)
+    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(n, c // 8, i * 2, j * 2, k * 2)
+
+
+def _upsample(x: Tensor, mode: str) -> Tensor:
+    """Twice the side, voxel corners aligned (``align_corners=False``)."""
+    if mode == "nearest":
+        return F.interpolate(x, scale_factor=2.0, mode="nearest")
+    return F.interpolate(x, scale_factor=2.0, mode="trilinear", align_corners=False)
+
+
+class StripNet(nn.Module):
+    """Head image -> signed distances and tissue.
+
+    Parameters
+    ----------
+    architecture
+        Width and depth.
+
+    Notes
+    -----
+    Input (N, 1, I, J, K) float32, intensities scaled as the card says, RAS axes, 2 mm; sides a
+    multiple of ``architecture.multiple``. Output ``sdt`` (N, 2, I, J, K) float32 in mm, negative
+    inside (brain surface, tissue surface) and ``tissue`` (N, 6, I, J, K) float32 logits.
+    """
+
+    def __init__(self, architecture: Architecture = Architecture()) -> None:  # noqa: B008 - frozen
+        super().__init__()
+        self.architecture = architecture
+        widths = architecture.widths
+        channels = len(SDT_CHANNELS) + len(TISSUE_CHANNELS)
+        self.stem = nn.Conv3d(8, widths[0], 3, padding=1)
+        self.encoders = nn.ModuleList(
+            nn.Sequential(*(ResidualBlock(w) for _ in range(n)))
+            for w, n in zip(widths, architecture.encoder_blocks, strict=True)
+        )
+        self.downs = nn.ModuleList(
+            nn.Conv3d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.ups = nn.ModuleList(
+            Pointwise(b, a) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.decoders = nn.ModuleList(
+            nn.Sequential(*(ResidualBlock(w) for _ in range(n)))
+            for w, n in zip(widths[:-1], architecture.decoder_blocks, strict=True)
+        )
+        self.coarse = Pointwise(widths[0], len(SDT_CHANNELS))
+        self.fine = Pointwise(widths[0], channels * 8)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.stem(space_to_depth(image))
+        skips: list[Tensor] = []
+        for level, encoder in enumerate(self.encoders):
+            x = encoder(x)
+            if level < len(self.downs):
+                skips.append(x)
+                x = self.downs[level](x)
+        for level in reversed(range(len(self.ups))):
+            x = skips[level] + _upsample(self.ups[level](x), "nearest")
+            x = self.decoders[level](x)
+        fine = depth_to_space(self.fine(x))
+        split = len(SDT_CHANNELS)
+        sdt = _upsample(self.coarse(x), "trilinear") + fine[:, :split]
+        return sdt * SDT_SCALE_MM, fine[:, split:]
+
+
+def count_macs(architecture: Architecture, shape: tuple[int, int, int]) -> int:
+    """Multiply-adds of one pass over an input of `shape` voxels, convolutions only."""
+    total = 0
+
+    def count(module: nn.Module, _args: object, out: object) -> None:
+        nonlocal total
+        if isinstance(module, nn.Conv3d) and isinstance(out, Tensor):
+            total += out.numel() * module.weight[0].numel()
+
+    net = StripNet(architecture).to("meta")
+    for module in net.modules():
+        module.register_forward_hook(count)
+    net(torch.empty((1, 1, *shape), device="meta"))
+    return total
