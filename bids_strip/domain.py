@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,3 +87,40 @@ class DistanceMap:
 
     mm: Float3
     grid: Grid
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One image of the raw dataset.
+
+    Attributes
+    ----------
+    path
+        Absolute path of the image.
+    relative
+        The same below BIDS_DIR, with forward slashes.
+    entities
+        Pairs of BIDS entity key and label in the order of the file name, for example
+        ``(("sub", "01"), ("ses", "1"), ("run", "02"))``; zero padding kept.
+    suffix
+        For example ``T1w``.
+    """
+
+    path: Path
+    relative: str
+    entities: tuple[tuple[str, str], ...]
+    suffix: str
+
+    @property
+    def stem(self) -> str:
+        """File name without suffix and extension, for example ``sub-01_ses-1``."""
+        return "_".join(f"{key}-{label}" for key, label in self.entities)
+
+    @property
+    def name(self) -> str:
+        """File name without extension: the ``bids_name`` of tables."""
+        return f"{self.stem}_{self.suffix}"
+
+    def label(self, key: str) -> str | None:
+        """Label of an entity, None where the name lacks it."""
+        return dict(self.entities).get(key)

@@ -1,0 +1,212 @@
+"""The option table as data, and the one frozen value made from it.
+
+The parser, the Boutiques descriptor and the documentation are renderings of `OPTIONS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bids_strip.errors import UsageError
+
+LEVELS = ("participant", "group")
+OUTPUT_KINDS = ("mask", "sdt", "brain")
+LATER_KINDS = ("preproc", "dseg", "probseg")
+DEVICES = ("auto", "cpu", "gpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One row of the option table.
+
+    Attributes
+    ----------
+    flags
+        All spellings, the documented one first; underscores are accepted for hyphens.
+    dest
+        Attribute of `Settings`.
+    help
+        One line.
+    kind
+        ``flag``, ``text``, ``texts``, ``path``, ``number`` or ``count``.
+    metavar
+        Name of the value in the help.
+    choices
+        Accepted values.
+    default
+        Value when absent.
+    later
+        True while the feature is not in this version: the option is known and refused.
+    """
+
+    flags: tuple[str, ...]
+    dest: str
+    help: str
+    kind: str = "flag"
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    default: Any = None
+    later: bool = False
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(("--participant-label",), "participant_label",
+           "participants to process, with or without 'sub-'; a value with '/' or ending in .txt "
+           "is a file with one label a line", "texts", "LABEL"),
+    Option(("--session-label", "--session-id"), "session_label",
+           "sessions to process; files without a session stay in", "texts", "LABEL"),
+    Option(("--run-label", "--run-id"), "run_label",
+           "runs to process; files without a run stay in", "texts", "LABEL"),
+    Option(("--acquisition-label",), "acquisition_label",
+           "acquisitions to process; files without one stay in", "texts", "LABEL"),
+    Option(("--bids-filter-file",), "bids_filter_file",
+           "fMRIPrep-style JSON filter, key 't1w'", "path", "FILE"),
+    Option(("--skip-bids-validation", "--skip-bids-validator"), "skip_bids_validation",
+           "accepted for compatibility: no validator is ever run"),
+    Option(("--bids-database-dir",), "bids_database_dir",
+           "accepted for compatibility: no database is needed", "path", "DIR"),
+    Option(("--notrack",), "notrack", "accepted for compatibility: nothing is ever sent"),
+    Option(("--modality",), "modality", "suffixes to process (default: T1w)", "texts", "SUFFIX",
+           default=("T1w",)),
+    Option(("--outputs",), "outputs",
+           "what to write (default: mask sdt brain); 'mask' alone writes masks and metrics",
+           "texts", "KIND", OUTPUT_KINDS + LATER_KINDS, default=OUTPUT_KINDS),
+    Option(("--model",), "model", "network: an embedded one's name, or FILE.onnx with its card "
+           "FILE.json beside it", "text", "NAME|FILE"),
+    Option(("--device",), "device", "'gpu' fails when the GPU provider does not load; 'auto' says "
+           "what it took (default: auto)", "text", choices=DEVICES, default="auto"),
+    Option(("--border",), "border_mm", "shift of the surface in mm, outwards if positive "
+           "(default: 0)", "number", "MM", default=0.0),
+    Option(("--no-csf",), "no_csf", "the tissue surface instead of the brain surface", later=True),
+    Option(("--bias-smoothness",), "bias_smoothness_mm", "scale of the bias field", "number", "MM",
+           later=True),
+    Option(("--output-spaces",), "output_spaces", "TemplateFlow spaces to resample into", "texts",
+           "NAME[:res-N]", later=True),
+    Option(("--offline",), "offline", "never try a network (nothing in this version does)"),
+    Option(("--nprocs", "--n-cpus"), "nprocs", "runs processed at a time", "count", "N"),
+    Option(("--omp-nthreads",), "omp_nthreads", "threads a run", "count", "N"),
+    Option(("--mem-gb", "--mem"), "mem_gb", "memory to stay within, GB", "number", "G"),
+    Option(("-w", "--work-dir"), "work_dir", "folder for caches of libraries (default: "
+           "OUTPUT_DIR/.work); removed at exit", "path", "DIR"),
+    Option(("--raw-uri",), "raw_uri", "where readers find the raw dataset, for DatasetLinks",
+           "text", "URI"),
+    Option(("--dry-run",), "dry_run", "list what would be done and stop"),
+    Option(("--force",), "force", "redo runs that are done"),
+    Option(("--stop-on-first-crash",), "stop_on_first_crash", "start no run after one has failed"),
+    Option(("--dask-scheduler",), "dask_scheduler", "address of a Dask scheduler", "text",
+           "ADDRESS", later=True),
+    Option(("--identity-check",), "identity_check", "compare heads across subjects", later=True),
+    Option(("--bids-exec-spec",), "bids_exec_spec", "print the execution descriptor", later=True),
+    Option(("-v", "--verbose"), "verbose", "more lines"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every option of one invocation, validated.
+
+    Labels are without their ``sub-``, ``ses-`` prefix; lengths in mm; memory in GB.
+    """
+
+    bids_dir: Path
+    output_dir: Path
+    level: str
+    participant_label: tuple[str, ...] = ()
+    session_label: tuple[str, ...] = ()
+    run_label: tuple[str, ...] = ()
+    acquisition_label: tuple[str, ...] = ()
+    bids_filter_file: Path | None = None
+    modality: tuple[str, ...] = ("T1w",)
+    outputs: tuple[str, ...] = OUTPUT_KINDS
+    model: str | None = None
+    device: str = "auto"
+    border_mm: float = 0.0
+    nprocs: int | None = None
+    omp_nthreads: int | None = None
+    mem_gb: float | None = None
+    work_dir: Path | None = None
+    raw_uri: str | None = None
+    dry_run: bool = False
+    force: bool = False
+    stop_on_first_crash: bool = False
+    verbose: bool = False
+    command_line: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        """Check what a parser cannot.
+
+        Raises
+        ------
+        UsageError
+            If values contradict the table or each other.
+        """
+        if not -15.0 <= self.border_mm <= 15.0:
+            raise UsageError(
+                f"--border {self.border_mm:g}: outside -15 to 15 mm, where distances are stored; "
+                "give a smaller shift"
+            )
+        later = [kind for kind in self.outputs if kind in LATER_KINDS]
+        if later:
+            raise UsageError(
+                f"--outputs {later[0]}: not in this version; choose from {' '.join(OUTPUT_KINDS)}"
+            )
+        for name, value in (("--nprocs", self.nprocs), ("--omp-nthreads", self.omp_nthreads),
+                            ("--mem-gb", self.mem_gb)):  # fmt: skip
+            if value is not None and value <= 0:
+                raise UsageError(f"{name} {value:g}: must be above 0")
+        for suffix in self.modality:
+            if not re.fullmatch(r"[A-Za-z0-9]+", suffix):
+                raise UsageError(f"--modality {suffix}: a BIDS suffix is letters and digits only")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with our exit code and one line on stderr."""
+
+    def error(self, message: str) -> Any:
+        raise UsageError(f"{message}; see bids_strip --help")
+
+
+def build_parser(version: str) -> argparse.ArgumentParser:
+    """Make the parser from `OPTIONS`."""
+    parser = _Parser(
+        prog="bids_strip",
+        description="Brain masks, distances and quality metrics for the head scans of a BIDS "
+        "dataset.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("bids_dir", metavar="BIDS_DIR", type=Path,
+                        help="the raw BIDS dataset (group level does not open it)")  # fmt: skip
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=Path, help="the derivatives")
+    parser.add_argument("level", metavar="{participant,group}", help="level of analysis")
+    for option in OPTIONS:
+        parser.add_argument(*_spellings(option.flags), **_argument(option))
+    parser.add_argument("--version", action="version", version=f"bids_strip {version}")
+    return parser
+
+
+def _spellings(flags: tuple[str, ...]) -> list[str]:
+    """Each flag, and the same with underscores."""
+    under = ["--" + f[2:].replace("-", "_") for f in flags if f.startswith("--")]
+    return list(dict.fromkeys([*flags, *under]))
+
+
+def _argument(option: Option) -> dict[str, Any]:
+    """Arguments of ``add_argument`` for a row of the table."""
+    text = option.help + (" (not in this version)" if option.later else "")
+    arguments: dict[str, Any] = {"dest": option.dest, "help": text}
+    if option.kind == "flag":
+        return {**arguments, "action": "store_true"}
+    types = {"path": Path, "number": float, "count": int}
+    arguments["type"] = types.get(option.kind, str)
+    arguments["default"] = option.default
+    if option.choices:
+        arguments["choices"] = option.choices
+    if option.metavar:
+        arguments["metavar"] = option.metavar
+    if option.kind == "texts":
+        arguments["nargs"] = "+"
+    return arguments
