@@ -45,7 +45,7 @@ class Architecture:
 class InstanceNorm(nn.Module):
     """Instance normalisation that keeps ``channels_last_3d``.
 
-    With a batch of one, batch normalisation in training mode is the same arithmetic, and unlike
+    Image by image, batch normalisation in training mode is the same arithmetic, and unlike
     `torch.nn.InstanceNorm3d` does not copy the tensor out of its memory layout.
     """
 
@@ -55,9 +55,13 @@ class InstanceNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.onnx.is_in_onnx_export() or x.shape[0] > 1:
+        if torch.onnx.is_in_onnx_export():
             return F.instance_norm(x, weight=self.weight, bias=self.bias)
-        return F.batch_norm(x, None, None, self.weight, self.bias, training=True)
+        images = [
+            F.batch_norm(one, None, None, self.weight, self.bias, training=True)
+            for one in x.split(1)
+        ]
+        return images[0] if len(images) == 1 else torch.cat(images)
 
 
 class Pointwise(nn.Conv3d):

@@ -71,9 +71,9 @@ class SynthesisRanges:
     high_percentile: Range = (98.0, 99.95)
     log_gamma: float = 0.45
     windows: tuple[tuple[tuple[int, int, int], float], ...] = (
-        ((80, 96, 80), 0.55),
-        ((96, 112, 96), 0.30),
-        ((112, 128, 112), 0.15),
+        ((80, 96, 80), 0.67),
+        ((96, 112, 96), 0.24),
+        ((112, 128, 112), 0.09),
     )
 
 
@@ -112,17 +112,17 @@ class SynthesisDraw:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A rendered window at 2 mm.
+    """A rendered window at 2 mm, or several of one shape.
 
     Attributes
     ----------
-    image : (1, 1, I, J, K) float32
+    image : (N, 1, I, J, K) float32
         Scaled as the card says.
-    sdt : (1, 2, I, J, K) float32
+    sdt : (N, 2, I, J, K) float32
         mm, negative inside: brain surface, tissue surface; clipped to +-12.7.
-    tissue : (1, I, J, K) int64
+    tissue : (N, I, J, K) int64
         0 BG, 1 GM, 2 WM, 3 CSF, 4 bone, 5 soft tissue.
-    weight : (1, 1, I, J, K) float32
+    weight : (N, 1, I, J, K) float32
         1 inside the simulated field of view, less outside.
     """
 

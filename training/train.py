@@ -19,13 +19,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning st
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from training.losses import Loss, loss_of
 from training.maps import TrainingMap, load_maps
 from training.network import Architecture, StripNet
-from training.synthesis import Sample, SynthesisRanges, draw, render
+from training.synthesis import Sample, SynthesisDraw, SynthesisRanges, draw, render
 
 TRAINING_MAPS = tuple(f"training_seg_{n:02d}" for n in range(1, 17))
 """17-20 are held out for evaluation."""
@@ -45,27 +45,52 @@ class Plan:
     clip_norm: float = 5.0
     average: float = 0.998
     save_every: int = 250
+    batch: int = 2
     threads: int = 1
     device: str = "cpu"
     seed: int = 1
 
 
 class Draws(IterableDataset[Sample]):
-    """Rendered samples, by draw number: number n is the same image in every training."""
+    """Batches of rendered samples, by draw number; those of a batch share the first one's window.
 
-    def __init__(self, maps: list[TrainingMap], seed: int, first: int) -> None:
+    Parameters
+    ----------
+    maps
+        What to draw from.
+    seed, first
+        Batch after batch, draw n of a seed is the same image in every training.
+    batch
+        Samples a batch.
+    """
+
+    def __init__(self, maps: list[TrainingMap], seed: int, first: int, batch: int) -> None:
         self.maps = maps
         self.seed = seed
         self.first = first
+        self.batch = batch
 
     def __iter__(self) -> Iterator[Sample]:
         torch.set_num_threads(1)
         number = self.first
         while True:
-            rng = np.random.default_rng((self.seed, number))
-            item = draw(rng, len(self.maps), SynthesisRanges())
-            yield render(self.maps[item.map_index], item)
-            number += 1
+            items = [self.item(number + n) for n in range(self.batch)]
+            shared = [replace(item, shape=items[0].shape) for item in items]
+            yield joined([render(self.maps[item.map_index], item) for item in shared])
+            number += self.batch
+
+    def item(self, number: int) -> SynthesisDraw:
+        """Draw number n."""
+        rng = np.random.default_rng((self.seed, number))
+        return draw(rng, len(self.maps), SynthesisRanges())
+
+
+PARTS = ("image", "sdt", "tissue", "weight")
+
+
+def joined(samples: list[Sample]) -> Sample:
+    """Samples of one shape as a batch."""
+    return Sample(*(torch.cat([getattr(s, part) for s in samples]) for part in PARTS))
 
 
 @dataclass
@@ -141,10 +166,7 @@ def start(plan: Plan) -> tuple[StripNet, StripNet, torch.optim.Optimizer, Progre
 
 def moved(sample: Sample, device: str) -> Sample:
     """The sample on a device."""
-    parts: dict[str, Tensor] = {
-        name: getattr(sample, name).to(device) for name in ("image", "sdt", "tissue", "weight")
-    }
-    return replace(sample, **parts)
+    return Sample(*(getattr(sample, part).to(device) for part in PARTS))
 
 
 def train(plan: Plan) -> None:
@@ -154,7 +176,10 @@ def train(plan: Plan) -> None:
     net, average, optimiser, progress = start(plan)
     maps = load_maps(plan.labels, plan.work / "maps", list(TRAINING_MAPS))
     samples = DataLoader(
-        Draws(maps, plan.seed, progress.draws), batch_size=None, num_workers=1, prefetch_factor=8
+        Draws(maps, plan.seed, progress.draws, plan.batch),
+        batch_size=None,
+        num_workers=1,
+        prefetch_factor=6,
     )
     recent: list[list[float]] = []
     for sample in samples:
@@ -164,7 +189,7 @@ def train(plan: Plan) -> None:
         loss = step_once(net, optimiser, moved(sample, plan.device), plan.clip_norm)
         update_average(average, net, min(plan.average, (progress.step + 1) / (progress.step + 20)))
         progress.step += 1
-        progress.draws += 1
+        progress.draws += plan.batch
         recent.append([v.item() for v in (loss.distance, loss.dice, loss.tissue)])
         progress.seconds += min(time.perf_counter() - begun, 30.0)
         if progress.step % 50 == 0:
