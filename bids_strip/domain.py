@@ -19,9 +19,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import nibabel as nib
 
 Float3 = NDArray[np.float32]
 Bool3 = NDArray[np.bool_]
@@ -124,3 +128,140 @@ class Run:
     def label(self, key: str) -> str | None:
         """Label of an entity, None where the name lacks it."""
         return dict(self.entities).get(key)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A run's image as it was read.
+
+    Attributes
+    ----------
+    volume
+        Intensities as float32, with 0 in place of what is not finite, on the native grid.
+    header
+        The NIfTI header (a copy), for what outputs keep: affines, codes, zooms, units.
+    nonfinite_voxels
+        How many voxels were NaN or infinite.
+    form_mismatch
+        True if sform and qform are both set and differ; the sform is followed.
+    """
+
+    volume: Volume
+    header: nib.Nifti1Header
+    nonfinite_voxels: int
+    form_mismatch: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Conformed:
+    """A run on the network's grid.
+
+    Attributes
+    ----------
+    data
+        (I, J, K) float32, scaled as the card says; axes and zooms of the card.
+    zooms
+        Voxel sizes in mm, the card's.
+    frame
+        How this grid lies in the native one.
+    """
+
+    data: Float3
+    zooms: Zooms
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a conformed grid lies in a native grid whose axes it shares.
+
+    Attributes
+    ----------
+    axes
+        Native voxel axis behind each conformed axis.
+    flips
+        True where the conformed axis runs against the native one.
+    native_shape
+        Native shape, in native order.
+    firsts
+        Position of the first conformed voxel along each conformed axis, in native voxels counted
+        from that axis' own start.
+    steps
+        Distance between conformed voxels, in native voxels.
+    """
+
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+    native_shape: Shape3
+    firsts: tuple[float, float, float]
+    steps: tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the network says, on the conformed grid.
+
+    Attributes
+    ----------
+    brain_mm : (I, J, K) float32, mm
+        Signed distance to the brain surface.
+    tissue : (I, J, K) uint8
+        0 BG, 1 GM, 2 WM, 3 CSF, 4 bone, 5 soft tissue; None if the network gives none.
+    """
+
+    brain_mm: Float3
+    tissue: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """The cleaned surface on the conformed grid.
+
+    Attributes
+    ----------
+    mm : (I, J, K) float32
+        True distances to the surface: one component, no holes.
+    components_removed, component_ml_removed
+        Separate pieces that were dropped, and their volume.
+    holes_filled_ml
+        Volume of enclosed holes that were filled.
+    slope
+        Mean length of the network's own SDT gradient within 2 mm of the surface; 1 is ideal.
+    """
+
+    mm: Float3
+    components_removed: int
+    component_ml_removed: float
+    holes_filled_ml: float
+    slope: float
+
+
+@dataclass(frozen=True, eq=False)
+class BrainMask:
+    """A run's mask and distances on its native grid.
+
+    Attributes
+    ----------
+    mask : (I, J, K) bool
+        ``mask == (sdt <= border_mm)``, voxel for voxel, of the distances as stored.
+    sdt_steps : (I, J, K) int16
+        Signed distance in steps of `SDT_STEP_MM`, negative inside.
+    border_mm
+        Shift of the surface.
+    already_stripped
+        True if the input had no head around the brain: the mask is its closed non-zero set.
+    network_dice
+        Dice of the network's own mask with this one.
+    """
+
+    mask: Bool3
+    sdt_steps: NDArray[np.int16]
+    border_mm: float
+    already_stripped: bool
+    network_dice: float
+
+
+SDT_STEP_MM = 0.02
+"""``scl_slope`` of stored distances."""
+SDT_LIMIT_MM = 20.0
+"""Stored distances lie within +- this."""

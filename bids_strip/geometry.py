@@ -6,13 +6,17 @@ brain: of a whole 256^3 grid it costs seconds.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bids_strip.domain import Bool3, Float3, Shape3, Zooms
+from bids_strip.domain import SDT_LIMIT_MM, SDT_STEP_MM, Bool3, Float3, Shape3, Zooms
 
 Box = tuple[slice, slice, slice]
+STORED_STEP_MM = float(np.float32(SDT_STEP_MM))
+"""The step of stored distances as a NIfTI header holds it."""
 
 
 def bounding_box(mask: Bool3, *, margin_mm: float, zooms: Zooms) -> Box:
@@ -93,7 +97,7 @@ def closed(mask: Bool3, *, zooms: Zooms, radius_mm: float) -> Bool3:
 
 
 def filled(mask: Bool3) -> Bool3:
-    """The mask with its enclosed holes filled (outside is what reaches the array's edge by faces)."""
+    """Fill enclosed holes: outside is what reaches the array's edge by faces."""
     padded = np.pad(~mask, 1, constant_values=True)
     labels, _ = ndimage.label(padded)
     return np.asarray(labels[1:-1, 1:-1, 1:-1] != labels[0, 0, 0])
@@ -127,7 +131,9 @@ def brain_region(brain: Bool3, csf: Bool3, *, zooms: Zooms, reach_mm: float = 6.
     return region
 
 
-def resampling_matrix(n_in: int, n_out: int, *, first: float, step: float) -> NDArray[np.float32]:
+def resampling_matrix(
+    n_in: int, n_out: int, *, first: float, step: float, widen: bool = True
+) -> NDArray[np.float32]:
     """Weights that bring samples from one regular axis to another.
 
     Parameters
@@ -136,16 +142,18 @@ def resampling_matrix(n_in: int, n_out: int, *, first: float, step: float) -> ND
         Voxels along the axis before and after.
     first, step : float
         Position of the first output voxel and distance between output voxels, in input voxels.
+    widen : bool
+        Average over the output's step where the output is coarser.
 
     Returns
     -------
     (n_out, n_in) float32
-        Linear interpolation where the output is finer; where it is coarser the tent is widened to
-        the output's step, so that nothing is skipped. Rows beyond the input's outer half voxel are
-        zero; rows within it sum to one.
+        Linear interpolation; where the output is coarser the tent is widened to the output's step,
+        so that nothing is skipped, unless `widen` is false. Rows beyond the input's outer half
+        voxel are zero; rows within it sum to one.
     """
     position = first + step * np.arange(n_out)
-    reach = max(1.0, abs(step))
+    reach = max(1.0, abs(step)) if widen else 1.0
     distance = np.abs(position[:, None] - np.arange(n_in)[None, :])
     weights = np.clip(1.0 - distance / reach, 0.0, None)
     inside = (position > -0.5 - 1e-6) & (position < n_in - 0.5 + 1e-6)
@@ -193,8 +201,9 @@ def redistanced(level: Float3, *, zooms: Zooms, limit_mm: float) -> Float3:
     Notes
     -----
     Each voxel beside the surface is given the point of the surface nearest to it, along the
-    gradient; every other voxel the nearest of those points (by the feature transform). This keeps
-    the position of the surface inside a voxel, which a transform of the mask loses.
+    gradient; every other voxel measures its distance to the patch around the nearest of those
+    points (found by the feature transform). This keeps the position of the surface inside a voxel,
+    which a transform of the mask loses.
     """
     inside = level <= 0
     box = bounding_box(inside, margin_mm=limit_mm, zooms=zooms)
@@ -204,19 +213,34 @@ def redistanced(level: Float3, *, zooms: Zooms, limit_mm: float) -> Float3:
     if not near.any():
         sdt[box] = np.where(inner, -limit_mm, limit_mm)
         return sdt
-    feet = _surface_points(phi, near, zooms)
+    feet, normals = _surface_points(phi, near, zooms)
     index = ndimage.distance_transform_edt(
         ~near, sampling=zooms, return_distances=False, return_indices=True
     )
-    squared = np.zeros(phi.shape, dtype=np.float32)
+    distance = _distance_to_patches(feet, normals, tuple(index), zooms)
+    sdt[box] = np.clip(np.where(inner, -distance, np.maximum(distance, 1e-3)), -limit_mm, limit_mm)
+    return sdt
+
+
+def _distance_to_patches(
+    feet: list[Float3], normals: list[Float3], index: tuple[NDArray[np.int32], ...], zooms: Zooms
+) -> Float3:
+    """Distance of each voxel to the patch of surface around its foot, mm.
+
+    The foot is one point of a patch about a voxel wide: the part of the way that runs along the
+    patch, up to a voxel, is not distance.
+    """
+    squared = np.zeros(feet[0].shape, dtype=np.float32)
+    across = np.zeros_like(squared)
     for axis, zoom in enumerate(zooms):
         view = [1, 1, 1]
         view[axis] = -1
-        here = (np.arange(phi.shape[axis], dtype=np.float32) * zoom).reshape(view)
-        squared += (here - feet[axis][tuple(index)]) ** 2
-    distance = np.sqrt(squared)
-    sdt[box] = np.clip(np.where(inner, -distance, np.maximum(distance, 1e-3)), -limit_mm, limit_mm)
-    return sdt
+        here = (np.arange(squared.shape[axis], dtype=np.float32) * zoom).reshape(view)
+        way = here - feet[axis][index]
+        squared += way**2
+        across += way * normals[axis][index]
+    along = np.minimum(np.maximum(squared - across**2, 0), max(zooms) ** 2)
+    return np.sqrt(np.maximum(squared - along, 0))
 
 
 def _beside_surface(inside: Bool3) -> Bool3:
@@ -232,32 +256,72 @@ def _beside_surface(inside: Bool3) -> Bool3:
     return near
 
 
-def _surface_points(phi: Float3, near: Bool3, zooms: Zooms) -> list[Float3]:
-    """Foot of each near voxel on the zero surface: three arrays of positions in mm."""
-    gradient = [np.asarray(g) for g in np.gradient(phi, *zooms)]
+def _surface_points(
+    phi: Float3, near: Bool3, zooms: Zooms
+) -> tuple[list[Float3], list[Float3]]:
+    """Foot of each near voxel on the zero surface, mm, and the surface's normal there."""
+    gradient = [np.asarray(g, dtype=np.float32) for g in np.gradient(phi, *zooms)]
     slope = np.sqrt(sum(g[near] ** 2 for g in gradient)) + 1e-6
-    # never farther than the voxel's own diagonal: where the slope is flat the foot is the voxel
-    step = np.clip(phi[near] / slope, -max(zooms), max(zooms)) / slope
-    feet = []
+    # never farther than a voxel: where the slope is flat the foot is the voxel itself
+    step = np.clip(phi[near] / slope, -max(zooms), max(zooms))
+    feet, normals = [], []
     for axis, zoom in enumerate(zooms):
-        foot = np.zeros(phi.shape, dtype=np.float32)
-        foot[near] = np.nonzero(near)[axis] * zoom - step * gradient[axis][near]
+        foot, normal = np.zeros_like(phi), np.zeros_like(phi)
+        normal[near] = gradient[axis][near] / slope
+        foot[near] = np.nonzero(near)[axis] * zoom - step * normal[near]
         feet.append(foot)
-    return feet
+        normals.append(normal)
+    return feet, normals
 
 
-def largest_component(mask: Bool3) -> tuple[Bool3, int]:
-    """The largest face-connected component, and how many voxels the others held."""
+class Rest(NamedTuple):
+    """What was left out: how many components, how many voxels."""
+
+    count: int
+    voxels: int
+
+
+def largest_component(mask: Bool3) -> tuple[Bool3, Rest]:
+    """The largest face-connected component, and what the others were."""
     labels, count = ndimage.label(mask)
     if count <= 1:
-        return mask, 0
+        return mask, Rest(0, 0)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    kept = labels == sizes.argmax()
-    return kept, int(sizes.sum() - sizes.max())
+    kept = np.asarray(labels == sizes.argmax())
+    return kept, Rest(count - 1, int(sizes.sum() - sizes.max()))
 
 
 def shape_multiple(shape: Shape3, multiple: int) -> Shape3:
     """The smallest shape that holds `shape` with sides a multiple of `multiple`."""
     i, j, k = (-(-n // multiple) * multiple for n in shape)
     return i, j, k
+
+
+def dice(a: Bool3, b: Bool3) -> float:
+    """Dice's coefficient of two masks, 1 if both are empty."""
+    total = np.count_nonzero(a) + np.count_nonzero(b)
+    return 2.0 * np.count_nonzero(a & b) / total if total else 1.0
+
+
+def quantised(distance_mm: Float3) -> NDArray[np.int16]:
+    """Distances in mm -> int16 steps, clipped to the stored range."""
+    clipped = np.clip(distance_mm, -SDT_LIMIT_MM, SDT_LIMIT_MM)
+    return np.rint(clipped / STORED_STEP_MM).astype(np.int16)
+
+
+def within(steps: NDArray[np.int16], border_mm: float) -> Bool3:
+    """``sdt <= border``, of the stored values."""
+    return np.asarray(steps * STORED_STEP_MM <= border_mm)
+
+
+def off_threshold(steps: NDArray[np.int16], border_mm: float) -> NDArray[np.int16]:
+    """Move values that equal a border other than 0 one step inwards.
+
+    The stored step is not exactly 0.02, so that such a value compares differently in single and in
+    double precision; half a step to either side it does not.
+    """
+    at = round(border_mm / SDT_STEP_MM)
+    if at == 0 or abs(border_mm - at * SDT_STEP_MM) > SDT_STEP_MM / 4:
+        return steps
+    return np.where(steps == at, steps - 1, steps).astype(np.int16)

@@ -103,9 +103,7 @@ def region_of(labels: NDArray[np.int16]) -> tuple[Bool3, Bool3]:
     cut_k = int(np.flatnonzero((labels == STEM).any(axis=(0, 1)))[0])
     fluid = labels == FLUID
     low = (slice(None), slice(None), slice(max(cut_k - 12, 0), cut_k))
-    _, nearest = ndimage.distance_transform_edt(
-        ~brain[..., : cut_k + 20], return_indices=True
-    )
+    _, nearest = ndimage.distance_transform_edt(~brain[..., : cut_k + 20], return_indices=True)
     by_stem = labels[tuple(nearest)] == STEM
     fluid[low] &= ~by_stem[low]
     fluid[..., : max(cut_k - 12, 0)] = False

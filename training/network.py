@@ -9,6 +9,7 @@ free of the checkerboard that depth-to-space alone leaves there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -132,7 +133,7 @@ class StripNet(nn.Module):
     inside (brain surface, tissue surface) and ``tissue`` (N, 6, I, J, K) float32 logits.
     """
 
-    def __init__(self, architecture: Architecture = Architecture()) -> None:  # noqa: B008 - frozen
+    def __init__(self, architecture: Architecture = Architecture()) -> None:
         super().__init__()
         self.architecture = architecture
         widths = architecture.widths
@@ -143,11 +144,9 @@ class StripNet(nn.Module):
             for w, n in zip(widths, architecture.encoder_blocks, strict=True)
         )
         self.downs = nn.ModuleList(
-            nn.Conv3d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False)
+            nn.Conv3d(a, b, 2, stride=2) for a, b in pairwise(widths)
         )
-        self.ups = nn.ModuleList(
-            Pointwise(b, a) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.ups = nn.ModuleList(Pointwise(b, a) for a, b in pairwise(widths))
         self.decoders = nn.ModuleList(
             nn.Sequential(*(ResidualBlock(w) for _ in range(n)))
             for w, n in zip(widths[:-1], architecture.decoder_blocks, strict=True)

@@ -153,7 +153,9 @@ def _draw_means(rng: np.random.Generator, t1w: bool) -> tuple[float, ...]:
         tissue = TISSUE_OF_GROUP[name]
         spread = 0.04 if tissue in (1, 2, 3) else 0.3
         values.append(float(np.clip(by_tissue[tissue] + spread * rng.normal(), 0.0, 1.3)))
-    values[0] = float(rng.choice([0.0, rng.uniform(0, 0.1), rng.uniform(0, 0.6)], p=[0.5, 0.35, 0.15]))
+    values[0] = float(
+        rng.choice([0.0, rng.uniform(0, 0.1), rng.uniform(0, 0.6)], p=[0.5, 0.35, 0.15])
+    )
     return tuple(values)
 
 
@@ -224,7 +226,11 @@ def draw(rng: np.random.Generator, maps: int, ranges: SynthesisRanges) -> Synthe
         fat=(float(rng.uniform(0.7, 1.9)), float(rng.uniform(-0.6, 0.6)))
         if rng.random() < ranges.fat_split
         else None,
-        dura=(float(rng.uniform(0.2, 1.3)), float(rng.uniform(0.3, 2.5)), float(rng.uniform(-0.5, 1.2)))
+        dura=(
+            float(rng.uniform(0.2, 1.3)),
+            float(rng.uniform(0.3, 2.5)),
+            float(rng.uniform(-0.5, 1.2)),
+        )
         if rng.random() < ranges.dura
         else None,
         blobs=_draw_blobs(rng, ranges),
@@ -321,7 +327,9 @@ def _texture(image: Tensor, item: SynthesisDraw, random: torch.Generator) -> Ten
     return image * (1 + item.texture_sd * (0.7 * fine + 1.2 * smooth))
 
 
-def _add_dura(image: Tensor, brain_mm: Tensor, item: SynthesisDraw, random: torch.Generator) -> Tensor:
+def _add_dura(
+    image: Tensor, brain_mm: Tensor, item: SynthesisDraw, random: torch.Generator
+) -> Tensor:
     if item.dura is None:
         return image
     value, depth, level = item.dura
@@ -337,7 +345,7 @@ def _add_blobs(image: Tensor, brain_mm: Tensor, item: SynthesisDraw) -> Tensor:
             for n, f in zip(item.shape, (x, y, z), strict=True)
         ]
         i, j, k = torch.meshgrid(*axes, indexing="ij")
-        inside = torch.sigmoid((radius - (i**2 + j**2 + k**2).sqrt())) * (brain_mm < 0)
+        inside = torch.sigmoid(radius - (i**2 + j**2 + k**2).sqrt()) * (brain_mm < 0)
         image = image + inside * (value - image) * 0.85
     return image
 
@@ -350,7 +358,9 @@ def _acquire(image: Tensor, item: SynthesisDraw, random: torch.Generator) -> Ten
     image = _blur(image, item.blur_sd_mm / ZOOM_MM)
     if item.slice_mm:
         image = _thick_slices(image, item.slice_axis, item.slice_mm)
-    noise = torch.randn((2, *image.shape[1:]), generator=random, device=image.device) * item.noise_sd
+    noise = (
+        torch.randn((2, *image.shape[1:]), generator=random, device=image.device) * item.noise_sd
+    )
     return ((image + noise[:1]) ** 2 + noise[1:] ** 2).sqrt()
 
 

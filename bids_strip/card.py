@@ -1,0 +1,166 @@
+"""The network card: all that the predictor knows of a network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bids_strip.domain import Zooms
+from bids_strip.errors import ModelError
+
+EMBEDDED = "strip-v1"
+_FOLDER = Path(__file__).parent / "models"
+_MEANINGS = ("sdt_mm", "logits", "probability")
+
+
+@dataclass(frozen=True, slots=True)
+class Intensity:
+    """How intensities are scaled: two percentiles of the field of view to 0 and 1, then clipped."""
+
+    percentiles: tuple[float, float]
+    clip: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output tensor of the network.
+
+    Attributes
+    ----------
+    name
+        Name of the tensor.
+    channel
+        Channel of the tensor, None for all of them.
+    meaning
+        ``sdt_mm``, ``logits`` or ``probability``.
+    role
+        ``brain``, ``brain_no_csf`` or ``tissue``.
+    sign
+        +1 if values grow outwards, -1 if inwards.
+    offset_mm
+        Value of the tensor on the surface, mm.
+    """
+
+    name: str
+    channel: int | None
+    meaning: str
+    role: str
+    sign: int = 1
+    offset_mm: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A network and what it expects and gives.
+
+    Attributes
+    ----------
+    name, version, sha256
+        Identity; the hash is of the ONNX file.
+    path
+        The ONNX file.
+    zooms
+        Voxel sizes of the input, mm.
+    axis_codes
+        Directions of the input's axes, for example ``RAS``.
+    multiple
+        Sides of the input are multiples of this.
+    intensity
+        Scaling of the input.
+    outputs
+        What comes out.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    path: Path
+    zooms: Zooms
+    axis_codes: str
+    multiple: int
+    intensity: Intensity
+    outputs: tuple[Output, ...]
+
+    def output(self, role: str) -> Output | None:
+        """The output with a role, None if the network has none."""
+        return next((o for o in self.outputs if o.role == role), None)
+
+
+def find_card(model: str | None) -> Card:
+    """The card of an embedded network by name, or of a file by path.
+
+    Parameters
+    ----------
+    model
+        Name, path of an ONNX file with its card beside it, or None for the embedded default.
+
+    Raises
+    ------
+    ModelError
+        If file or card is missing or not understood, or the file is not the card's.
+    """
+    name = model or EMBEDDED
+    path = Path(name) if name.endswith(".onnx") else _FOLDER / f"{name}.onnx"
+    beside = path.with_suffix(".json")
+    for needed in (path, beside):
+        if not needed.is_file():
+            known = ", ".join(sorted(p.stem for p in _FOLDER.glob("*.onnx"))) or "none"
+            raise ModelError(
+                f"--model {name}: {needed.name} not found; give FILE.onnx with its card FILE.json "
+                f"beside it, or an embedded network ({known})"
+            )
+    try:
+        card = parse_card(json.loads(beside.read_text(encoding="utf-8")), path)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{beside}: not a network card ({error!r}); see the README") from error
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != card.sha256:
+        raise ModelError(
+            f"{path}: sha256 {digest[:12]}... is not its card's {card.sha256[:12]}...; the file "
+            "was changed or cut short: install or copy it again"
+        )
+    return card
+
+
+def parse_card(data: dict[str, Any], path: Path) -> Card:
+    """Build a card from its JSON.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If a field is missing or holds what the predictor does not know.
+    """
+    given = data["input"]
+    card = Card(
+        name=data["name"],
+        version=data["version"],
+        sha256=data["sha256"],
+        path=path,
+        zooms=_three(given["zooms_mm"]),
+        axis_codes=given["axis_codes"],
+        multiple=int(given["multiple"]),
+        intensity=Intensity(
+            percentiles=_two(given["intensity"]["percentiles"]),
+            clip=_two(given["intensity"]["clip"]),
+        ),
+        outputs=tuple(Output(**o) for o in data["outputs"]),
+    )
+    unknown = [o.meaning for o in card.outputs if o.meaning not in _MEANINGS]
+    if unknown:
+        raise ValueError(f"output meaning {unknown[0]!r}; known: {', '.join(_MEANINGS)}")
+    if card.output("brain") is None:
+        raise ValueError("no output with role 'brain'")
+    return card
+
+
+def _two(values: Any) -> tuple[float, float]:
+    low, high = (float(v) for v in values)
+    return low, high
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    a, b, c = (float(v) for v in values)
+    return a, b, c

@@ -1,0 +1,95 @@
+"""Where runs execute: in this process, or in a pool of spawned workers."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cache
+
+from bids_strip.card import Card
+from bids_strip.participant.pipeline import Failed, Job, Outcome, attempt, describe, recorded
+from bids_strip.participant.predict import OnnxPredictor, load_predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How a worker opens the network."""
+
+    card: Card
+    device: str
+    threads: int
+
+
+@cache
+def opened(network: Network) -> OnnxPredictor:
+    """The network of this process, opened once."""
+    return load_predictor(network.card, device=network.device, threads=network.threads)
+
+
+def work(job: Job, network: Network) -> Outcome:
+    """One run, in whichever process this is."""
+    return attempt(job, opened(network))
+
+
+def execute(
+    jobs: Sequence[Job], network: Network, *, nprocs: int, stop_on_failure: bool
+) -> Iterator[Outcome]:
+    """Work through jobs.
+
+    Parameters
+    ----------
+    jobs
+        What to do.
+    network
+        Opened once in each process.
+    nprocs
+        Processes; 1 works here.
+    stop_on_failure
+        Start nothing more after a failure.
+
+    Yields
+    ------
+    Done or Failed
+        As they finish, in any order.
+    """
+    outcomes = _pooled(jobs, network, nprocs) if nprocs > 1 else (work(j, network) for j in jobs)
+    for outcome in outcomes:
+        yield outcome
+        if stop_on_failure and isinstance(outcome, Failed):
+            return
+
+
+def _pooled(jobs: Sequence[Job], network: Network, nprocs: int) -> Iterator[Outcome]:
+    """A pool; if a worker dies, what it left undone is tried again, each run on its own."""
+    left = {job.run.path: job for job in jobs}
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(nprocs, mp_context=context)
+    try:
+        for future in as_completed([pool.submit(work, job, network) for job in jobs]):
+            outcome = future.result()
+            del left[outcome.run.path]
+            yield outcome
+    except BrokenProcessPool:
+        for job in list(left.values()):
+            yield _alone(job, network)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+
+def _alone(job: Job, network: Network) -> Outcome:
+    """One run in a process of its own: if that dies too, the run is to blame."""
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            return pool.submit(work, job, network).result()
+    except BrokenProcessPool:
+        reason = (
+            f"{job.run.path}: the process working on it died, most likely for want of memory; "
+            "give fewer --nprocs or more memory"
+        )
+        return recorded(job, Failed(job.run, "run", reason, 1), describe(job, None))

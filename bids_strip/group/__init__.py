@@ -1,0 +1,1 @@
+"""Group level: reads OUTPUT_DIR only, one file a stage, in the order of `pipeline`."""

@@ -1,0 +1,126 @@
+"""Records -> the group table and its dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bids_strip.metrics import METRICS
+from bids_strip.record import Record
+
+NOT_AVAILABLE = "n/a"
+_ENTITY_COLUMNS = {
+    "participant_id": ("sub", "participant"),
+    "session_id": ("ses", "session"),
+    "acquisition": ("acq", "acquisition"),
+    "run": ("run", "run"),
+}
+_FLAGS = {
+    "already_stripped": "1 if the input had no head around its brain: the mask is its outline",
+    "form_mismatch": "1 if sform and qform of the input differ; the sform was followed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as text.
+
+    Attributes
+    ----------
+    columns
+        Names, in order.
+    rows
+        One a run, values as text.
+    dictionary
+        BIDS description of each column.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    dictionary: dict[str, dict[str, Any]]
+
+    def to_tsv(self) -> bytes:
+        """Tab-separated, with a header line."""
+        lines = ["\t".join(line) for line in (self.columns, *self.rows)]
+        return ("\n".join(lines) + "\n").encode()
+
+
+def tabulate(records: Sequence[Record]) -> Table:
+    """One row a run, failed ones too, in the order given.
+
+    Parameters
+    ----------
+    records
+        From `bids_strip.group.gather`.
+    """
+    rows = [_row(record) for record in records]
+    dictionary = describe_columns()
+    return Table(
+        columns=tuple(dictionary),
+        rows=tuple(tuple(_text(row.get(column)) for column in dictionary) for row in rows),
+        dictionary=dictionary,
+    )
+
+
+def describe_columns() -> dict[str, dict[str, Any]]:
+    """BIDS dictionary of all columns, in order."""
+    columns: dict[str, dict[str, Any]] = {
+        "bids_name": {"Description": "file name of the source without extension"},
+    }
+    for column, (_, word) in _ENTITY_COLUMNS.items():
+        columns[column] = {"Description": f"{word} of the source"}
+    columns |= {
+        "status": {"Description": "outcome of the run",
+                   "Levels": {"ok": "all outputs written", "failed": "none written"}},
+        "stage": {"Description": "stage at which the run failed"},
+        "reason": {"Description": "why it failed, and the remedy"},
+    }  # fmt: skip
+    for metric in METRICS:
+        units = {} if metric.unit == "1" else {"Units": metric.unit}
+        better = {} if metric.better == "none" else {"Better": metric.better}
+        columns[metric.key] = {"Description": metric.description, **units, **better}
+    for flag, description in _FLAGS.items():
+        columns[flag] = {"Description": description}
+    columns |= {
+        "provider": {"Description": "onnxruntime execution provider that ran the network"},
+        "threads": {"Description": "threads of the network"},
+        "elapsed_s": {"Description": "wall time of the run", "Units": "s"},
+        "peak_memory_mb": {"Description": "most memory the process had held by then",
+                           "Units": "MB"},
+        "network": {"Description": "name and version of the network"},
+        "software": {"Description": "program and version"},
+    }  # fmt: skip
+    return columns
+
+
+def _row(record: Record) -> dict[str, Any]:
+    network = " ".join(record.network.get(k, "") for k in ("name", "version")).strip()
+    return {
+        "bids_name": record.bids_name,
+        **{
+            column: f"{key}-{record.entities[key]}" if column.endswith("_id") else
+            record.entities[key]
+            for column, (key, _) in _ENTITY_COLUMNS.items()
+            if key in record.entities
+        },
+        "status": record.status,
+        "stage": record.stage,
+        "reason": record.reason,
+        **record.metrics,
+        **{flag: int(value) for flag, value in record.flags.items()},
+        "provider": record.provider,
+        "threads": record.threads,
+        "elapsed_s": record.elapsed_s,
+        "peak_memory_mb": record.peak_memory_mb,
+        "network": network or None,
+        "software": record.software or None,
+    }  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    if value is None or value == "":
+        return NOT_AVAILABLE
+    if isinstance(value, float):
+        return f"{value:.4f}".rstrip("0").rstrip(".") or "0"
+    return " ".join(str(value).split())

@@ -1,0 +1,53 @@
+"""Quality metrics, each described once: the group table's dictionary is made from this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FACES = {
+    "L": "left", "R": "right", "P": "posterior", "A": "anterior", "I": "inferior", "S": "superior",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number of a run.
+
+    Attributes
+    ----------
+    key
+        Name in the record and column of the table, unit included.
+    description
+        What it is and how it is computed.
+    unit
+        ``ml``, ``mm``, ``cm2``, ``1`` (a ratio or count).
+    better
+        ``lower``, ``higher``, ``one`` (nearest to 1) or ``none`` (no direction).
+    """
+
+    key: str
+    description: str
+    unit: str
+    better: str
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("brain_volume_ml", "volume of the mask, voxels times voxel volume", "ml", "none"),
+    Metric("components_removed", "separate pieces of the prediction that were dropped", "1",
+           "lower"),
+    Metric("component_ml_removed", "volume of those pieces", "ml", "lower"),
+    Metric("holes_filled_ml", "volume of enclosed holes in the prediction that were filled", "ml",
+           "lower"),
+    *(Metric(f"fov_contact_{face}_cm2",
+             f"area of the mask in the outermost slice at the {face} face of the field of view",
+             "cm2", "lower") for face in FACES.values()),
+    Metric("sdt_slope", "mean length of the gradient of the network's signed distance within 2 mm "
+           "of the surface; a true distance has 1", "1", "one"),
+    Metric("volume_change_per_mm", "relative change of the volume for a border of 1 mm: volume "
+           "between -0.5 and +0.5 mm around the surface over the volume; large where the surface "
+           "is ragged", "1", "lower"),
+    Metric("network_dice", "Dice of the network's own mask with the mask written; below 1 only "
+           "where the input was stripped already", "1", "higher"),
+    Metric("nonfinite_voxels", "voxels of the input that were NaN or infinite, taken as 0", "1",
+           "lower"),
+)  # fmt: skip

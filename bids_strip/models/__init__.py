@@ -1,0 +1,1 @@
+"""Embedded networks and their cards."""

@@ -1,0 +1,351 @@
+"""Names and metadata of what is written: source stem -> derivative paths, sidecars; pure.
+
+Words:
+
+kind
+    One sort of output of a run, a row of `KINDS`: ``mask``, ``sdt``, ``brain``, ``qc``.
+name
+    Path of a derivative below OUTPUT_DIR, with forward slashes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from bids_strip.domain import Run
+from bids_strip.errors import OutputError
+
+APP = "bids_strip"
+BIDS_VERSION = "1.11.1"
+IMAGE = ".nii.gz"
+
+BIDSIGNORE = """\
+*.html
+**/figures
+*_xfm.*
+*_sdt.*
+*_qc.json
+group_*
+"""
+"""What BIDS has no name for yet; ``logs/`` is legal and needs no line."""
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One sort of output of a run.
+
+    Attributes
+    ----------
+    name
+        As in ``--outputs``.
+    desc
+        Label of the ``desc`` entity for a T1w run.
+    suffix
+        BIDS suffix; None takes the run's own.
+    extension
+        With its dot.
+    """
+
+    name: str
+    desc: str
+    suffix: str | None
+    extension: str
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind("mask", "brain", "mask", IMAGE),
+    Kind("sdt", "brain", "sdt", IMAGE),
+    Kind("brain", "brain", None, IMAGE),
+    Kind("qc", "brain", "qc", ".json"),
+)
+
+
+def derivative_name(run: Run, desc: str, suffix: str, extension: str) -> str:
+    """Name a derivative of a run.
+
+    Parameters
+    ----------
+    run : Run
+        The source; its whole stem is kept, zero padding included.
+    desc : str
+        Label of ``desc`` for a T1w run. For another run the run's suffix is added unless the
+        derivative carries it already: ``desc-brainT2w_mask`` but ``desc-brain_T2w``.
+    suffix, extension : str
+        Of the derivative, for example ``mask`` and ``.nii.gz``.
+
+    Returns
+    -------
+    str
+        Path below OUTPUT_DIR, with forward slashes.
+    """
+    label = desc if run.suffix in ("T1w", suffix) else desc + run.suffix
+    folders = [f"{key}-{run.label(key)}" for key in ("sub", "ses") if run.label(key) is not None]
+    return "/".join([*folders, "anat", f"{run.stem}_desc-{label}_{suffix}{extension}"])
+
+
+def names_of(run: Run) -> Mapping[str, str]:
+    """Name everything made of a run: kind -> path below OUTPUT_DIR."""
+    return {
+        kind.name: derivative_name(run, kind.desc, kind.suffix or run.suffix, kind.extension)
+        for kind in KINDS
+    }
+
+
+def sidecar_name(name: str) -> str:
+    """Name of the JSON file beside an image."""
+    return re.sub(r"\.nii(\.gz)?$", "", name) + ".json"
+
+
+def manual_mask_name(run: Run) -> str:
+    """Where an edited mask of a run is looked for."""
+    return derivative_name(run, "manual", "mask", IMAGE)
+
+
+def check_collisions(runs: Iterable[Run]) -> None:
+    """Refuse two runs whose outputs would have the same names.
+
+    Parameters
+    ----------
+    runs : iterable of Run
+        All runs of an invocation.
+
+    Raises
+    ------
+    OutputError
+        If two runs map to one output, for example ``.nii`` beside ``.nii.gz``.
+    """
+    owners: dict[str, Run] = {}
+    for run in runs:
+        for name in names_of(run).values():
+            owner = owners.setdefault(name, run)
+            if owner is not run:
+                raise OutputError(
+                    f"{owner.relative} and {run.relative}: both would be written to {name}; "
+                    "keep one of the two in the dataset"
+                )
+
+
+def check_output_dir(bids_dir: Path, output_dir: Path) -> None:
+    """Refuse an OUTPUT_DIR that would put results among the raw data.
+
+    Only folders below ``BIDS_DIR/derivatives`` may lie inside BIDS_DIR; BIDS_DIR may lie inside
+    OUTPUT_DIR. Symbolic links are followed; neither folder has to exist.
+
+    Parameters
+    ----------
+    bids_dir, output_dir : Path
+        As given on the command line.
+
+    Raises
+    ------
+    OutputError
+        If OUTPUT_DIR is BIDS_DIR or lies in it elsewhere.
+    """
+    raw, out = bids_dir.resolve(), output_dir.resolve()
+    if not out.is_relative_to(raw):
+        return
+    inside = out.relative_to(raw).parts
+    if len(inside) < 2 or inside[0] != "derivatives":
+        where = "is BIDS_DIR itself" if not inside else "lies in the raw dataset"
+        raise OutputError(
+            f"{output_dir}: OUTPUT_DIR {where}; give a folder outside {bids_dir}, "
+            f"or {bids_dir / 'derivatives' / APP}"
+        )
+
+
+def is_nested(bids_dir: Path, output_dir: Path) -> bool:
+    """Tell whether OUTPUT_DIR lies below ``BIDS_DIR/derivatives``, symbolic links followed."""
+    return output_dir.resolve().is_relative_to(bids_dir.resolve() / "derivatives")
+
+
+def folder_note(bids_dir: Path | None, output_dir: Path) -> str | None:
+    """Say so where BIDS wants another folder name.
+
+    BIDS: below ``<dataset>/derivatives/`` the first ``GeneratedBy.Name`` MUST be a substring of
+    the folder's name. The name of the program is not bent to the folder: readers look it up, and
+    bids-validator 3.0.2 does not check the rule. So the folder is used as given and this line is
+    shown.
+
+    Returns
+    -------
+    str or None
+        One line, None where the rule holds or does not apply.
+    """
+    if bids_dir is None or not is_nested(bids_dir, output_dir):
+        return None
+    below = output_dir.resolve().relative_to(bids_dir.resolve() / "derivatives").parts
+    if not below or APP in below[0]:
+        return None
+    return (
+        f"{output_dir}: BIDS wants '{APP}' in the name of a folder below derivatives/ "
+        f"(GeneratedBy.Name); for example derivatives/{APP}"
+    )
+
+
+def dataset_description(
+    bids_dir: Path | None,
+    output_dir: Path,
+    *,
+    version: str,
+    source: Mapping[str, Any] = _NOTHING,
+    raw_uri: str | None = None,
+    container: Mapping[str, str] = _NOTHING,
+    code_url: str | None = None,
+) -> dict[str, Any]:
+    """Describe the derivative dataset, the same for whoever writes it.
+
+    Parameters
+    ----------
+    bids_dir : Path or None
+        The raw dataset; None where it is not known (group level): then ``DatasetLinks`` stands
+        only if ``raw_uri`` or the DOI gives it.
+    output_dir : Path
+        The derivative dataset.
+    version : str
+        Of this program.
+    source : mapping
+        The raw dataset's ``dataset_description.json``.
+    raw_uri : str or None
+        What the user gives for the raw dataset; goes before anything else.
+    container : mapping
+        ``Type``, ``Tag``, ``URI`` as far as known; empty outside a container.
+    code_url : str or None
+        Where this version's source is.
+
+    Returns
+    -------
+    dict
+        No time, user or host in it; the order of keys is fixed.
+    """
+    doi = _doi(source)
+    made_by: dict[str, Any] = {"Name": APP, "Version": version}
+    if code_url:
+        made_by["CodeURL"] = code_url
+    if container:
+        made_by["Container"] = {key: container[key] for key in sorted(container)}
+    description: dict[str, Any] = {
+        "Name": f"{APP}: brain masks, distances and quality metrics",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [made_by],
+    }
+    link = _raw_link(bids_dir, output_dir, raw_uri, doi)
+    if link:
+        description["DatasetLinks"] = {"raw": link}
+    if doi:
+        description["SourceDatasets"] = [{"DOI": f"doi:{doi}", "URL": f"https://doi.org/{doi}"}]
+    return description
+
+
+def _doi(source: Mapping[str, Any]) -> str | None:
+    """Bare DOI of a dataset (``10.x/y``), None where it has none or another sort of text."""
+    text = str(source.get("DatasetDOI") or "")
+    prefix = r"(?:doi:\s*|https?://(?:dx\.)?doi\.org/)?"
+    found = re.fullmatch(prefix + r"(10\.[^\s/]+/\S+)", text.strip(), re.IGNORECASE)
+    return found[1] if found else None
+
+
+def _raw_link(
+    bids_dir: Path | None, output_dir: Path, raw_uri: str | None, doi: str | None
+) -> str | None:
+    """URI of the raw dataset: the user's, relative where nested, its DOI, else its folder."""
+    if raw_uri:
+        return raw_uri
+    if bids_dir is not None and is_nested(bids_dir, output_dir):
+        return Path(os.path.relpath(bids_dir.resolve(), output_dir.resolve())).as_posix()
+    if doi:
+        return f"doi:{doi}"
+    return bids_dir.resolve().as_uri() if bids_dir is not None else None
+
+
+def sidecar(
+    kind: str,
+    run: Run,
+    *,
+    version: str,
+    network: Mapping[str, Any],
+    border_mm: float = 0.0,
+    manual: bool = False,
+    inherited: Mapping[str, Any] = _NOTHING,
+) -> dict[str, Any]:
+    """Metadata of one image.
+
+    Parameters
+    ----------
+    kind : str
+        ``mask``, ``sdt`` or ``brain``.
+    run : Run
+        The source.
+    version : str
+        Of this program.
+    network : mapping
+        The card; ``name`` and ``version`` are told.
+    border_mm : float
+        Shift of the surface, mm, outwards if positive.
+    manual : bool
+        True where an edited mask took the place of ours; without meaning for the sdt.
+    inherited : mapping
+        Metadata of the source that holds for the brain image too; what is said here goes before
+        it. Ignored for mask and sdt, which are not MR images.
+
+    Returns
+    -------
+    dict
+        In BIDS terms; ``Sources`` holds direct inputs alone.
+
+    Raises
+    ------
+    ValueError
+        If ``kind`` is not an image.
+    """
+    raw = f"bids:raw:{run.relative}"
+    by = f"{APP} {version}, network {network.get('name', '')} {network.get('version', '')}".rstrip()
+    surface = "the mask edited by hand" if manual else _surface(border_mm)
+    native: dict[str, Any] = {"SpatialReference": "orig"}
+    if kind == "mask":
+        what = f"1 inside the brain, sulcal CSF included; {surface}; {by}"
+        return {"Type": "Brain", "Description": what, "Sources": [raw], "Manual": manual, **native}
+    if kind == "sdt":
+        what = (
+            "Signed distance to the surface of the brain, negative inside; "
+            f"the mask is where it is <= {border_mm:g} mm; {by}"
+        )
+        return {"Description": what, "Units": "mm", "Sources": [raw], **native}
+    if kind != "brain":
+        raise ValueError(f"{kind}: no image kind of {[one.name for one in KINDS]}")
+    mask = manual_mask_name(run) if manual else names_of(run)["mask"]
+    return {
+        **inherited,
+        "SkullStripped": True,
+        "Description": f"The source, 0 outside the brain; {surface}; {by}",
+        "Sources": [raw, f"bids::{mask}"],
+        **native,
+        **({"Manual": True} if manual else {}),
+    }
+
+
+def _surface(border_mm: float) -> str:
+    """Say where the surface lies."""
+    if border_mm == 0:
+        return "surface not shifted"
+    return f"surface shifted {abs(border_mm):g} mm {'outwards' if border_mm > 0 else 'inwards'}"
+
+
+def to_json(value: Any) -> bytes:
+    """Bytes of a JSON file: indent 2, keys in the order given, a newline at the end.
+
+    Raises
+    ------
+    ValueError
+        If a number is NaN or infinite, which JSON does not have.
+    """
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

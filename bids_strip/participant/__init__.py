@@ -1,0 +1,1 @@
+"""Participant level: one file a stage, in the order of `pipeline`."""

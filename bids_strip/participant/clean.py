@@ -1,0 +1,62 @@
+"""Make the prediction one surface: a single piece without holes, and true distances to it.
+
+This is done on the network's grid, where a distance transform costs a tenth of a second, not on
+the native one, where it can cost ten.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bids_strip.domain import SDT_LIMIT_MM, Float3, Prediction, Surface, Zooms
+from bids_strip.errors import DeriveError
+from bids_strip.geometry import filled, largest_component, redistanced
+
+_LEAST_ML = 50.0
+_BAND_MM = 2.0
+_MARGIN_MM = 4.0
+
+
+def clean(prediction: Prediction, zooms: Zooms) -> Surface:
+    """Keep the largest piece, fill its holes, measure distances anew.
+
+    Parameters
+    ----------
+    prediction
+        The network's distances on the conformed grid.
+    zooms
+        Voxel sizes of that grid, mm.
+
+    Raises
+    ------
+    DeriveError
+        If there is no brain: less than 50 ml.
+    """
+    level = prediction.brain_mm
+    voxel_ml = float(np.prod(zooms)) / 1000.0
+    inside = level <= 0
+    brain, extra = largest_component(inside)
+    volume = float(brain.sum()) * voxel_ml
+    if volume < _LEAST_ML:
+        raise DeriveError(
+            f"no brain found ({volume:.0f} ml); is this the head of a person, with voxel sizes in "
+            "mm and the right axes in its header?"
+        )
+    whole = filled(brain)
+    holes = whole & ~brain
+    level = np.where(inside & ~brain, _BAND_MM, level)
+    level = np.where(holes, -_MARGIN_MM, level).astype(np.float32)
+    return Surface(
+        mm=redistanced(level, zooms=zooms, limit_mm=SDT_LIMIT_MM + _MARGIN_MM),
+        components_removed=extra.count,
+        component_ml_removed=extra.voxels * voxel_ml,
+        holes_filled_ml=float(holes.sum()) * voxel_ml,
+        slope=_slope(prediction.brain_mm, zooms),
+    )
+
+
+def _slope(level: Float3, zooms: Zooms) -> float:
+    """Mean gradient length within `_BAND_MM` of the surface."""
+    band = np.abs(level) <= _BAND_MM
+    gradient = np.gradient(level, *zooms)
+    return float(np.sqrt(sum(g[band] ** 2 for g in gradient)).mean()) if band.any() else 0.0

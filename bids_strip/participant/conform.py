@@ -1,0 +1,89 @@
+"""Bring a run onto the network's grid: its axes, its zooms, its intensities.
+
+The conformed grid shares the native grid's axes, so that each axis is resampled by one small
+matrix; an oblique scan keeps its own axes and is not turned.
+"""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+
+from bids_strip.card import Card, Intensity
+from bids_strip.domain import Bool3, Conformed, Float3, Frame, Volume
+from bids_strip.errors import ConformError
+from bids_strip.geometry import resampled, resampling_matrix, shape_multiple
+
+_LARGEST_MM = 700.0
+
+
+def conform(native: Volume, card: Card) -> Conformed:
+    """Resample and scale a run for a network.
+
+    Parameters
+    ----------
+    native
+        The run on its own grid.
+    card
+        The network's.
+
+    Raises
+    ------
+    ConformError
+        If the field of view is too large for a head.
+    """
+    frame, shape = frame_of(native, card)
+    data = oriented(native.data, frame)
+    matrices = tuple(
+        resampling_matrix(n_in, n_out, first=first, step=step)
+        for n_in, n_out, first, step in zip(
+            data.shape, shape, frame.firsts, frame.steps, strict=True
+        )
+    )
+    seen = _outer([m.sum(axis=1) > 0 for m in matrices])
+    data = scaled(resampled(data, matrices), seen, card.intensity)
+    return Conformed(data=data, zooms=card.zooms, frame=frame)
+
+
+def frame_of(native: Volume, card: Card) -> tuple[Frame, tuple[int, int, int]]:
+    """Where the conformed grid lies, centred on the native one, and its shape."""
+    wanted = nib.orientations.axcodes2ornt(card.axis_codes)
+    found = nib.orientations.io_orientation(native.grid.affine)
+    to_card = nib.orientations.ornt_transform(found, wanted)
+    axes = tuple(int(np.flatnonzero(to_card[:, 0] == a)[0]) for a in range(3))
+    flips = tuple(bool(to_card[a, 1] < 0) for a in axes)
+    sizes = [native.grid.shape[a] for a in axes]
+    zooms = [native.grid.zooms[a] for a in axes]
+    extent = [n * z for n, z in zip(sizes, zooms, strict=True)]
+    if max(extent) > _LARGEST_MM:
+        raise ConformError(
+            f"field of view {' x '.join(f'{e:.0f}' for e in extent)} mm is larger than a head "
+            f"scan's ({_LARGEST_MM:.0f} mm): are the voxel sizes in mm? crop it or mend the header"
+        )
+    least = tuple(int(np.ceil(e / z)) for e, z in zip(extent, card.zooms, strict=True))
+    shape = shape_multiple(least, card.multiple)  # type: ignore[arg-type]
+    steps = tuple(z / own for z, own in zip(card.zooms, zooms, strict=True))
+    firsts = tuple(
+        (n - 1) / 2 - step * (m - 1) / 2 for n, m, step in zip(sizes, shape, steps, strict=True)
+    )
+    return Frame(axes, flips, native.grid.shape, firsts, steps), shape  # type: ignore[arg-type]
+
+
+def oriented(data: Float3, frame: Frame) -> Float3:
+    """Native array -> the conformed grid's order and directions of axes."""
+    turned = data.transpose(frame.axes)
+    return turned[tuple(slice(None, None, -1) if f else slice(None) for f in frame.flips)]
+
+
+def scaled(data: Float3, seen: Bool3, rule: Intensity) -> Float3:
+    """Percentiles of the field of view to 0 and 1, clipped; 0 outside it."""
+    low, high = np.percentile(data[seen], rule.percentiles)
+    if high <= low:
+        low, high = float(data[seen].min()), float(data[seen].max())
+    data = np.clip((data - low) / max(high - low, 1e-12), *rule.clip)
+    return np.where(seen, data, 0).astype(np.float32)
+
+
+def _outer(sides: list[np.ndarray]) -> Bool3:  # type: ignore[type-arg]
+    i, j, k = sides
+    return np.asarray(i[:, None, None] & j[None, :, None] & k[None, None, :])

@@ -1,0 +1,104 @@
+"""Distances on the native grid -> the mask and the distances as they will be stored."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_strip.domain import SDT_LIMIT_MM, Bool3, BrainMask, Float3, Volume, Zooms
+from bids_strip.errors import DeriveError
+from bids_strip.geometry import (
+    bounding_box,
+    closed,
+    dice,
+    filled,
+    largest_component,
+    off_threshold,
+    quantised,
+    signed_distance,
+    within,
+)
+
+_CLOSING_MM = 3.0
+_STRIPPED_ZEROS = 0.3
+_STRIPPED_RIM_MM = 8.0
+_STRIPPED_BEYOND = 0.03
+_STRIPPED_COVER = 0.8
+
+
+def derive(native: Volume, distance_mm: Float3, *, border_mm: float) -> BrainMask:
+    """Threshold the distances; an input that is stripped already keeps its own outline.
+
+    Parameters
+    ----------
+    native
+        The run, for its zeros.
+    distance_mm : (I, J, K) float32
+        Distance to the predicted surface, negative inside.
+    border_mm : float
+        Shift of the surface, outwards if positive.
+
+    Raises
+    ------
+    DeriveError
+        If no voxel lies within the border.
+    """
+    predicted = _one_piece(quantised(distance_mm))
+    outline = stripped_outline(native, distance_mm)
+    steps = predicted
+    if outline is not None:
+        steps = quantised(signed_distance(outline, zooms=native.grid.zooms, limit_mm=SDT_LIMIT_MM))
+    steps = off_threshold(steps, border_mm)
+    mask = within(steps, border_mm)
+    if not mask.any():
+        raise DeriveError(
+            f"no voxel lies within the border of {border_mm:g} mm; give a larger --border"
+        )
+    return BrainMask(
+        mask=mask,
+        sdt_steps=steps,
+        border_mm=border_mm,
+        already_stripped=outline is not None,
+        network_dice=dice(within(predicted, border_mm), mask) if outline is not None else 1.0,
+    )
+
+
+def stripped_outline(native: Volume, distance_mm: Float3) -> Bool3 | None:
+    """The closed non-zero set if the input has no head around its brain, else None.
+
+    Stripped means: many exact zeros, nearly nothing non-zero farther than 8 mm outside the
+    predicted surface, and most of the predicted brain non-zero.
+    """
+    present = native.data != 0
+    if np.count_nonzero(present) > (1 - _STRIPPED_ZEROS) * present.size:
+        return None
+    beyond = np.count_nonzero(present & (distance_mm > _STRIPPED_RIM_MM))
+    inside = distance_mm <= 0
+    cover = np.count_nonzero(present & inside) / max(np.count_nonzero(inside), 1)
+    if beyond > _STRIPPED_BEYOND * np.count_nonzero(present) or cover < _STRIPPED_COVER:
+        return None
+    return _closed_set(present, native.grid.zooms)
+
+
+def _closed_set(present: Bool3, zooms: Zooms) -> Bool3:
+    box = bounding_box(present, margin_mm=2 * _CLOSING_MM, zooms=zooms)
+    piece, _ = largest_component(closed(present[box], zooms=zooms, radius_mm=_CLOSING_MM))
+    outline = np.zeros(present.shape, dtype=bool)
+    outline[box] = filled(piece)
+    return outline
+
+
+def _one_piece(steps: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Interpolation can leave a speck or a pinhole on the native grid: mend those voxels."""
+    inside = steps <= 0
+    if not inside.any():
+        return steps
+    box = bounding_box(inside, margin_mm=1.0, zooms=(1.0, 1.0, 1.0))
+    part = steps[box].copy()
+    piece, rest = largest_component(inside[box])
+    whole = filled(piece)
+    if rest.count or np.count_nonzero(whole) != np.count_nonzero(piece):
+        part = np.where(whole, np.minimum(part, 0), np.maximum(part, 1)).astype(np.int16)
+        steps = steps.copy()
+        steps[box] = part
+    return steps

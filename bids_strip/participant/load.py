@@ -1,0 +1,124 @@
+"""Read a run's image: the first stage."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError, SpatialImage
+
+from bids_strip.dataset import describe_missing
+from bids_strip.domain import Affine, Float3, Grid, Source, Volume
+from bids_strip.errors import LoadError
+
+_FORM_TOLERANCE_MM = 0.5
+_UNREADABLE = (
+    ImageFileError, HeaderDataError, EOFError, zlib.error, OSError, ValueError, OverflowError,
+)  # fmt: skip
+
+
+def load(path: Path) -> Source:
+    """Read an image file.
+
+    Parameters
+    ----------
+    path
+        A ``.nii`` or ``.nii.gz`` file.
+
+    Raises
+    ------
+    LoadError
+        If the file is absent, cut short, not an image, not three-dimensional, empty or constant.
+    """
+    missing = describe_missing(path)
+    if missing:
+        raise LoadError(f"{path}: {missing}")
+    if not path.is_file():
+        raise LoadError(f"{path}: no such file; was it moved while this ran?")
+    try:
+        image = nib.load(path)
+        return from_image(image, name=str(path))
+    except _UNREADABLE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise LoadError(
+            f"{path}: cannot be read ({reason}); the file is damaged or incomplete: copy or "
+            "convert it again"
+        ) from error
+
+
+def from_image(image: SpatialImage, *, name: str = "image") -> Source:
+    """Take an image that is already in memory.
+
+    Parameters
+    ----------
+    image
+        As nibabel gives it.
+    name
+        What messages call it.
+
+    Raises
+    ------
+    LoadError
+        As `load`.
+    """
+    data = np.asanyarray(image.dataobj)
+    if data.dtype.fields is not None or np.iscomplexobj(data):
+        raise LoadError(
+            f"{name}: holds {data.dtype} values, not intensities; give a magnitude image"
+        )
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    if data.ndim != 3 or min(data.shape) < 2:
+        raise LoadError(
+            f"{name}: shape {'x'.join(map(str, data.shape))} is not a volume; give a 3-D image "
+            "(extract one frame of a series)"
+        )
+    affine = _affine(image, name)
+    intensities, nonfinite = _finite(data)
+    if intensities.size == 0 or intensities.min() == intensities.max():
+        raise LoadError(f"{name}: all voxels are equal; there is no image in this file")
+    header = image.header if isinstance(image.header, nib.Nifti1Header) else _nifti_header(image)
+    return Source(
+        volume=Volume(intensities, Grid(tuple(int(n) for n in data.shape), affine)),
+        header=header.copy(),
+        nonfinite_voxels=nonfinite,
+        form_mismatch=_form_mismatch(header),
+    )
+
+
+def _affine(image: SpatialImage, name: str) -> Affine:
+    affine = np.asarray(image.affine, dtype=np.float64)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
+        raise LoadError(
+            f"{name}: its affine has no volume (voxel sizes of zero or not finite); convert it "
+            "again from the scanner's files"
+        )
+    return affine
+
+
+def _finite(data: np.ndarray) -> tuple[Float3, int]:  # type: ignore[type-arg]
+    """Float32 with zeros for NaN and infinity, and how many there were."""
+    values = np.ascontiguousarray(data, dtype=np.float32)
+    finite = np.isfinite(values)
+    count = int(values.size - np.count_nonzero(finite))
+    if count:
+        values = np.where(finite, values, np.float32(0))
+    return values, count
+
+
+def _form_mismatch(header: nib.Nifti1Header) -> bool:
+    """True if sform and qform are both set and place a corner over half a mm apart."""
+    if int(header["sform_code"]) == 0 or int(header["qform_code"]) == 0:
+        return False
+    corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    corners[:, :3] *= np.array(header.get_data_shape()[:3]) - 1
+    difference = corners @ (header.get_sform() - header.get_qform()).T
+    return bool(np.abs(difference).max() > _FORM_TOLERANCE_MM)
+
+
+def _nifti_header(image: SpatialImage) -> nib.Nifti1Header:
+    """A NIfTI header for an image of another format."""
+    return nib.Nifti1Image(np.empty(image.shape[:3], np.uint8), image.affine).header

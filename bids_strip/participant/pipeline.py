@@ -1,0 +1,220 @@
+"""The way of a run, from file to files.
+
+The one place that knows the order of the stages, and the one seam where a failure becomes an
+outcome.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from bids_strip.domain import BrainMask, Run, Source
+from bids_strip.errors import RunError
+from bids_strip.participant.clean import clean
+from bids_strip.participant.conform import conform
+from bids_strip.participant.derive import derive
+from bids_strip.participant.load import load
+from bids_strip.participant.predict import Predictor
+from bids_strip.participant.qc import measure
+from bids_strip.participant.restore import restore
+from bids_strip.participant.write import Place, remove_outputs, write, write_record
+from bids_strip.record import FAILED, OK, Record, fingerprint
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one run needs besides the network; small, so that it can be sent to a worker.
+
+    Attributes
+    ----------
+    run
+        The image.
+    kinds
+        Outputs to write.
+    border_mm
+        Shift of the surface.
+    place
+        Where to write.
+    version
+        Of this program.
+    threads
+        Threads of the network.
+    """
+
+    run: Run
+    kinds: tuple[str, ...]
+    border_mm: float
+    place: Place
+    version: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A run whose outputs are written."""
+
+    run: Run
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A run that failed.
+
+    Attributes
+    ----------
+    run
+        Which one.
+    stage, reason
+        Where, and the one line to show.
+    exit_code
+        What the error would make of the whole invocation.
+    details
+        The traceback, for the log.
+    """
+
+    run: Run
+    stage: str
+    reason: str
+    exit_code: int
+    details: str = ""
+
+
+Outcome = Done | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Wall time of each stage, s."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __call__(
+        self, stage: str, function: Callable[..., T], *args: object, **kwargs: object
+    ) -> T:
+        """Call a stage and note how long it took; name the stage in what it raises."""
+        begun = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        except RunError:
+            raise
+        except MemoryError as error:
+            raise RunError(f"{stage}: not enough memory; give fewer --nprocs") from error
+        finally:
+            self.seconds[stage] = round(time.perf_counter() - begun, 3)
+
+
+def strip_run(job: Job, predictor: Predictor) -> Done:
+    """Strip one run and write its outputs and its record.
+
+    Raises
+    ------
+    RunError
+        If a stage fails; nothing half-written stays.
+    """
+    run, clock, begun = job.run, Clock(), time.perf_counter()
+    source = clock("load", load, run.path)
+    conformed = clock("conform", conform, source.volume, predictor.card)
+    prediction = clock("predict", predictor, conformed)
+    surface = clock("clean", clean, prediction, conformed.zooms)
+    distance = clock("restore", restore, surface, conformed.frame)
+    brain = clock("derive", derive, source.volume, distance, border_mm=job.border_mm)
+    metrics = clock("qc", measure, source, surface, brain)
+    record = replace(
+        describe(job, predictor),
+        status=OK,
+        input=fingerprint(run),
+        flags=flags_of(source, brain),
+        metrics={key: round(value, 4) for key, value in metrics.items()},
+    )
+    outputs = clock("write", write, run, source, brain, kinds=job.kinds, network=record.network,
+                    version=job.version, place=job.place)  # fmt: skip
+    record = replace(
+        record,
+        outputs=outputs,
+        stage_seconds=clock.seconds,
+        elapsed_s=round(time.perf_counter() - begun, 3),
+        peak_memory_mb=peak_memory_mb(),
+    )
+    write_record(run, record, job.place)
+    return Done(run, record)
+
+
+def attempt(job: Job, predictor: Predictor) -> Outcome:
+    """Strip one run; whatever goes wrong becomes a `Failed` with its record.
+
+    The only place where any exception is caught.
+    """
+    try:
+        remove_outputs(job.run, job.place.output_dir)
+        return strip_run(job, predictor)
+    except Exception as error:  # noqa: BLE001 - the seam
+        failed = failure(job, error)
+    return recorded(job, failed, describe(job, predictor))
+
+
+def failure(job: Job, error: Exception) -> Failed:
+    """An exception as an outcome."""
+    known = isinstance(error, RunError)
+    reason = str(error) if known else f"internal error ({type(error).__name__}: {error})"
+    if job.run.path.name not in reason:
+        reason = f"{job.run.path}: {reason}"
+    if not known:
+        reason += "; please report it with the log file"
+    return Failed(
+        run=job.run,
+        stage=error.stage if isinstance(error, RunError) else "run",
+        reason=" ".join(reason.split()),
+        exit_code=int(error.exit_code) if isinstance(error, RunError) else 1,
+        details="".join(traceback.format_exception(error)),
+    )
+
+
+def recorded(job: Job, failed: Failed, record: Record) -> Failed:
+    """Remove what was written before the failure and leave a record of it."""
+    try:
+        remove_outputs(job.run, job.place.output_dir)
+        write_record(
+            job.run,
+            replace(record, status=FAILED, stage=failed.stage, reason=failed.reason,
+                    input=fingerprint(job.run)),
+            job.place,
+        )  # fmt: skip
+    except (OSError, RunError) as error:
+        return replace(failed, details=f"{failed.details}\nits record: {error}")
+    return failed
+
+
+def describe(job: Job, predictor: Predictor | None) -> Record:
+    """The part of a record that is known before the work."""
+    card = predictor.card if predictor else None
+    return Record(
+        bids_name=job.run.name,
+        suffix=job.run.suffix,
+        entities=dict(job.run.entities),
+        status=FAILED,
+        options={"border_mm": job.border_mm, "outputs": sorted(job.kinds)},
+        network={"name": card.name, "version": card.version, "sha256": card.sha256} if card else {},
+        software=f"bids_strip {job.version}",
+        provider=predictor.provider if predictor else None,
+        threads=job.threads,
+    )
+
+
+def flags_of(source: Source, brain: BrainMask) -> dict[str, bool]:
+    """Findings about the input."""
+    return {"already_stripped": brain.already_stripped, "form_mismatch": source.form_mismatch}
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process has held, MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)

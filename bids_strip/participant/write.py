@@ -1,0 +1,161 @@
+"""Put a run's outputs on disk: checked, written beside, renamed; the record last."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_strip.domain import SDT_STEP_MM, BrainMask, Run, Source
+from bids_strip.errors import WriteError
+from bids_strip.naming import names_of, sidecar, sidecar_name, to_json
+from bids_strip.record import OutputFile, Record
+
+_COMPRESSION = 3
+_GEOMETRY = (
+    "pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d",
+    "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where outputs go.
+
+    Attributes
+    ----------
+    output_dir
+        OUTPUT_DIR.
+    staging
+        Folder on the same file system for files that are not finished.
+    """
+
+    output_dir: Path
+    staging: Path
+
+    def put(self, name: str, content: bytes) -> OutputFile:
+        """Write a file under its final name by rename.
+
+        Parameters
+        ----------
+        name
+            Relative to OUTPUT_DIR.
+        content
+            All of it.
+
+        Raises
+        ------
+        WriteError
+            If the file system refuses.
+        """
+        final = self.output_dir / name
+        partial = self.staging / f"{os.getpid()}-{final.name}"
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(content)
+            partial.replace(final)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise WriteError(
+                f"{final}: cannot be written ({error.strerror or error}); is the disk full or "
+                "read-only?"
+            ) from error
+        return OutputFile(name, len(content))
+
+
+def write(
+    run: Run, source: Source, brain: BrainMask, *, kinds: tuple[str, ...],
+    network: Mapping[str, str], version: str, place: Place,
+) -> tuple[OutputFile, ...]:  # fmt: skip
+    """Write the images of a run and their sidecars.
+
+    Parameters
+    ----------
+    run
+        Which one.
+    source
+        As it was read; native-grid files keep its header's geometry.
+    brain
+        Mask and distances.
+    kinds
+        Of ``mask``, ``sdt``, ``brain``; the mask is always written.
+    network
+        Name, version, sha256: for the sidecars.
+    version
+        Of this program.
+    place
+        Where to.
+
+    Raises
+    ------
+    WriteError
+        If an image does not fit its source, or the file system refuses.
+    """
+    if brain.mask.shape != source.volume.grid.shape:
+        raise WriteError(f"mask {brain.mask.shape} is not on the grid of {run.relative}")
+    names = names_of(run)
+    images = {"mask": lambda: _mask_bytes(source, brain), "sdt": lambda: _sdt_bytes(source, brain),
+              "brain": lambda: _brain_bytes(source, brain)}  # fmt: skip
+    written: list[OutputFile] = []
+    for kind, content in images.items():
+        if kind != "mask" and kind not in kinds:
+            continue
+        name = names[kind]
+        written.append(place.put(name, content()))
+        metadata = sidecar(kind, run, version=version, border_mm=brain.border_mm, network=network)
+        written.append(place.put(sidecar_name(name), to_json(metadata)))
+    return tuple(written)
+
+
+def write_record(run: Run, record: Record, place: Place) -> None:
+    """Write the record: after everything else, a run with one is done."""
+    place.put(names_of(run)["qc"], to_json(record.to_json()))
+
+
+def remove_outputs(run: Run, output_dir: Path) -> None:
+    """Remove what an earlier attempt left, the record first."""
+    names = names_of(run)
+    for kind in ("qc", *(k for k in names if k != "qc")):
+        path = output_dir / names[kind]
+        path.unlink(missing_ok=True)
+        if kind != "qc":
+            (output_dir / sidecar_name(names[kind])).unlink(missing_ok=True)
+
+
+def _mask_bytes(source: Source, brain: BrainMask) -> bytes:
+    return _nifti(brain.mask.astype(np.uint8), source)
+
+
+def _sdt_bytes(source: Source, brain: BrainMask) -> bytes:
+    return _nifti(brain.sdt_steps, source, slope=SDT_STEP_MM)
+
+
+def _brain_bytes(source: Source, brain: BrainMask) -> bytes:
+    """Input intensities inside the mask, 0 outside; int16 where that loses nothing."""
+    inside = np.where(brain.mask, source.volume.data, np.float32(0))
+    whole = np.abs(inside).max() <= np.iinfo(np.int16).max and not np.any(inside % 1)
+    return _nifti(inside.astype(np.int16) if whole else inside, source)
+
+
+def _nifti(data: NDArray[np.generic], source: Source, slope: float | None = None) -> bytes:
+    """A compressed NIfTI-1 file whose geometry is the source's, field by field."""
+    header = nib.Nifti1Header()
+    header.set_data_dtype(data.dtype)
+    header.set_data_shape(data.shape)
+    for name in _GEOMETRY:
+        header[name] = source.header[name]
+    header["pixdim"][4:] = 0
+    header["descrip"] = b"bids_strip"
+    header["scl_slope"] = slope if slope is not None else np.nan
+    header["scl_inter"] = 0 if slope is not None else np.nan
+    header["vox_offset"] = 352
+    header["magic"] = b"n+1"
+    body = header.binaryblock + b"\0" * 4 + np.asarray(data).tobytes(order="F")
+    return gzip.compress(body, _COMPRESSION, mtime=0)

@@ -1,0 +1,130 @@
+"""The record of a run, ``*_desc-brain_qc.json``: written last, read by resume and group level."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bids_strip.domain import Run
+
+OK = "ok"
+FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """What the source file was: size in bytes, modification time in ns, SHA-256."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """Name of an output relative to OUTPUT_DIR, and its size in bytes."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One run: what went in, what was done, what came out.
+
+    Attributes
+    ----------
+    bids_name
+        The source's file name without extension.
+    suffix
+        For example ``T1w``.
+    entities
+        BIDS entity keys and labels of the source.
+    status
+        ``ok`` or ``failed``.
+    stage, reason
+        Where and why it failed; None if it did not.
+    input
+        The source file; None if there was none to read.
+    options
+        What changed the outputs: border, kinds of output.
+    network
+        Name, version and sha256.
+    software
+        Version of bids_strip.
+    provider, threads
+        Where the network ran.
+    elapsed_s, peak_memory_mb
+        Wall time, and the most memory the process had held by then.
+    stage_seconds
+        Wall time of each stage.
+    flags
+        Findings that are true or false.
+    metrics
+        See `bids_strip.metrics`.
+    outputs
+        Every file written beside this one.
+    """
+
+    bids_name: str
+    suffix: str
+    entities: dict[str, str]
+    status: str
+    stage: str | None = None
+    reason: str | None = None
+    input: InputFile | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    network: dict[str, str] = field(default_factory=dict)
+    software: str = ""
+    provider: str | None = None
+    threads: int | None = None
+    elapsed_s: float | None = None
+    peak_memory_mb: float | None = None
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    flags: dict[str, bool] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    outputs: tuple[OutputFile, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+def read_record(path: Path) -> Record | None:
+    """The record in a file, None if it is absent or not one."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        source = data.pop("input")
+        outputs = tuple(OutputFile(**o) for o in data.pop("outputs"))
+        return Record(**data, input=InputFile(**source) if source else None, outputs=outputs)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def fingerprint(run: Run) -> InputFile | None:
+    """What a source file is now; None if it cannot be read."""
+    try:
+        status = run.path.stat()
+        with run.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+    return InputFile(run.relative, status.st_size, status.st_mtime_ns, digest)
+
+
+def same_input(run: Run, known: InputFile) -> bool:
+    """True if a source file is the one recorded: by size and time, else by content."""
+    try:
+        status = run.path.stat()
+    except OSError:
+        return False
+    if status.st_size != known.size:
+        return False
+    if status.st_mtime_ns == known.mtime_ns:
+        return True
+    now = fingerprint(run)
+    return now is not None and now.sha256 == known.sha256

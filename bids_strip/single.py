@@ -1,0 +1,69 @@
+"""One image in, mask and distances out: the library's front door."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import SpatialImage
+
+from bids_strip.card import find_card
+from bids_strip.geometry import STORED_STEP_MM
+from bids_strip.participant.clean import clean
+from bids_strip.participant.conform import conform
+from bids_strip.participant.derive import derive
+from bids_strip.participant.load import from_image, load
+from bids_strip.participant.predict import Predictor, load_predictor
+from bids_strip.participant.restore import restore
+from bids_strip.resources import available_cpus
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stripped:
+    """What `bids_strip.strip` gives.
+
+    Attributes
+    ----------
+    mask
+        uint8, 1 inside the brain.
+    sdt
+        float32, mm, negative inside; the mask is where it is at most the border.
+    """
+
+    mask: nib.Nifti1Image
+    sdt: nib.Nifti1Image
+
+
+def strip_image(
+    image: str | PathLike[str] | SpatialImage,
+    *,
+    border_mm: float = 0.0,
+    predictor: Predictor | None = None,
+) -> Stripped:
+    """Find the brain in one image; see `bids_strip.strip`.
+
+    Parameters
+    ----------
+    image
+        Path or image.
+    border_mm
+        Shift of the surface, mm.
+    predictor
+        The network; None opens the embedded one.
+    """
+    source = load(Path(image)) if isinstance(image, (str, os.PathLike)) else from_image(image)
+    network = predictor or load_predictor(find_card(None), device="auto", threads=available_cpus())
+    conformed = conform(source.volume, network.card)
+    surface = clean(network(conformed), conformed.zooms)
+    distance = restore(surface, conformed.frame)
+    brain = derive(source.volume, distance, border_mm=border_mm)
+    affine = source.volume.grid.affine
+    sdt = (brain.sdt_steps * STORED_STEP_MM).astype(np.float32)
+    return Stripped(
+        mask=nib.Nifti1Image(brain.mask.astype(np.uint8), affine),
+        sdt=nib.Nifti1Image(sdt, affine),
+    )

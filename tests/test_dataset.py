@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bids_strip.dataset import describe_missing, read_description, select_runs
+from bids_strip.errors import DatasetError, MissingInputError, SelectionError, UsageError
+from bids_strip.settings import Settings
+
+TinyBids = Callable[..., Path]
+
+MIXED = (
+    "sub-01/anat/sub-01_T1w.nii.gz",
+    "sub-02/ses-1/anat/sub-02_ses-1_run-01_T1w.nii.gz",
+    "sub-02/ses-1/anat/sub-02_ses-1_run-02_T1w.nii",
+    "sub-02/ses-2/anat/sub-02_ses-2_acq-hi_T1w.nii.gz",
+    "sub-02/ses-2/anat/sub-02_ses-2_T2w.nii.gz",
+    "sub-02/ses-2/func/sub-02_ses-2_task-rest_bold.nii.gz",
+    "sub-03/func/sub-03_task-rest_bold.nii.gz",
+)
+S01 = "sub-01_T1w"
+S02_1_1 = "sub-02_ses-1_run-01_T1w"
+S02_1_2 = "sub-02_ses-1_run-02_T1w"
+S02_2 = "sub-02_ses-2_acq-hi_T1w"
+
+
+@pytest.fixture
+def mixed(tiny_bids: TinyBids) -> Path:
+    return tiny_bids(MIXED)
+
+
+def names(root: Path, **options: object) -> list[str]:
+    return [run.name for run in select_runs(settings(root, **options))]
+
+
+def settings(root: Path, **options: object) -> Settings:
+    return Settings(root, root / "derivatives" / "bids_strip", "participant", **options)
+
+
+def test_a_run_keeps_order_and_padding_of_its_entities(mixed: Path) -> None:
+    run = select_runs(settings(mixed))[1]
+    assert run.relative == "sub-02/ses-1/anat/sub-02_ses-1_run-01_T1w.nii.gz"
+    assert run.path == mixed / run.relative
+    assert run.entities == (("sub", "02"), ("ses", "1"), ("run", "01"))
+    assert run.suffix == "T1w"
+
+
+def test_all_t1w_by_default_sorted(mixed: Path) -> None:
+    assert names(mixed) == [S01, S02_1_1, S02_1_2, S02_2]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"participant_label": ("01",)}, [S01]),
+        ({"participant_label": ("sub-02", "sub-01")}, [S01, S02_1_1, S02_1_2, S02_2]),
+        ({"session_label": ("ses-2",)}, [S01, S02_2]),  # sub-01 has no session: stays in
+        ({"session_label": ("1",)}, [S01, S02_1_1, S02_1_2]),
+        ({"run_label": ("1",)}, [S01, S02_1_1, S02_2]),  # run-1 is run-01
+        ({"run_label": ("run-002",)}, [S01, S02_1_2, S02_2]),
+        ({"acquisition_label": ("hi",)}, [S01, S02_1_1, S02_1_2, S02_2]),
+        ({"participant_label": ("02",), "session_label": ("1",), "run_label": ("2",)}, [S02_1_2]),
+        ({"modality": ("T2w",)}, ["sub-02_ses-2_T2w"]),
+        ({"modality": ("T2w", "T1w"), "participant_label": ("02",), "session_label": ("2",)},
+         ["sub-02_ses-2_T2w", S02_2]),
+    ],
+)  # fmt: skip
+def test_labels(mixed: Path, options: dict[str, object], expected: list[str]) -> None:
+    assert sorted(names(mixed, **options)) == sorted(expected)
+
+
+def test_labels_in_a_file(mixed: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "who.txt"
+    labels.write_text("# whom\n\nsub-01  # first\r\n01\n", encoding="utf-8")
+    assert names(mixed, participant_label=(str(labels),)) == [S01]
+
+
+@pytest.mark.parametrize("text", [None, "# nobody\n"])
+def test_a_file_of_labels_that_is_absent_or_empty(
+    mixed: Path, tmp_path: Path, text: str | None
+) -> None:
+    if text is not None:
+        (tmp_path / "who.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"who\.txt: .*one label a line|who\.txt: holds no label"):
+        select_runs(settings(mixed, participant_label=(str(tmp_path / "who.txt"),)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"participant_label": ("01", "09", "1")}, r"label 09, 1: .*present: 01, 02, 03"),
+        ({"participant_label": ("0*",)}, r"0\*: no such participant"),
+        ({"session_label": ("3", "1")}, r"session-label 3: no such session; present: 1, 2"),
+        ({"session_label": ("01",)}, r"session-label 01"),  # sessions are text, not numbers
+        ({"participant_label": ("02",), "acquisition_label": ("lo",)}, r"present: hi"),
+        ({"participant_label": ("01",), "session_label": ("1",)}, r"session-label 1: .*no image"),
+        ({"participant_label": ("02",), "session_label": ("2",), "modality": ("T1w",),
+          "run_label": ("1",), "acquisition_label": ("hi",)}, None),
+    ],
+)  # fmt: skip
+def test_absent_labels(mixed: Path, options: dict[str, object], message: str | None) -> None:
+    if message is None:
+        assert names(mixed, **options) == [S02_2]
+        return
+    with pytest.raises(SelectionError, match=message) as caught:
+        select_runs(settings(mixed, **options))
+    assert caught.value.exit_code == 18
+    assert "\n" not in str(caught.value)
+
+
+def test_filters_that_leave_nothing(tiny_bids: TinyBids) -> None:
+    root = tiny_bids(
+        (
+            "sub-01/ses-1/anat/sub-01_ses-1_run-1_T1w.nii.gz",
+            "sub-01/ses-2/anat/sub-01_ses-2_run-2_T1w.nii.gz",
+        )
+    )
+    with pytest.raises(SelectionError, match="--session-label 1 with --run-label 2"):
+        select_runs(settings(root, session_label=("1",), run_label=("2",)))
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, [S01, S02_1_1, S02_1_2, S02_2]),
+        ({"session": "1"}, [S02_1_1, S02_1_2]),  # unlike a label option: no session does not pass
+        ({"session": None}, [S01]),
+        ({"session": [None, "2"]}, [S01, S02_2]),
+        ({"run": 2}, [S02_1_2]),
+        ({"run": ["1"]}, [S02_1_1]),
+        ({"acquisition": "*"}, [S02_2]),
+        ({"acquisition": "Query.ANY"}, [S02_2]),
+        ({"session": "Query.NONE"}, [S01]),
+        ({"session": "Query.OPTIONAL", "suffix": "T1w"}, [S01, S02_1_1, S02_1_2, S02_2]),
+        ({"datatype": "anat", "subject": ["01"], "extension": [".nii", ".nii.gz"]}, [S01]),
+    ],
+)
+def test_filter_file(
+    mixed: Path, tmp_path: Path, query: dict[str, object], expected: list[str]
+) -> None:
+    file = tmp_path / "filter.json"
+    file.write_text(json.dumps({"t1w": query, "bold": {"task": "rest"}}), encoding="utf-8")
+    assert names(mixed, bids_filter_file=file) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "No such file"),
+        ("{", "not JSON"),
+        ("[]", "has to look like"),
+        ('{"t1w": 3}', "has to look like"),
+        ('{"t1w": {"ses": "1"}}', "'ses' is no entity of pybids"),
+        ('{"t1w": {"session": {"a": 1}}}', "'session' has to be a label"),
+    ],
+)
+def test_bad_filter_file(mixed: Path, tmp_path: Path, text: str | None, message: str) -> None:
+    file = tmp_path / "filter.json"
+    if text is not None:
+        file.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=message):
+        select_runs(settings(mixed, bids_filter_file=file))
+
+
+def test_filter_file_that_leaves_nothing(mixed: Path, tmp_path: Path) -> None:
+    file = tmp_path / "filter.json"
+    file.write_text('{"t1w": {"session": "7"}}', encoding="utf-8")
+    with pytest.raises(SelectionError, match=r"--bids-filter-file .*filter\.json"):
+        select_runs(settings(mixed, bids_filter_file=file))
+
+
+def test_what_is_not_walked(tiny_bids: TinyBids) -> None:
+    image = "sub-01/anat/sub-01_T1w.nii.gz"
+    elsewhere = ("derivatives/x", "sourcedata", "code", "stimuli", ".git", "rawdata")
+    root = tiny_bids(
+        (
+            image,
+            *(f"{folder}/{image}" for folder in elsewhere),
+            "sub-01/derivatives/anat/sub-01_run-1_T1w.nii.gz",
+            "sub-01/ses-1/ses-1/anat/sub-01_ses-1_T1w.nii.gz",
+            "sub-01/func/sub-01_run-2_T1w.nii.gz",
+            "sub-01/sub-01_run-3_T1w.nii.gz",
+        )
+    )
+    assert [run.relative for run in select_runs(settings(root))] == [image]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "T1w.nii.gz",
+        "sub-01_T1w.json",
+        "sub-01_T1w.nii.gz.part",
+        "._sub-01_T1w.nii.gz",
+        "sub-02_T1w.nii.gz",  # not this folder's participant
+        "sub-01_ses-1_T1w.nii.gz",  # a session that the folder does not have
+        "sub-01_run-1a_T1w.nii.gz",
+        "sub-01_run-1_run-2_T1w.nii.gz",
+        "sub-01_foo-1_T1w.nii.gz",
+        "sub-01_defaced_T1w.nii.gz",
+        "sub-01_desc-preproc_T1w.nii.gz",
+        "sub-01_space-MNI_T1w.nii.gz",
+        "sub-01_part-phase_T1w.nii.gz",
+        "sub-01_part-real_T1w.nii.gz",
+        "sub-01_part-imag_T1w.nii.gz",
+    ],
+)
+def test_names_that_are_left_out(tiny_bids: TinyBids, name: str) -> None:
+    root = tiny_bids(("sub-01/anat/sub-01_run-9_T1w.nii.gz", f"sub-01/anat/{name}"))
+    assert names(root) == ["sub-01_run-9_T1w"]
+
+
+def test_names_that_stay(tiny_bids: TinyBids) -> None:
+    stems = [
+        "sub-01_acq-a_ce-b_rec-c_run-001_echo-2_flip-1_inv-2_mt-on_part-mag",
+        "sub-01_chunk-1",
+        "sub-01_task-rest",
+    ]
+    root = tiny_bids(f"sub-01/anat/{stem}_T1w.nii.gz" for stem in stems)
+    assert [run.stem for run in select_runs(settings(root))] == stems
+
+
+def test_a_name_without_its_folders_session_is_left_out(tiny_bids: TinyBids) -> None:
+    root = tiny_bids(("sub-01/ses-1/anat/sub-01_T1w.nii.gz",))
+    with pytest.raises(
+        MissingInputError, match=r"ses-1/anat/sub-01_T1w\.nii\.gz is no raw BIDS name"
+    ):
+        select_runs(settings(root))
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "message"),
+    [
+        (MIXED, {"modality": ("FLAIR",)}, "no FLAIR image in anat of 3 participants"),
+        (MIXED, {"participant_label": ("03",)}, "no T1w image in anat of sub-03"),
+        ((), {}, r"holds no sub-\* folder; .* holds dataset_description.json"),
+    ],
+)
+def test_no_image_of_the_modality(
+    tiny_bids: TinyBids, files: tuple[str, ...], options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(MissingInputError, match=message) as caught:
+        select_runs(settings(tiny_bids(files), **options))
+    assert caught.value.exit_code == 66
+
+
+def test_absent_dataset_says_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    with pytest.raises(
+        DatasetError, match=r"no such folder .* holds other\); .*bind mount"
+    ) as caught:
+        select_runs(settings(tmp_path / "data"))
+    assert caught.value.exit_code == 16
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no such file"),
+        (b"{", "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"\xff", "not JSON"),
+    ],
+)
+def test_unreadable_description(tiny_bids: TinyBids, text: bytes | None, message: str) -> None:
+    root = tiny_bids(())
+    file = root / "dataset_description.json"
+    file.unlink() if text is None else file.write_bytes(text)
+    with pytest.raises(DatasetError, match=message):
+        read_description(root)
+
+
+def test_a_file_for_bids_dir(tmp_path: Path) -> None:
+    (tmp_path / "x.nii").touch()
+    with pytest.raises(DatasetError, match="not a folder"):
+        read_description(tmp_path / "x.nii")
+
+
+def test_content_that_is_not_here(tiny_bids: TinyBids) -> None:
+    root = tiny_bids(MIXED[:1])
+    folder = root / "sub-01" / "anat"
+    annexed, moved, loop = (folder / f"sub-01_run-{n}_T1w.nii.gz" for n in (1, 2, 3))
+    annexed.symlink_to("../../.git/annex/objects/a/b/c.nii.gz")
+    moved.symlink_to("/nowhere/c.nii.gz")
+    loop.symlink_to(loop.name)
+    unlocked = folder / "sub-01_run-4_T1w.nii.gz"
+    unlocked.write_text("/annex/objects/MD5E-s1--0.nii.gz\n", encoding="utf-8")
+
+    assert len(names(root)) == 5
+    fetch = "content is not here; run: datalad get sub-01/anat/sub-01_run-{}_T1w.nii.gz"
+    assert describe_missing(annexed) == fetch.format(1)
+    assert describe_missing(unlocked) == fetch.format(4)
+    message = describe_missing(moved)
+    assert message is not None
+    assert message.startswith(fetch.format(2))
+    assert "/nowhere/c.nii.gz" in message
+    assert describe_missing(loop) is not None
+    assert describe_missing(root / MIXED[0]) is None
+    assert describe_missing(folder / "absent.nii.gz") is None
+
+
+def test_links_to_folders_and_content_are_followed(tiny_bids: TinyBids, tmp_path: Path) -> None:
+    store = tiny_bids(MIXED[:1], name="store")
+    root = tiny_bids(())
+    (root / "sub-01").symlink_to(store / "sub-01")
+    (run,) = select_runs(settings(root))
+    assert run.path == root / MIXED[0]  # not resolved: messages name what the user gave
+    assert describe_missing(run.path) is None
+
+
+def test_only_the_named_participants_are_opened(
+    mixed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    opened: list[str] = []
+    scandir = os.scandir
+
+    def spy(folder: Path) -> object:
+        opened.append(Path(folder).relative_to(mixed).as_posix())
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", spy)
+    select_runs(settings(mixed, participant_label=("01",)))
+    assert [folder for folder in opened if folder != "."] == ["sub-01", "sub-01/anat"]
+
+
+def test_pybids_is_imported_late_and_silently(mixed: Path) -> None:
+    code = (
+        "import sys, bids_strip.dataset as d; assert 'bids' not in sys.modules\n"
+        "from pathlib import Path; from bids_strip.settings import Settings\n"
+        f"d.select_runs(Settings(Path({str(mixed)!r}), Path('o'), 'participant'))\n"
+        "assert 'bids' in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert done.stderr == ""

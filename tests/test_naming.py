@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_strip import naming
+from bids_strip.dataset import select_runs
+from bids_strip.domain import Run
+from bids_strip.errors import OutputError
+from bids_strip.settings import Settings
+
+TinyBids = Callable[..., Path]
+CARD = {"name": "core", "version": "1"}
+
+
+def a_run(relative: str = "sub-01/anat/sub-01_T1w.nii.gz") -> Run:
+    stem, suffix = relative.rpartition("/")[2].split(".")[0].rsplit("_", 1)
+    entities = tuple((part.split("-")[0], part.split("-")[1]) for part in stem.split("_"))
+    return Run(Path("/data") / relative, relative, entities, suffix)
+
+
+def test_names_of_a_t1w() -> None:
+    assert naming.names_of(a_run()) == {
+        "mask": "sub-01/anat/sub-01_desc-brain_mask.nii.gz",
+        "sdt": "sub-01/anat/sub-01_desc-brain_sdt.nii.gz",
+        "brain": "sub-01/anat/sub-01_desc-brain_T1w.nii.gz",
+        "qc": "sub-01/anat/sub-01_desc-brain_qc.json",
+    }
+
+
+def test_names_of_another_suffix_take_it_into_desc() -> None:
+    run = a_run("sub-01/ses-1/anat/sub-01_ses-1_acq-hi_run-002_T2w.nii")
+    before = "sub-01/ses-1/anat/sub-01_ses-1_acq-hi_run-002_desc-"
+    assert naming.names_of(run) == {
+        "mask": before + "brainT2w_mask.nii.gz",
+        "sdt": before + "brainT2w_sdt.nii.gz",
+        "brain": before + "brain_T2w.nii.gz",
+        "qc": before + "brainT2w_qc.json",
+    }
+    assert naming.manual_mask_name(run) == before + "manualT2w_mask.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ("sub-01/anat/sub-01_desc-brain_mask.nii.gz", "sub-01/anat/sub-01_desc-brain_mask.json"),
+        ("a.nii", "a.json"),
+    ],
+)
+def test_sidecar_name(image: str, expected: str) -> None:
+    assert naming.sidecar_name(image) == expected
+
+
+def test_collisions() -> None:
+    zipped, plain = a_run(), a_run("sub-01/anat/sub-01_T1w.nii")
+    naming.check_collisions([zipped, a_run("sub-01/anat/sub-01_T2w.nii.gz")])
+    with pytest.raises(OutputError, match=r"T1w\.nii\.gz and .*T1w\.nii: .*keep one") as caught:
+        naming.check_collisions([zipped, plain])
+    assert caught.value.exit_code == 73
+
+
+@pytest.mark.parametrize(
+    ("out", "allowed"),
+    [
+        ("raw", False),
+        ("raw/.", False),
+        ("raw/sub-01", False),
+        ("raw/derivatives", False),
+        ("raw/derivatives/../code", False),
+        ("raw/sourcedata/derivatives/x", False),
+        ("link", False),
+        ("link/out", False),
+        ("raw/derivatives/x", True),
+        ("raw/derivatives/x/y", True),
+        ("raw2", True),
+        (".", True),  # BIDS_DIR may lie in OUTPUT_DIR
+        ("out", True),
+    ],
+)
+def test_where_output_may_lie(tmp_path: Path, out: str, allowed: bool) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "link").symlink_to("raw")
+    if allowed:
+        naming.check_output_dir(tmp_path / "raw", tmp_path / out)
+        return
+    with pytest.raises(OutputError, match=r"derivatives/bids_strip"):
+        naming.check_output_dir(tmp_path / "raw", tmp_path / out)
+
+
+@pytest.mark.parametrize(
+    ("out", "noted"),
+    [
+        ("raw/derivatives/bids_strip", False),
+        ("raw/derivatives/bids_strip-0.1", False),
+        ("raw/derivatives/masks", True),
+        ("raw/derivatives/bids-strip", True),
+        ("masks", False),
+    ],
+)
+def test_note_on_the_folders_name(tmp_path: Path, out: str, noted: bool) -> None:
+    assert (naming.folder_note(tmp_path / "raw", tmp_path / out) is not None) == noted
+
+
+@pytest.mark.parametrize(
+    ("out", "doi", "raw_uri", "expected"),
+    [
+        ("raw/derivatives/x", None, None, "../.."),
+        ("raw/derivatives/x/y", "doi:10.1/ds", None, "../../.."),
+        ("out", "doi:10.18112/openneuro.ds000011.v1.0.0", None,
+         "doi:10.18112/openneuro.ds000011.v1.0.0"),
+        ("out", "10.18112/ds", None, "doi:10.18112/ds"),
+        ("out", "https://doi.org/10.18112/ds", None, "doi:10.18112/ds"),
+        ("out", "n/a", None, "file://{tmp}/raw"),
+        ("out", None, None, "file://{tmp}/raw"),
+        ("raw/derivatives/x", "doi:10.1/ds", "https://example.org/ds", "https://example.org/ds"),
+    ],
+)  # fmt: skip
+def test_link_to_the_raw_data(
+    tmp_path: Path, out: str, doi: str | None, raw_uri: str | None, expected: str
+) -> None:
+    found = naming.dataset_description(
+        tmp_path / "raw",
+        tmp_path / out,
+        version="0.1.0",
+        source={"DatasetDOI": doi} if doi else {},
+        raw_uri=raw_uri,
+    )
+    assert found["DatasetLinks"] == {"raw": expected.format(tmp=tmp_path)}
+    assert ("SourceDatasets" in found) == (doi is not None and "10." in doi)
+
+
+def test_description_in_full(tmp_path: Path) -> None:
+    found = naming.dataset_description(
+        None,
+        tmp_path,
+        version="0.1.0",
+        source={"DatasetDOI": "doi:10.1/ds"},
+        container={"Type": "docker", "Tag": "bids_strip:0.1.0"},
+        code_url="https://example.org/code",
+    )
+    assert found == {
+        "Name": "bids_strip: brain masks, distances and quality metrics",
+        "BIDSVersion": "1.11.1",
+        "DatasetType": "derivative",
+        "GeneratedBy": [
+            {
+                "Name": "bids_strip",
+                "Version": "0.1.0",
+                "CodeURL": "https://example.org/code",
+                "Container": {"Tag": "bids_strip:0.1.0", "Type": "docker"},
+            }
+        ],
+        "DatasetLinks": {"raw": "doi:10.1/ds"},
+        "SourceDatasets": [{"DOI": "doi:10.1/ds", "URL": "https://doi.org/10.1/ds"}],
+    }
+
+
+def test_description_knows_nothing_it_was_not_told(tmp_path: Path) -> None:
+    found = naming.dataset_description(None, tmp_path, version="0.1.0")
+    assert set(found) == {"Name", "BIDSVersion", "DatasetType", "GeneratedBy"}
+    assert found["GeneratedBy"] == [{"Name": "bids_strip", "Version": "0.1.0"}]
+
+
+def a_sidecar(kind: str, **options: Any) -> dict[str, Any]:
+    return naming.sidecar(kind, a_run(), version="0.1.0", network=CARD, **options)
+
+
+def test_sidecar_of_the_mask() -> None:
+    assert a_sidecar("mask", border_mm=-1.5) == {
+        "Type": "Brain",
+        "Description": "1 inside the brain, sulcal CSF included; surface shifted 1.5 mm inwards; "
+        "bids_strip 0.1.0, network core 1",
+        "Sources": ["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"],
+        "Manual": False,
+        "SpatialReference": "orig",
+    }
+
+
+def test_sidecar_of_the_sdt() -> None:
+    found = a_sidecar("sdt", border_mm=1.0)
+    assert found["Units"] == "mm"
+    assert "negative inside" in found["Description"]
+    assert "<= 1 mm" in found["Description"]
+    assert found["Sources"] == ["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"]
+
+
+def test_sidecar_of_the_brain() -> None:
+    found = a_sidecar("brain", inherited={"EchoTime": 0.003, "SkullStripped": False})
+    assert found["SkullStripped"] is True
+    assert found["EchoTime"] == 0.003
+    assert found["Sources"] == [
+        "bids:raw:sub-01/anat/sub-01_T1w.nii.gz",
+        "bids::sub-01/anat/sub-01_desc-brain_mask.nii.gz",
+    ]
+    assert "Manual" not in found
+
+
+def test_sidecar_of_the_brain_of_an_edited_mask() -> None:
+    found = a_sidecar("brain", manual=True)
+    assert found["Manual"] is True
+    assert found["Sources"][1] == "bids::sub-01/anat/sub-01_desc-manual_mask.nii.gz"
+
+
+def test_no_sidecar_of_another_kind() -> None:
+    with pytest.raises(ValueError, match="qc: no image kind"):
+        a_sidecar("qc")
+
+
+def test_json_keeps_order_and_ends_with_a_newline() -> None:
+    assert naming.to_json({"b": 1, "a": ["\N{DEGREE SIGN}"]}) == (
+        '{\n  "b": 1,\n  "a": [\n    "\N{DEGREE SIGN}"\n  ]\n}\n'.encode()
+    )
+
+
+def test_json_has_no_nan() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        naming.to_json(float("nan"))
+
+
+def test_no_pybids() -> None:
+    code = "import sys, bids_strip.naming; assert 'bids' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def write_image(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)).to_filename(path)
+
+
+def write_output(raw: Path, out: Path) -> None:
+    """All that an invocation writes, empty of sense, by the names and texts of `naming`."""
+    settings = Settings(raw, out, "participant", modality=("T1w", "T2w"))
+    for run in select_runs(settings):
+        for kind, name in naming.names_of(run).items():
+            if kind == "qc":
+                (out / name).write_bytes(naming.to_json({"status": "ok"}))
+                continue
+            write_image(out / name)
+            sidecar = naming.sidecar(kind, run, version="0.1.0", network=CARD)
+            (out / naming.sidecar_name(name)).write_bytes(naming.to_json(sidecar))
+    description = naming.dataset_description(raw, out, version="0.1.0")
+    (out / "dataset_description.json").write_bytes(naming.to_json(description))
+    (out / ".bidsignore").write_text(naming.BIDSIGNORE, encoding="utf-8")
+    (out / "logs").mkdir()
+    (out / "logs" / "2026.log").write_text("x", encoding="utf-8")
+    for name in ("group_T1w.tsv", "group_T1w.json", "group_T1w.html", "sub-01.html"):
+        (out / name).write_text("x", encoding="utf-8")
+    (out / "sub-01" / "figures").mkdir()
+    (out / "sub-01" / "figures" / "sub-01_mask.svg").write_text("x", encoding="utf-8")
+
+
+def errors_of(command: str, folder: Path) -> list[str]:
+    done = subprocess.run(
+        [command, "--json", str(folder)], capture_output=True, text=True, check=False, timeout=120
+    )
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    return [
+        f"{issue['code']} {issue.get('location')}"
+        for issue in issues
+        if issue["severity"] == "error"
+    ]
+
+
+@pytest.mark.parametrize("where", ["out", "raw/derivatives/bids_strip", "raw/derivatives/other"])
+def test_the_validator_finds_no_error(tiny_bids: TinyBids, tmp_path: Path, where: str) -> None:
+    beside = Path(sys.executable).with_name("bids-validator-deno")
+    command = str(beside) if beside.exists() else shutil.which("bids-validator-deno")
+    if command is None:
+        pytest.skip("bids-validator-deno is not installed: pip install bids-validator-deno")
+    raw = tiny_bids(
+        (
+            "sub-01/ses-1/anat/sub-01_ses-1_run-01_T1w.nii.gz",
+            "sub-01/ses-1/anat/sub-01_ses-1_run-01_T2w.nii.gz",
+            "sub-02/anat/sub-02_acq-hi_rec-norm_T1w.nii",
+        )
+    )
+    write_output(raw, tmp_path / where)
+    assert errors_of(command, tmp_path / where) == []
+    (tmp_path / where / ".bidsignore").unlink()
+    assert errors_of(command, tmp_path / where)  # the check can fail

@@ -1,0 +1,151 @@
+"""Turn a checkpoint into ONNX and its card: ``python -m training.export WORK NAME``.
+
+Refuses to write unless torch and onnxruntime give the same distances on three heads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from torch import Tensor
+
+from training.maps import REACH_MM, load_maps
+from training.network import SDT_CHANNELS, TISSUE_CHANNELS, Architecture, StripNet, count_macs
+from training.synthesis import ZOOM_MM, SynthesisRanges, draw, render
+
+TOLERANCE_MM = 0.01
+HELD_OUT = tuple(f"training_seg_{n}" for n in (17, 18, 19))
+CARD_PERCENTILES = (1.0, 99.5)
+CARD_CLIP = (0.0, 1.3)
+TYPICAL_SHAPE = (128, 128, 128)
+
+
+class ExportError(Exception):
+    """The exported network is not the trained one."""
+
+
+def to_onnx(net: StripNet) -> bytes:
+    """ONNX of a network, sides of the input free; weights keep their names in torch."""
+    buffer = io.BytesIO()
+    free = {2: "i", 3: "j", 4: "k"}
+    torch.onnx.export(
+        net.eval(),
+        (torch.zeros((1, 1, 64, 80, 96)),),
+        buffer,
+        input_names=["image"],
+        output_names=["sdt", "tissue"],
+        dynamic_axes=dict.fromkeys(("image", "sdt", "tissue"), free),
+        opset_version=18,
+        do_constant_folding=False,
+        dynamo=False,
+    )
+    return buffer.getvalue()
+
+
+def largest_difference_mm(net: StripNet, model: bytes, heads: list[Tensor]) -> float:
+    """Largest difference between torch's and onnxruntime's distances within 10 mm, mm."""
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for head in heads:
+        with torch.no_grad():
+            ours = net(head)[0].numpy()
+        theirs = session.run(["sdt"], {"image": head.numpy()})[0]
+        worst = max(worst, float(np.abs(ours - theirs)[np.abs(ours) < 10].max()))
+    return worst
+
+
+def held_out_heads(labels: Path, cache: Path) -> list[Tensor]:
+    """One rendered head of each of three maps that training does not use."""
+    maps = load_maps(labels, cache, list(HELD_OUT))
+    ranges = SynthesisRanges(t1w_share=1.0, stripped=0.0, windows=(((112, 128, 112), 1.0),))
+    rng = np.random.default_rng(2026)
+    return [render(one, draw(rng, len(maps), ranges)).image for one in maps]
+
+
+def card_of(name: str, version: str, model: bytes, state: dict[str, Any]) -> dict[str, Any]:
+    """The network card as plain values; accuracy is added by `training.evaluate`."""
+    architecture = Architecture(**state["architecture"])
+    progress = state["progress"]
+    weights = sum(v.numel() for v in state["average"].values())
+    return {
+        "name": name,
+        "version": version,
+        "sha256": hashlib.sha256(model).hexdigest(),
+        "licence": "Apache-2.0",
+        "input": {
+            "zooms_mm": [ZOOM_MM] * 3,
+            "multiple": architecture.multiple,
+            "axis_codes": "RAS",
+            "intensity": {"percentiles": CARD_PERCENTILES, "clip": CARD_CLIP},
+        },
+        "outputs": [
+            {"name": "sdt", "channel": 0, "meaning": "sdt_mm", "role": "brain"},
+            {"name": "sdt", "channel": 1, "meaning": "sdt_mm", "role": "brain_no_csf"},
+            {"name": "tissue", "channel": None, "meaning": "logits", "role": "tissue"},
+        ],
+        "sdt_channels": SDT_CHANNELS,
+        "tissue_labels": TISSUE_CHANNELS,
+        "surface": {
+            "reach_mm": REACH_MM,
+            "definition": "brain labels and ventricles, fluid within reach_mm of them, closed by "
+            "3 mm, holes filled, the stem cut where its label ends",
+        },
+        "training": {
+            "data": "synthetic images rendered from label maps training_seg_01-16 of SynthSeg "
+            "(Apache-2.0); 17-20 held out; no real image, no mask of another network",
+            "draws": progress["draws"],
+            "steps": progress["step"],
+            "hours": round(progress["seconds"] / 3600, 2),
+            "architecture": state["architecture"],
+        },
+        "parameters": weights,
+        "multiply_adds": {"shape": TYPICAL_SHAPE, "count": count_macs(architecture, TYPICAL_SHAPE)},
+    }
+
+
+def export(work: Path, labels: Path, folder: Path, name: str, version: str) -> Path:
+    """Write ``NAME.onnx`` and ``NAME.json`` from the checkpoint of a work folder.
+
+    Raises
+    ------
+    ExportError
+        If onnxruntime's distances differ from torch's by more than `TOLERANCE_MM`.
+    """
+    state = torch.load(work / "checkpoint.pt", map_location="cpu")
+    net = StripNet(Architecture(**state["architecture"]))
+    net.load_state_dict(state["average"])
+    model = to_onnx(net)
+    difference = largest_difference_mm(net, model, held_out_heads(labels, work / "maps"))
+    if difference > TOLERANCE_MM:
+        raise ExportError(f"distances differ by {difference:.4f} mm; nothing written")
+    print(f"torch and onnxruntime agree within {difference:.5f} mm on {len(HELD_OUT)} heads")
+    folder.mkdir(parents=True, exist_ok=True)
+    card = card_of(name, version, model, state)
+    (folder / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    path = folder / f"{name}.onnx"
+    path.write_bytes(model)
+    return path
+
+
+def main() -> None:
+    """Read the command line and export."""
+    parser = argparse.ArgumentParser(description="Export a trained network as ONNX with its card.")
+    parser.add_argument("work", type=Path, help="folder of the checkpoint")
+    parser.add_argument("labels", type=Path, help="folder of whole-head label maps")
+    parser.add_argument("name", help="name of the network")
+    parser.add_argument("--version", default="0.1")
+    parser.add_argument("--folder", type=Path, default=Path("bids_strip/models"))
+    args = parser.parse_args()
+    print(export(args.work, args.labels, args.folder, args.name, args.version))
+
+
+if __name__ == "__main__":
+    main()
