@@ -124,7 +124,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="benchmarks.accuracy", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.accuracy",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("output_dir", type=Path)
     against = parser.add_mutually_exclusive_group(required=True)
     against.add_argument("--reference", type=Path, action="append", metavar="DIR", help=REFERENCE)

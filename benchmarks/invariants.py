@@ -29,7 +29,11 @@ _GRID_FIELDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a line for each run; return 1 on any violation."""
-    parser = argparse.ArgumentParser(prog="benchmarks.invariants", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.invariants",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("output_dir", type=Path)
     parser.add_argument("--raw", type=Path, metavar="DIR", help=RAW)
     args = parser.parse_args(argv)

@@ -22,7 +22,11 @@ from bids_strip.participant.predict import load_predictor
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the times of a random head of the given side."""
-    parser = argparse.ArgumentParser(prog="benchmarks.network", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.network",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--side", type=int, default=128, help="voxels along each axis")
     parser.add_argument("--repeats", type=int, default=5)

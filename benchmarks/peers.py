@@ -34,7 +34,11 @@ _EPSILON = 1e-5
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the seconds of one head, and the Dice if a mask is given."""
-    parser = argparse.ArgumentParser(prog="benchmarks.peers", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.peers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("head", type=Path)
     parser.add_argument("--threads", type=int, default=cores())

@@ -25,7 +25,11 @@ HELP_REPEATS = 5
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the times; return 1 if a command failed."""
-    parser = argparse.ArgumentParser(prog="benchmarks.startup", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.startup",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--subjects", type=int, default=1000)
     parser.add_argument("--sessions", type=int, default=2)
     parser.add_argument("--json", type=Path, metavar="FILE")

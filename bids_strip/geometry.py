@@ -256,9 +256,7 @@ def _beside_surface(inside: Bool3) -> Bool3:
     return near
 
 
-def _surface_points(
-    phi: Float3, near: Bool3, zooms: Zooms
-) -> tuple[list[Float3], list[Float3]]:
+def _surface_points(phi: Float3, near: Bool3, zooms: Zooms) -> tuple[list[Float3], list[Float3]]:
     """Foot of each near voxel on the zero surface, mm, and the surface's normal there."""
     gradient = [np.asarray(g, dtype=np.float32) for g in np.gradient(phi, *zooms)]
     slope = np.sqrt(sum(g[near] ** 2 for g in gradient)) + 1e-6

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
+
+from bids_strip.domain import Grid, Source, Volume
+from bids_strip.participant.load import from_image
+from tests.fakes import Phantom, make_phantom, write_network
 
 TinyBids = Callable[..., Path]
 
@@ -29,3 +35,52 @@ def tiny_bids(tmp_path: Path) -> TinyBids:
         return root
 
     return make
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator with a fixed seed."""
+    return np.random.default_rng(20261120)
+
+
+@pytest.fixture
+def phantom() -> Callable[..., Phantom]:
+    """Factory of heads of spheres, see `tests.fakes.make_phantom`."""
+    return make_phantom
+
+
+@pytest.fixture
+def source_of() -> Callable[[Phantom], Source]:
+    """A phantom as it looks after it was read."""
+    return lambda head: from_image(head.image)
+
+
+@pytest.fixture
+def volume_of() -> Callable[[Phantom], Volume]:
+    """A phantom's intensities on their grid."""
+    return lambda head: Volume(head.data, Grid(head.data.shape, head.affine))
+
+
+@pytest.fixture
+def phantoms(tiny_bids: TinyBids) -> TinyBids:
+    """Factory of BIDS roots: relative paths -> a dataset with a phantom under each name."""
+
+    def make(
+        files: Iterable[str] = ("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz"),
+        *,
+        head: Phantom | None = None,
+        name: str = "raw",
+    ) -> Path:
+        files = tuple(files)
+        root = tiny_bids(files, name=name)
+        for file in files:
+            nib.save((head or make_phantom()).image, root / file)
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX network that calls what is bright the brain; its card lies beside it."""
+    return write_network(tmp_path_factory.mktemp("network"))

@@ -143,9 +143,7 @@ class StripNet(nn.Module):
             nn.Sequential(*(ResidualBlock(w) for _ in range(n)))
             for w, n in zip(widths, architecture.encoder_blocks, strict=True)
         )
-        self.downs = nn.ModuleList(
-            nn.Conv3d(a, b, 2, stride=2) for a, b in pairwise(widths)
-        )
+        self.downs = nn.ModuleList(nn.Conv3d(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.ups = nn.ModuleList(Pointwise(b, a) for a, b in pairwise(widths))
         self.decoders = nn.ModuleList(
             nn.Sequential(*(ResidualBlock(w) for _ in range(n)))
