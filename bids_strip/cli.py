@@ -80,7 +80,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         if option.later and values[option.dest] not in (option.default, None, False):
             raise UsageError(f"{option.flags[0]}: not in this version ({__version__}) yet")
     known = set(Settings.__dataclass_fields__)
-    chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+    chosen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
               if k in known and v is not None}  # fmt: skip
     return Settings(**chosen, command_line=tuple(arguments))
 

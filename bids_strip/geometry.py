@@ -17,6 +17,8 @@ from bids_strip.domain import SDT_LIMIT_MM, SDT_STEP_MM, Bool3, Float3, Shape3, 
 Box = tuple[slice, slice, slice]
 STORED_STEP_MM = float(np.float32(SDT_STEP_MM))
 """The step of stored distances as a NIfTI header holds it."""
+_NEAR_MM = 5.0
+_FAR_ZOOM_MM = 2.0
 
 
 def bounding_box(mask: Bool3, *, margin_mm: float, zooms: Zooms) -> Box:
@@ -57,7 +59,8 @@ def signed_distance(mask: Bool3, *, zooms: Zooms, limit_mm: float) -> Float3:
     zooms : tuple of float
         Voxel sizes in mm.
     limit_mm : float
-        Distances are clipped to +-limit_mm; farther voxels are not measured.
+        Distances are clipped to +-limit_mm. Up to 5 mm they are exact; farther ones are measured
+        on a grid of about 2 mm and interpolated.
 
     Returns
     -------
@@ -68,20 +71,73 @@ def signed_distance(mask: Bool3, *, zooms: Zooms, limit_mm: float) -> Float3:
     box = bounding_box(mask, margin_mm=limit_mm, zooms=zooms)
     sdt = np.full(mask.shape, limit_mm, dtype=np.float32)
     inside = mask[box]
-    half = 0.5 * min(zooms)
     if inside.all():
         sdt[box] = -limit_mm
         return sdt
-    outward = ndimage.distance_transform_edt(~inside, sampling=zooms)
-    inward = ndimage.distance_transform_edt(inside, sampling=zooms)
-    distance = np.where(inside, half - inward, outward - half)
-    sdt[box] = np.clip(distance, -limit_mm, limit_mm)
+    half = np.float32(0.5 * min(zooms))
+    outward = distance_within(inside, zooms=zooms, reach_mm=_NEAR_MM) - half
+    inward = distance_within(~inside, zooms=zooms, reach_mm=_NEAR_MM) - half
+    near = np.where(inside, -inward, outward)
+    far = _far_distance(inside, zooms)
+    far = np.where(inside, np.minimum(far, half - _NEAR_MM), np.maximum(far, _NEAR_MM - half))
+    sdt[box] = np.clip(np.where(np.isfinite(near), near, far), -limit_mm, limit_mm)
     return sdt
+
+
+def distance_within(mask: Bool3, *, zooms: Zooms, reach_mm: float) -> Float3:
+    """Distance to the nearest voxel of a mask, as far as `reach_mm`.
+
+    Parameters
+    ----------
+    mask : (I, J, K) bool
+    zooms : tuple of float
+        Voxel sizes in mm.
+    reach_mm : float
+        How far to look.
+
+    Returns
+    -------
+    (I, J, K) float32, mm
+        Exact up to `reach_mm`, infinite beyond.
+
+    Notes
+    -----
+    One pass of minima an axis over the squared distance: for a few voxels of reach this is several
+    times faster than a full distance transform.
+    """
+    squared = np.where(mask, np.float32(0), np.float32(np.inf))
+    for axis, zoom in enumerate(zooms):
+        lines = np.moveaxis(squared, axis, 0)
+        least = lines.copy()
+        for offset in range(1, min(int(reach_mm / zoom), len(lines) - 1) + 1):
+            cost = np.float32((offset * zoom) ** 2)
+            np.minimum(least[offset:], lines[:-offset] + cost, out=least[offset:])
+            np.minimum(least[:-offset], lines[offset:] + cost, out=least[:-offset])
+        squared = np.moveaxis(least, 0, axis)
+    distance = np.sqrt(squared)
+    distance[distance > reach_mm * (1 + 1e-6)] = np.inf
+    return np.ascontiguousarray(distance)
+
+
+def _far_distance(inside: Bool3, zooms: Zooms) -> Float3:
+    """Signed distance measured on every n-th voxel (about 2 mm) and interpolated."""
+    strides = tuple(max(1, round(_FAR_ZOOM_MM / z)) for z in zooms)
+    few = inside[tuple(slice(None, None, n) for n in strides)]
+    coarse_zooms = tuple(n * z for n, z in zip(strides, zooms, strict=True))
+    half = 0.5 * min(coarse_zooms)
+    outward = ndimage.distance_transform_edt(~few, sampling=coarse_zooms)
+    inward = ndimage.distance_transform_edt(few, sampling=coarse_zooms)
+    coarse = np.where(few, half - inward, outward - half).astype(np.float32)
+    matrices = tuple(
+        resampling_matrix(m, n, first=0.0, step=1 / stride, widen=False, hold=True)
+        for m, n, stride in zip(few.shape, inside.shape, strides, strict=True)
+    )
+    return resampled(coarse, matrices)
 
 
 def dilated(mask: Bool3, *, zooms: Zooms, radius_mm: float) -> Bool3:
     """All voxels whose centre lies within `radius_mm` of a voxel of the mask."""
-    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=zooms) <= radius_mm)
+    return np.isfinite(distance_within(mask, zooms=zooms, reach_mm=radius_mm))
 
 
 def closed(mask: Bool3, *, zooms: Zooms, radius_mm: float) -> Bool3:
@@ -91,7 +147,7 @@ def closed(mask: Bool3, *, zooms: Zooms, radius_mm: float) -> Bool3:
     """
     pad = [(int(np.ceil(radius_mm / z)) + 1,) * 2 for z in zooms]
     grown = dilated(np.pad(mask, pad), zooms=zooms, radius_mm=radius_mm)
-    shrunk = ndimage.distance_transform_edt(grown, sampling=zooms) > radius_mm
+    shrunk = ~dilated(~grown, zooms=zooms, radius_mm=radius_mm)
     inner = tuple(slice(p, -p) for p, _ in pad)
     return np.asarray(shrunk[inner]) | mask
 
@@ -132,7 +188,7 @@ def brain_region(brain: Bool3, csf: Bool3, *, zooms: Zooms, reach_mm: float = 6.
 
 
 def resampling_matrix(
-    n_in: int, n_out: int, *, first: float, step: float, widen: bool = True
+    n_in: int, n_out: int, *, first: float, step: float, widen: bool = True, hold: bool = False
 ) -> NDArray[np.float32]:
     """Weights that bring samples from one regular axis to another.
 
@@ -144,6 +200,8 @@ def resampling_matrix(
         Position of the first output voxel and distance between output voxels, in input voxels.
     widen : bool
         Average over the output's step where the output is coarser.
+    hold : bool
+        Let the outermost sample stand for all that lies beyond it.
 
     Returns
     -------
@@ -153,6 +211,8 @@ def resampling_matrix(
         voxel are zero; rows within it sum to one.
     """
     position = first + step * np.arange(n_out)
+    if hold:
+        position = np.clip(position, 0, n_in - 1)
     reach = max(1.0, abs(step)) if widen else 1.0
     distance = np.abs(position[:, None] - np.arange(n_in)[None, :])
     weights = np.clip(1.0 - distance / reach, 0.0, None)
@@ -240,7 +300,7 @@ def _distance_to_patches(
         squared += way**2
         across += way * normals[axis][index]
     along = np.minimum(np.maximum(squared - across**2, 0), max(zooms) ** 2)
-    return np.sqrt(np.maximum(squared - along, 0))
+    return np.asarray(np.sqrt(np.maximum(squared - along, 0)), dtype=np.float32)
 
 
 def _beside_surface(inside: Bool3) -> Bool3:
@@ -275,7 +335,7 @@ def _surface_points(phi: Float3, near: Bool3, zooms: Zooms) -> tuple[list[Float3
 class Rest(NamedTuple):
     """What was left out: how many components, how many voxels."""
 
-    count: int
+    components: int
     voxels: int
 
 
@@ -305,7 +365,7 @@ def dice(a: Bool3, b: Bool3) -> float:
 def quantised(distance_mm: Float3) -> NDArray[np.int16]:
     """Distances in mm -> int16 steps, clipped to the stored range."""
     clipped = np.clip(distance_mm, -SDT_LIMIT_MM, SDT_LIMIT_MM)
-    return np.rint(clipped / STORED_STEP_MM).astype(np.int16)
+    return np.asarray(np.rint(clipped / STORED_STEP_MM), dtype=np.int16)
 
 
 def within(steps: NDArray[np.int16], border_mm: float) -> Bool3:

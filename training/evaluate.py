@@ -50,7 +50,7 @@ def score(predictor: Predictor, source: TrainingMap, item: SynthesisDraw) -> Sco
     """Render an image and compare the prediction with its map."""
     sample = render(source, item)
     shape = item.shape
-    frame = Frame((0, 1, 2), (False,) * 3, shape, (0.0,) * 3, (1.0,) * 3)  # type: ignore[arg-type]
+    frame = Frame((0, 1, 2), (False,) * 3, shape, (0.0,) * 3, (1.0,) * 3)
     found = predictor(Conformed(sample.image[0, 0].numpy(), _ZOOMS, frame))
     seen = sample.weight[0, 0].numpy() > 0.5
     truth = (sample.sdt[0, 0].numpy() <= 0) & seen

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +34,21 @@ class ExportError(Exception):
 
 def to_onnx(net: StripNet) -> bytes:
     """ONNX of a network, sides of the input free; weights keep their names in torch."""
-    buffer = io.BytesIO()
     free = {2: "i", 3: "j", 4: "k"}
-    torch.onnx.export(
-        net.eval(),
-        (torch.zeros((1, 1, 64, 80, 96)),),
-        buffer,
-        input_names=["image"],
-        output_names=["sdt", "tissue"],
-        dynamic_axes=dict.fromkeys(("image", "sdt", "tissue"), free),
-        opset_version=18,
-        do_constant_folding=False,
-        dynamo=False,
-    )
-    return buffer.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        torch.onnx.export(
+            net.eval(),
+            (torch.zeros((1, 1, 64, 80, 96)),),
+            path,
+            input_names=["image"],
+            output_names=["sdt", "tissue"],
+            dynamic_axes=dict.fromkeys(("image", "sdt", "tissue"), free),
+            opset_version=18,
+            do_constant_folding=False,
+            dynamo=False,
+        )
+        return path.read_bytes()
 
 
 def largest_difference_mm(net: StripNet, model: bytes, heads: list[Tensor]) -> float:

@@ -112,7 +112,7 @@ def region_of(labels: NDArray[np.int16]) -> tuple[Bool3, Bool3]:
 
 def prepare(path: Path) -> TrainingMap:
     """Read a label map and compute what the generator needs (about 15 s)."""
-    image = nib.as_closest_canonical(nib.load(path))  # type: ignore[no-untyped-call]
+    image = nib.as_closest_canonical(nib.load(path))
     labels = np.asarray(image.dataobj).astype(np.int16)
     labels, _ = _largest_head(labels)
     brain, tissue = region_of(labels)

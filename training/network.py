@@ -40,7 +40,7 @@ class Architecture:
     @property
     def multiple(self) -> int:
         """Voxels (at the conformed zooms) that each side of the input is a multiple of."""
-        return 2 ** len(self.widths)
+        return 1 << len(self.widths)
 
 
 class InstanceNorm(nn.Module):
@@ -60,7 +60,7 @@ class InstanceNorm(nn.Module):
             return F.instance_norm(x, weight=self.weight, bias=self.bias)
         images = [
             F.batch_norm(one, None, None, self.weight, self.bias, training=True)
-            for one in x.split(1)
+            for one in torch.split(x, 1)
         ]
         return images[0] if len(images) == 1 else torch.cat(images)
 
@@ -75,7 +75,7 @@ class Pointwise(nn.Conv3d):
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__(channels_in, channels_out, 1)
 
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102 - torch's own contract
+    def forward(self, x: Tensor) -> Tensor:
         if torch.onnx.is_in_onnx_export():
             return super().forward(x)
         y = F.linear(x.permute(0, 2, 3, 4, 1), self.weight.flatten(1), self.bias)

@@ -165,11 +165,11 @@ def _draw_blobs(
     """Spheres inside the brain: centre (fractions of the window), radius in mm, intensity."""
     if rng.random() >= ranges.blob:
         return ()
-    return tuple(
-        (*(float(v) for v in rng.uniform(0.2, 0.8, 3)), _uniform(rng, ranges.blob_radius_mm),
-         float(rng.uniform(0, 1.4)))
-        for _ in range(int(rng.integers(1, 4)))
-    )  # fmt: skip
+    blobs = []
+    for _ in range(int(rng.integers(1, 4))):
+        x, y, z = (float(v) for v in rng.uniform(0.2, 0.8, 3))
+        blobs.append((x, y, z, _uniform(rng, ranges.blob_radius_mm), float(rng.uniform(0, 1.4))))
+    return tuple(blobs)
 
 
 def _draw_cuts(
@@ -290,8 +290,8 @@ def _elastic(item: SynthesisDraw, random: torch.Generator) -> Tensor:
     """(I, J, K, 3) displacement in mm: all lattices brought to the finest, then to the window."""
     finest = max(cells for cells, _ in item.elastic_mm)
     lattice = (finest, finest, finest)
-    total = sum(_smooth_field(n, lattice, 3, random) * sd for n, sd in item.elastic_mm)
-    field = F.interpolate(total, size=item.shape, mode="trilinear", align_corners=True)
+    total = torch.stack([_smooth_field(n, lattice, 3, random) * sd for n, sd in item.elastic_mm])
+    field = F.interpolate(total.sum(0), size=item.shape, mode="trilinear", align_corners=True)
     return field[0].permute(1, 2, 3, 0)
 
 

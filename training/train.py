@@ -137,7 +137,8 @@ def step_once(
 ) -> Loss:
     """Forward, backward, update."""
     optimiser.zero_grad(set_to_none=True)
-    loss = loss_of(*net(sample.image), sample)
+    sdt, tissue = net(sample.image)
+    loss = loss_of(sdt, tissue, sample)
     loss.total.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(net.parameters(), clip_norm)
     if bool(torch.isfinite(norm)):

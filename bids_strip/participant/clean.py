@@ -48,7 +48,7 @@ def clean(prediction: Prediction, zooms: Zooms) -> Surface:
     level = np.where(holes, -_MARGIN_MM, level).astype(np.float32)
     return Surface(
         mm=redistanced(level, zooms=zooms, limit_mm=SDT_LIMIT_MM + _MARGIN_MM),
-        components_removed=extra.count,
+        components_removed=extra.components,
         component_ml_removed=extra.voxels * voxel_ml,
         holes_filled_ml=float(holes.sum()) * voxel_ml,
         slope=_slope(prediction.brain_mm, zooms),
@@ -58,5 +58,7 @@ def clean(prediction: Prediction, zooms: Zooms) -> Surface:
 def _slope(level: Float3, zooms: Zooms) -> float:
     """Mean gradient length within `_BAND_MM` of the surface."""
     band = np.abs(level) <= _BAND_MM
-    gradient = np.gradient(level, *zooms)
-    return float(np.sqrt(sum(g[band] ** 2 for g in gradient)).mean()) if band.any() else 0.0
+    if not band.any():
+        return 0.0
+    slopes = [np.asarray(g)[band] ** 2 for g in np.gradient(level, *zooms)]
+    return float(np.sqrt(np.sum(slopes, axis=0)).mean())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_strip.card import Card, Intensity
 from bids_strip.domain import Bool3, Conformed, Float3, Frame, Volume
@@ -84,6 +85,6 @@ def scaled(data: Float3, seen: Bool3, rule: Intensity) -> Float3:
     return np.where(seen, data, 0).astype(np.float32)
 
 
-def _outer(sides: list[np.ndarray]) -> Bool3:  # type: ignore[type-arg]
+def _outer(sides: list[NDArray[np.bool_]]) -> Bool3:
     i, j, k = sides
     return np.asarray(i[:, None, None] & j[None, :, None] & k[None, None, :])

@@ -74,7 +74,7 @@ def stripped_outline(native: Volume, distance_mm: Float3) -> Bool3 | None:
         return None
     beyond = np.count_nonzero(present & (distance_mm > _STRIPPED_RIM_MM))
     inside = distance_mm <= 0
-    cover = np.count_nonzero(present & inside) / max(np.count_nonzero(inside), 1)
+    cover = float(np.count_nonzero(present & inside)) / max(float(np.count_nonzero(inside)), 1.0)
     if beyond > _STRIPPED_BEYOND * np.count_nonzero(present) or cover < _STRIPPED_COVER:
         return None
     return _closed_set(present, native.grid.zooms)
@@ -97,7 +97,7 @@ def _one_piece(steps: NDArray[np.int16]) -> NDArray[np.int16]:
     part = steps[box].copy()
     piece, rest = largest_component(inside[box])
     whole = filled(piece)
-    if rest.count or np.count_nonzero(whole) != np.count_nonzero(piece):
+    if rest.components or np.count_nonzero(whole) != np.count_nonzero(piece):
         part = np.where(whole, np.minimum(part, 0), np.maximum(part, 1)).astype(np.int16)
         steps = steps.copy()
         steps[box] = part

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, SpatialImage
+from numpy.typing import NDArray
 
 from bids_strip.dataset import describe_missing
 from bids_strip.domain import Affine, Float3, Grid, Source, Volume
@@ -40,6 +41,8 @@ def load(path: Path) -> Source:
         raise LoadError(f"{path}: no such file; was it moved while this ran?")
     try:
         image = nib.load(path)
+        if not isinstance(image, SpatialImage):
+            raise LoadError(f"{path}: holds no volume; give a NIfTI image")
         return from_image(image, name=str(path))
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -76,13 +79,14 @@ def from_image(image: SpatialImage, *, name: str = "image") -> Source:
             f"{name}: shape {'x'.join(map(str, data.shape))} is not a volume; give a 3-D image "
             "(extract one frame of a series)"
         )
+    i, j, k = (int(n) for n in data.shape)
     affine = _affine(image, name)
     intensities, nonfinite = _finite(data)
     if intensities.size == 0 or intensities.min() == intensities.max():
         raise LoadError(f"{name}: all voxels are equal; there is no image in this file")
     header = image.header if isinstance(image.header, nib.Nifti1Header) else _nifti_header(image)
     return Source(
-        volume=Volume(intensities, Grid(tuple(int(n) for n in data.shape), affine)),
+        volume=Volume(intensities, Grid((i, j, k), affine)),
         header=header.copy(),
         nonfinite_voxels=nonfinite,
         form_mismatch=_form_mismatch(header),
@@ -99,7 +103,7 @@ def _affine(image: SpatialImage, name: str) -> Affine:
     return affine
 
 
-def _finite(data: np.ndarray) -> tuple[Float3, int]:  # type: ignore[type-arg]
+def _finite(data: NDArray[np.generic]) -> tuple[Float3, int]:
     """Float32 with zeros for NaN and infinity, and how many there were."""
     values = np.ascontiguousarray(data, dtype=np.float32)
     finite = np.isfinite(values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,14 +101,17 @@ def write(
     if brain.mask.shape != source.volume.grid.shape:
         raise WriteError(f"mask {brain.mask.shape} is not on the grid of {run.relative}")
     names = names_of(run)
-    images = {"mask": lambda: _mask_bytes(source, brain), "sdt": lambda: _sdt_bytes(source, brain),
-              "brain": lambda: _brain_bytes(source, brain)}  # fmt: skip
+    makers: dict[str, Callable[[Source, BrainMask], bytes]] = {
+        "mask": _mask_bytes,
+        "sdt": _sdt_bytes,
+        "brain": _brain_bytes,
+    }
     written: list[OutputFile] = []
-    for kind, content in images.items():
+    for kind, content in makers.items():
         if kind != "mask" and kind not in kinds:
             continue
         name = names[kind]
-        written.append(place.put(name, content()))
+        written.append(place.put(name, content(source, brain)))
         metadata = sidecar(kind, run, version=version, border_mm=brain.border_mm, network=network)
         written.append(place.put(sidecar_name(name), to_json(metadata)))
     return tuple(written)
