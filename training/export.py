@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from training.maps import REACH_MM, load_maps
-from training.network import SDT_CHANNELS, TISSUE_CHANNELS, Architecture, StripNet, count_macs
+from training.network import SDT_CHANNELS, TISSUE_CHANNELS, StripNet, count_macs
 from training.synthesis import ZOOM_MM, SynthesisRanges, draw, render
+from training.weights import architecture_of
 
 TOLERANCE_MM = 0.01
 HELD_OUT = tuple(f"training_seg_{n}" for n in (17, 18, 19))
@@ -73,7 +74,7 @@ def held_out_heads(labels: Path, cache: Path) -> list[Tensor]:
 
 def card_of(name: str, version: str, model: bytes, state: dict[str, Any]) -> dict[str, Any]:
     """The network card as plain values; accuracy is added by `training.evaluate`."""
-    architecture = Architecture(**state["architecture"])
+    architecture = architecture_of(state["architecture"])
     progress = state["progress"]
     weights = sum(v.numel() for v in state["average"].values())
     return {
@@ -121,7 +122,7 @@ def export(work: Path, labels: Path, folder: Path, name: str, version: str) -> P
         If onnxruntime's distances differ from torch's by more than `TOLERANCE_MM`.
     """
     state = torch.load(work / "checkpoint.pt", map_location="cpu")
-    net = StripNet(Architecture(**state["architecture"]))
+    net = StripNet(architecture_of(state["architecture"]))
     net.load_state_dict(state["average"])
     model = to_onnx(net)
     difference = largest_difference_mm(net, model, held_out_heads(labels, work / "maps"))

@@ -7,6 +7,7 @@ holds all that is needed to go on, the draw counter included, so interrupted tra
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import math
 import os
@@ -24,8 +25,9 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from training.losses import Loss, loss_of
 from training.maps import TrainingMap, load_maps
-from training.network import Architecture, StripNet
+from training.network import StripNet
 from training.synthesis import Sample, SynthesisDraw, SynthesisRanges, draw, render
+from training.weights import architecture_of, restored
 
 TRAINING_MAPS = tuple(f"training_seg_{n:02d}" for n in range(1, 17))
 """17-20 are held out for evaluation."""
@@ -38,6 +40,7 @@ class Plan:
     labels: Path
     work: Path
     minutes: float
+    origin: Path | None = None
     rate: float = 2e-3
     final_rate: float = 2e-5
     warm_up_steps: int = 100
@@ -147,18 +150,23 @@ def step_once(
 
 
 def start(plan: Plan) -> tuple[StripNet, StripNet, torch.optim.Optimizer, Progress]:
-    """A fresh network, or the checkpoint found in the work folder."""
+    """The checkpoint of the work folder, else the network to go on from, else a fresh one."""
     torch.manual_seed(plan.seed)
     found = plan.work / "checkpoint.pt"
     state = torch.load(found, map_location="cpu") if found.exists() else None
-    architecture = Architecture(**state["architecture"]) if state else Architecture()
-    net, average = StripNet(architecture), StripNet(architecture)
-    average.load_state_dict(net.state_dict())
+    progress = Progress()
+    if state is not None:
+        net = StripNet(architecture_of(state["architecture"]))
+    elif plan.origin is not None:
+        net, progress.draws = restored(plan.origin)
+    else:
+        net = StripNet()
+    average = copy.deepcopy(net)
     net.to(plan.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     average.to(plan.device)
     optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=plan.weight_decay)
     if state is None:
-        return net, average, optimiser, Progress()
+        return net, average, optimiser, progress
     net.load_state_dict(state["net"])
     average.load_state_dict(state["average"])
     optimiser.load_state_dict(state["optimiser"])
@@ -217,6 +225,10 @@ def main() -> None:
     parser.add_argument("labels", type=Path, help="folder of whole-head label maps")
     parser.add_argument("work", type=Path, help="folder for checkpoint, log and prepared maps")
     parser.add_argument("--minutes", type=float, default=120.0, help="time in training steps")
+    parser.add_argument(
+        "--from", dest="origin", type=Path, metavar="FILE.onnx",
+        help="go on from an exported network: its weights and draw counter, a fresh optimiser",
+    )  # fmt: skip
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=1)
