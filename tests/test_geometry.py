@@ -74,16 +74,19 @@ def test_signed_distance_of_a_ball(zooms: tuple[float, float, float]) -> None:
     assert not (found == 0).any()
     assert np.abs(found).max() <= 10.0
     error = found - np.clip(true, -10, 10)
-    assert np.abs(error).max() <= 0.75 * max(zooms)  # where a mask puts its edge
+    assert np.abs(error).max() <= max(zooms)  # where a mask puts its edge
     assert abs(error[np.abs(true) < 5].mean()) < 0.25 * max(zooms)
 
 
-def test_signed_distance_lies_halfway_between_voxels() -> None:
-    mask = np.zeros((21, 5, 5), bool)
-    mask[:10] = True
-    found = signed_distance(mask, zooms=(2.0, 3.0, 3.0), limit_mm=100.0)
-    expected = (np.arange(21) - 9.5) * 2.0
-    assert np.allclose(found, expected[:, None, None])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_signed_distance_lies_halfway_between_voxels(axis: int) -> None:
+    """A plane across each axis in turn, the thick one too."""
+    zooms = (1.0, 1.5, 4.0)
+    mask = np.zeros((21, 21, 21), bool)
+    np.moveaxis(mask, axis, 0)[:10] = True
+    found = signed_distance(mask, zooms=zooms, limit_mm=100.0)
+    expected = (np.arange(21) - 9.5) * zooms[axis]
+    assert np.allclose(np.moveaxis(found, axis, -1), expected)
 
 
 def test_signed_distance_where_the_mask_fills_the_array() -> None:

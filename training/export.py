@@ -105,7 +105,7 @@ def card_of(name: str, version: str, model: bytes, state: dict[str, Any]) -> dic
             "(Apache-2.0); 17-20 held out; no real image, no mask of another network",
             "draws": progress["draws"],
             "steps": progress["step"],
-            "hours": round(progress["seconds"] / 3600, 2),
+            "hours": round(progress["seconds"] / 3600 + progress.get("earlier_hours", 0.0), 2),
             "architecture": state["architecture"],
         },
         "parameters": weights,

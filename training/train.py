@@ -98,11 +98,22 @@ def joined(samples: list[Sample]) -> Sample:
 
 @dataclass
 class Progress:
-    """Where a training stands; grows with each step."""
+    """Where a training stands; grows with each step.
+
+    Attributes
+    ----------
+    step, seconds
+        Of this training.
+    draws
+        Images seen, those of the network it goes on from included: the next draw's number.
+    earlier_hours
+        Training behind the network it goes on from.
+    """
 
     step: int = 0
     draws: int = 0
     seconds: float = 0.0
+    earlier_hours: float = 0.0
 
 
 def learning_rate(plan: Plan, progress: Progress) -> float:
@@ -158,7 +169,7 @@ def start(plan: Plan) -> tuple[StripNet, StripNet, torch.optim.Optimizer, Progre
     if state is not None:
         net = StripNet(architecture_of(state["architecture"]))
     elif plan.origin is not None:
-        net, progress.draws = restored(plan.origin)
+        net, progress.draws, progress.earlier_hours = restored(plan.origin)
     else:
         net = StripNet()
     average = copy.deepcopy(net)

@@ -19,7 +19,7 @@ def architecture_of(stored: dict[str, Any]) -> Architecture:
     return Architecture(**{name: tuple(values) for name, values in stored.items()})
 
 
-def restored(model: Path) -> tuple[StripNet, int]:
+def restored(model: Path) -> tuple[StripNet, int, float]:
     """Rebuild the network of an ONNX file that `training.export` wrote.
 
     Parameters
@@ -33,6 +33,8 @@ def restored(model: Path) -> tuple[StripNet, int]:
         With the file's weights.
     int
         Draws it was trained on: where the next training's draws begin.
+    float
+        Hours it was trained.
 
     Raises
     ------
@@ -47,4 +49,4 @@ def restored(model: Path) -> tuple[StripNet, int]:
         for tensor in graph.initializer
     }
     net.load_state_dict({name: weights[name] for name in net.state_dict() if name in weights})
-    return net, int(card["training"]["draws"])
+    return net, int(card["training"]["draws"]), float(card["training"]["hours"])

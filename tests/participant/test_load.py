@@ -59,18 +59,14 @@ def test_a_file_cut_short(tmp_path: Path, rng, extension: str, share: float) -> 
 
 
 def test_a_gzip_file_whose_last_bytes_are_missing(tmp_path: Path, values: np.ndarray) -> None:
-    """All voxels are there, the checksum is not: nibabel alone may not notice."""
+    """All voxels are there, the checksum is not: the copy was cut short all the same."""
     path = save(nib.Nifti1Image(values, AFFINE), tmp_path / "a.nii.gz")
     path.write_bytes(path.read_bytes()[:-4])
-    try:
-        source = load(path)
-    except LoadError as error:
-        assert "a.nii.gz" in str(error)
-    else:
-        assert np.array_equal(source.volume.data, values)
+    refused(path)
 
 
 def test_a_byte_flipped_in_the_middle(tmp_path: Path, rng) -> None:
+    """The voxels differ from what was written; only the checksum of gzip can tell."""
     data = rng.integers(0, 30000, (20, 20, 20)).astype(np.int16)
     path = save(nib.Nifti1Image(data, AFFINE), tmp_path / "a.nii.gz")
     content = bytearray(path.read_bytes())
