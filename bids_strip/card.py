@@ -42,6 +42,10 @@ class Output:
         +1 if values grow outwards, -1 if inwards.
     offset_mm
         Value of the tensor on the surface, mm.
+    band_mm
+        Distances farther from the surface than this were not trained; None if it is not said.
+    labels
+        Names of the channels of a label output, in order.
     """
 
     name: str
@@ -50,6 +54,8 @@ class Output:
     role: str
     sign: int = 1
     offset_mm: float = 0.0
+    band_mm: float | None = None
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +152,9 @@ def parse_card(data: dict[str, Any], path: Path) -> Card:
             percentiles=_two(given["intensity"]["percentiles"]),
             clip=_two(given["intensity"]["clip"]),
         ),
-        outputs=tuple(Output(**o) for o in data["outputs"]),
+        outputs=tuple(
+            Output(**{**o, "labels": tuple(o.get("labels", ()))}) for o in data["outputs"]
+        ),
     )
     unknown = [o.meaning for o in card.outputs if o.meaning not in _MEANINGS]
     if unknown:

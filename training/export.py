@@ -17,8 +17,9 @@ import onnxruntime as ort
 import torch
 from torch import Tensor
 
+from training.losses import BAND_MM
 from training.maps import REACH_MM, load_maps
-from training.network import SDT_CHANNELS, TISSUE_CHANNELS, StripNet, count_macs
+from training.network import TISSUE_CHANNELS, StripNet, count_macs
 from training.synthesis import ZOOM_MM, SynthesisRanges, draw, render
 from training.weights import architecture_of
 
@@ -89,12 +90,26 @@ def card_of(name: str, version: str, model: bytes, state: dict[str, Any]) -> dic
             "intensity": {"percentiles": CARD_PERCENTILES, "clip": CARD_CLIP},
         },
         "outputs": [
-            {"name": "sdt", "channel": 0, "meaning": "sdt_mm", "role": "brain"},
-            {"name": "sdt", "channel": 1, "meaning": "sdt_mm", "role": "brain_no_csf"},
-            {"name": "tissue", "channel": None, "meaning": "logits", "role": "tissue"},
+            *(
+                {
+                    "name": "sdt",
+                    "channel": n,
+                    "meaning": "sdt_mm",
+                    "role": role,
+                    "sign": 1,
+                    "offset_mm": 0.0,
+                    "band_mm": BAND_MM,
+                }
+                for n, role in enumerate(("brain", "brain_no_csf"))
+            ),
+            {
+                "name": "tissue",
+                "channel": None,
+                "meaning": "logits",
+                "role": "tissue",
+                "labels": TISSUE_CHANNELS,
+            },
         ],
-        "sdt_channels": SDT_CHANNELS,
-        "tissue_labels": TISSUE_CHANNELS,
         "surface": {
             "reach_mm": REACH_MM,
             "definition": "brain labels and ventricles, fluid within reach_mm of them, closed by "
