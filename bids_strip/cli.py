@@ -202,9 +202,14 @@ def _conclude(settings: Settings, outcomes: list[Outcome], *, skipped: int, plan
     from bids_strip.participant.pipeline import Failed
 
     failed = [o for o in outcomes if isinstance(o, Failed)]
-    LOG.info("%d done, %d done before, %d failed, %d not started: %s",
-             len(outcomes) - len(failed), skipped, len(failed), planned - len(outcomes),
-             settings.output_dir)  # fmt: skip
+    counts = {
+        "done": len(outcomes) - len(failed),
+        "done before": skipped,
+        "failed": len(failed),
+        "not started": planned - len(outcomes),
+    }
+    said = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
+    LOG.info("%s; results in %s", said, settings.output_dir)
     return int(exit_code([f.exit_code for f in failed], len(outcomes) - len(failed) + skipped))
 
 
