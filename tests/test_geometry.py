@@ -86,7 +86,9 @@ def test_signed_distance_lies_halfway_between_voxels(axis: int) -> None:
     np.moveaxis(mask, axis, 0)[:10] = True
     found = signed_distance(mask, zooms=zooms, limit_mm=100.0)
     expected = (np.arange(21) - 9.5) * zooms[axis]
-    assert np.allclose(np.moveaxis(found, axis, -1), expected)
+    error = np.abs(np.moveaxis(found, axis, -1) - expected)
+    assert error[..., np.abs(expected) <= 4.5].max() < 1e-4  # exact up to 5 mm
+    assert error.max() <= 0.6  # farther ones are measured on a coarse grid
 
 
 def test_signed_distance_where_the_mask_fills_the_array() -> None:

@@ -1,0 +1,94 @@
+"""The group level through the command line; BIDS_DIR does not exist."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from bids_strip import cli
+from bids_strip.participant.pipeline import Job, attempt
+from bids_strip.participant.write import Place
+from tests.fakes import FakePredictor, TrueSphere, run_of
+
+
+@pytest.fixture
+def out(phantoms, tmp_path: Path) -> Path:
+    """Three runs: done, done, cut short."""
+    names = ["sub-01/anat/sub-01_T1w.nii.gz", "sub-02/ses-1/anat/sub-02_ses-1_T1w.nii.gz",
+             "sub-03/anat/sub-03_T1w.nii.gz"]  # fmt: skip
+    root = phantoms(names)
+    (root / names[2]).write_bytes((root / names[2]).read_bytes()[:900])
+    out = tmp_path / "out"
+    place = Place(out, out / ".work" / "x")
+    for name in names:
+        job = Job(run_of(root / name, root), ("mask",), 0.0, place, "1", 1)
+        attempt(job, FakePredictor(TrueSphere()))
+    return out
+
+
+def group(out: Path, *options: str) -> int:
+    return cli.main(["/there/is/no/such/dataset", str(out), "group", *options])
+
+
+def rows(out: Path, suffix: str = "T1w") -> list[dict[str, str]]:
+    with (out / f"group_{suffix}.tsv").open(newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def test_the_table(out: Path) -> None:
+    assert group(out) == 0
+    found = rows(out)
+    assert [r["bids_name"] for r in found] == ["sub-01_T1w", "sub-02_ses-1_T1w", "sub-03_T1w"]
+    assert [r["status"] for r in found] == ["ok", "ok", "failed"]
+    assert found[2]["stage"] == "load"
+    assert "sub-03_T1w.nii.gz" in found[2]["reason"]
+    assert float(found[0]["brain_volume_ml"]) == pytest.approx(92, rel=0.02)
+    dictionary = json.loads((out / "group_T1w.json").read_text())
+    assert list(dictionary) == list(found[0])
+
+
+def test_twice_in_a_row_gives_the_same_bytes(out: Path) -> None:
+    assert group(out) == 0
+    first = {n: (out / n).read_bytes() for n in ("group_T1w.tsv", "group_T1w.json")}
+    assert group(out) == 0
+    assert {n: (out / n).read_bytes() for n in first} == first
+
+
+def test_results_of_runs_are_left_alone(out: Path) -> None:
+    before = {p: p.read_bytes() for p in out.rglob("sub-*") if p.is_file()}
+    assert group(out) == 0
+    assert {p: p.read_bytes() for p in out.rglob("sub-*") if p.is_file()} == before
+
+
+def test_filters(out: Path) -> None:
+    assert group(out, "--participant-label", "02") == 0
+    assert [r["bids_name"] for r in rows(out)] == ["sub-02_ses-1_T1w"]
+    assert group(out, "--participant-label", "77") == 18
+
+
+def test_a_damaged_record(out: Path, capsys) -> None:
+    (out / "sub-01/anat/sub-01_desc-brain_qc.json").write_text('{"bids_name": "sub-0')
+    assert group(out) == 0
+    assert [r["status"] for r in rows(out)] == ["failed", "ok", "failed"]
+    assert "2 of them failed" in capsys.readouterr().err
+
+
+def test_no_results_leave_no_table(tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    assert group(out) == 66
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not list(out.glob("group_*"))
+
+
+def test_a_modality_without_results(out: Path) -> None:
+    assert group(out, "--modality", "T2w") == 66
+    assert not (out / "group_T2w.tsv").exists()
+
+
+def test_bids_dir_may_be_absent_and_is_not_made(out: Path) -> None:
+    assert group(out) == 0
+    assert not Path("/there").exists()

@@ -1,0 +1,99 @@
+"""The group table and its dictionary."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from bids_strip.group.tables import describe_columns, tabulate
+from bids_strip.metrics import METRICS
+from bids_strip.record import Record
+
+OK = Record(
+    "sub-01_ses-1_run-02_T1w", "T1w", {"sub": "01", "ses": "1", "run": "02"}, "ok",
+    network={"name": "strip-v1", "version": "0.1", "sha256": "ab"}, software="bids_strip 1",
+    provider="CPUExecutionProvider", threads=2, elapsed_s=1.23456, peak_memory_mb=300.0,
+    flags={"already_stripped": True, "form_mismatch": False},
+    metrics={m.key: float(n) + 0.125 for n, m in enumerate(METRICS)},
+)  # fmt: skip
+BAD = Record(
+    "sub-02_T1w", "T1w", {"sub": "02"}, "failed", stage="load",
+    reason="a.nii.gz:\tcut\nshort;\r copy it again",
+)  # fmt: skip
+
+
+def rows_of(*records: Record) -> list[dict[str, str]]:
+    text = tabulate(records).to_tsv().decode()
+    return list(csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def test_a_row_a_run_in_the_order_given() -> None:
+    assert [r["bids_name"] for r in rows_of(BAD, OK)] == [BAD.bids_name, OK.bids_name]
+
+
+def test_a_row_that_is_done() -> None:
+    row = rows_of(OK)[0]
+    assert row["participant_id"] == "sub-01"
+    assert row["session_id"] == "ses-1"
+    assert row["run"] == "02"
+    assert row["acquisition"] == "n/a"
+    assert row["status"] == "ok"
+    assert row["stage"] == row["reason"] == "n/a"
+    assert row["already_stripped"] == "1"
+    assert row["form_mismatch"] == "0"
+    assert row["network"] == "strip-v1 0.1"
+    assert float(row["elapsed_s"]) == pytest.approx(1.2346)
+    for metric in METRICS:
+        assert float(row[metric.key]) == OK.metrics[metric.key]
+
+
+def test_a_row_that_failed_has_its_reason() -> None:
+    row = rows_of(BAD)[0]
+    assert (row["status"], row["stage"]) == ("failed", "load")
+    assert row["reason"] == "a.nii.gz: cut short; copy it again"
+    assert all(row[m.key] == "n/a" for m in METRICS)
+    assert row["already_stripped"] == "n/a"
+    assert row["network"] == "n/a"
+
+
+def test_lines_have_as_many_values_as_columns() -> None:
+    lines = tabulate([OK, BAD]).to_tsv().decode().split("\n")
+    assert lines.pop() == ""
+    assert len(lines) == 3
+    assert len({line.count("\t") for line in lines}) == 1
+    assert "\r" not in "".join(lines)
+    assert not any(value == "" for line in lines for value in line.split("\t"))
+
+
+def test_every_column_is_in_the_dictionary_and_the_other_way_round() -> None:
+    table = tabulate([OK, BAD])
+    assert list(table.columns) == list(table.dictionary) == list(describe_columns())
+    assert len(set(table.columns)) == len(table.columns)
+    for described in table.dictionary.values():
+        assert described["Description"]
+        assert "\n" not in described["Description"]
+
+
+def test_units_are_told() -> None:
+    found = describe_columns()
+    assert found["brain_volume_ml"]["Units"] == "ml"
+    assert found["elapsed_s"]["Units"] == "s"
+    assert "Units" not in found["sdt_slope"]
+    assert found["sdt_slope"]["Better"] == "one"
+    assert set(found["status"]["Levels"]) == {"ok", "failed"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (-0.0, "0"), (1.0, "1"), (0.5, "0.5"), (1234.56789, "1234.5679"),
+                        (100.0, "100"), (1e-9, "0")]
+)  # fmt: skip
+def test_numbers(value: float, text: str) -> None:
+    record = Record("sub-01_T1w", "T1w", {"sub": "01"}, "ok", metrics={"sdt_slope": value})
+    assert rows_of(record)[0]["sdt_slope"] == text
+
+
+def test_no_runs_are_a_header() -> None:
+    assert tabulate([]).to_tsv().count(b"\n") == 1

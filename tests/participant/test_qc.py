@@ -1,0 +1,96 @@
+"""Metrics against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bids_strip.domain import BrainMask, Grid, Surface
+from bids_strip.geometry import off_threshold, quantised, within
+from bids_strip.metrics import FACES, METRICS
+from bids_strip.participant.qc import (
+    fov_contact_cm2,
+    measure,
+    volume_change_per_mm,
+    volume_ml,
+)
+from tests.fakes import DIRECTIONS, RADIUS_MM, grid_affine, make_phantom
+
+SURFACE = Surface(np.zeros((2, 2, 2), np.float32), 3, 1.25, 0.5, 0.97)
+
+
+def brain_of(sdt: np.ndarray, border: float = 0.0) -> BrainMask:
+    steps = off_threshold(quantised(sdt), border)
+    return BrainMask(within(steps, border), steps, border, False, 1.0)
+
+
+@pytest.mark.parametrize("name", ["RAS", "PSR", "oblique", "anisotropic"])
+def test_volume_of_a_ball(name: str) -> None:
+    head = make_phantom(name)
+    grid = Grid(head.data.shape, head.affine)
+    expected = 4 / 3 * np.pi * RADIUS_MM**3 / 1000
+    assert volume_ml(head.truth, grid) == pytest.approx(expected, rel=0.01)
+
+
+def test_volume_of_a_box_is_exact() -> None:
+    mask = np.zeros((10, 10, 10), bool)
+    mask[2:5, 3:7, 1:9] = True
+    grid = Grid(mask.shape, grid_affine("oblique", mask.shape, (1.0, 2.0, 5.0)))
+    assert volume_ml(mask, grid) == pytest.approx(3 * 4 * 8 * 10 / 1000)
+    assert grid.zooms == pytest.approx((1, 2, 5))
+
+
+@pytest.mark.parametrize("directions", DIRECTIONS)
+@pytest.mark.parametrize("face", FACES)
+def test_contact_is_at_the_face_it_touches(directions: str, face: str) -> None:
+    """A slab laid against one face of the world's box, whichever voxel axis that is."""
+    shape, zooms = (12, 14, 10), (2.0, 3.0, 4.0)
+    linear = DIRECTIONS[directions]
+    world_axis = "RAS".find(face) if face in "RAS" else "LPI".find(face)
+    axis = int(np.argmax(np.abs(linear[world_axis])))
+    positive = linear[world_axis, axis] > 0
+    at_end = positive == (face in "RAS")
+    mask = np.zeros(shape, bool)
+    slab = [slice(3, 8)] * 3
+    slab[axis] = slice(-1, None) if at_end else slice(0, 1)
+    mask[tuple(slab)] = True
+    found = fov_contact_cm2(mask, Grid(shape, grid_affine(directions, shape, zooms)))
+    other = [z for a, z in enumerate(zooms) if a != axis]
+    key = f"fov_contact_{FACES[face]}_cm2"
+    assert found.pop(key) == pytest.approx(25 * other[0] * other[1] / 100)
+    assert set(found) == {f"fov_contact_{FACES[f]}_cm2" for f in FACES if f != face}
+    assert not any(found.values())
+
+
+def test_a_brain_in_the_middle_touches_nothing() -> None:
+    head = make_phantom("PSR")
+    assert not any(fov_contact_cm2(head.truth, Grid(head.data.shape, head.affine)).values())
+
+
+@pytest.mark.parametrize("border", [0.0, 2.0, -2.0])
+def test_change_of_a_balls_volume(border: float) -> None:
+    """A shell of 1 mm over the ball: ((r + 1/2)^3 - (r - 1/2)^3) / r^3."""
+    head = make_phantom("anisotropic")
+    radius = RADIUS_MM + border
+    expected = ((radius + 0.5) ** 3 - (radius - 0.5) ** 3) / radius**3
+    assert volume_change_per_mm(brain_of(head.sdt, border)) == pytest.approx(expected, rel=0.12)
+
+
+def test_every_metric_is_measured_and_nothing_else(source_of) -> None:
+    head = make_phantom()
+    found = measure(source_of(head), SURFACE, brain_of(head.sdt))
+    assert set(found) == {metric.key for metric in METRICS}
+    assert len(found) == len(METRICS)
+    assert all(isinstance(v, float) and np.isfinite(v) for v in found.values())
+    assert found["components_removed"] == 3
+    assert found["component_ml_removed"] == 1.25
+    assert found["holes_filled_ml"] == 0.5
+    assert found["sdt_slope"] == 0.97
+
+
+def test_metrics_are_described() -> None:
+    for metric in METRICS:
+        assert metric.description
+        assert metric.better in {"lower", "higher", "one", "none"}
+        assert metric.unit in {"ml", "mm", "cm2", "1"}
+        assert metric.unit == "1" or metric.unit in metric.key.split("_")

@@ -1,0 +1,212 @@
+"""What imports what, and that no module holds state; read from the source, nothing is run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "bids_strip").rglob("*.py"))
+TRAINING = sorted((ROOT / "training").rglob("*.py"))
+ORDER = {"pipeline", "level", "__init__"}
+MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem",
+            "remove", "discard", "clear", "sort", "reverse"}  # fmt: skip
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module and member imported, wherever the statement stands."""
+    package = name_of(path).split(".")[:-1]
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def importers(package: str) -> set[str]:
+    return {
+        name_of(p)
+        for p in SOURCES
+        if any(i == package or i.startswith(package + ".") for i in imports(p))
+    }
+
+
+def by_name(paths: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("path", paths, ids=name_of)
+
+
+def test_the_reader_of_imports_sees_them(tmp_path: Path) -> None:
+    found = set(imports(ROOT / "bids_strip" / "executor.py"))
+    assert {"bids_strip.participant.pipeline", "concurrent.futures", "multiprocessing"} <= found
+    assert "bids_strip.executor" in set(imports(ROOT / "bids_strip" / "cli.py"))
+
+
+@by_name([p for p in SOURCES if p.parent.name == "participant" and p.stem not in ORDER])
+def test_stages_do_not_import_stages(path: Path) -> None:
+    stages = {i for i in imports(path) if i.startswith("bids_strip.participant.")}
+    assert not stages
+
+
+@by_name([p for p in SOURCES if p.parent.name == "group" and p.stem not in ORDER])
+def test_stages_of_the_group_do_not_import_stages(path: Path) -> None:
+    assert not {i for i in imports(path) if i.startswith(("bids_strip.group.",
+                                                          "bids_strip.participant."))}  # fmt: skip
+
+
+@by_name(SOURCES)
+def test_the_product_imports_neither_training_nor_benchmarks_nor_tests(path: Path) -> None:
+    found = {i.split(".")[0] for i in imports(path)}
+    assert not found & {"training", "benchmarks", "tests", "torch", "onnx"}
+
+
+@by_name(TRAINING)
+def test_training_does_not_see_the_example(path: Path) -> None:
+    """The drawn heads are a test that the network has not seen."""
+    assert not {i for i in imports(path) if i.startswith("bids_strip.example")}
+
+
+@by_name(TRAINING)
+def test_training_imports_values_and_geometry_alone(path: Path) -> None:
+    """But for the evaluation, which runs the exported network as the App does."""
+    allowed = ["bids_strip.domain", "bids_strip.geometry"]
+    if path.stem == "evaluate":
+        allowed += ["bids_strip.card", "bids_strip.participant.predict"]
+    ours = {i for i in imports(path) if i.startswith("bids_strip.")}
+    assert not {i for i in ours if not i.startswith(tuple(allowed))}
+
+
+def test_the_example_is_for_itself() -> None:
+    assert {m for m in importers("bids_strip.example") if ".example." not in m} == set()
+
+
+@pytest.mark.parametrize(
+    ("package", "allowed"),
+    [
+        ("onnxruntime", {"bids_strip.participant.predict"}),
+        ("bids", {"bids_strip.dataset"}),
+    ],
+)
+def test_a_package_has_one_door(package: str, allowed: set[str]) -> None:
+    assert importers(package) == allowed
+
+
+@pytest.mark.parametrize(
+    "module", ["cli", "settings", "errors", "__init__", "__main__", "naming", "record", "dataset"]
+)
+def test_the_way_to_an_answer_is_light(module: str) -> None:
+    """At module level no heavy package, so that --help and refusals answer at once."""
+    tree = tree_of(ROOT / "bids_strip" / f"{module}.py")
+    top = [n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))]
+    names = {a.name.split(".")[0] for n in top if isinstance(n, ast.Import) for a in n.names}
+    names |= {str(n.module).split(".")[0] for n in top if isinstance(n, ast.ImportFrom)}
+    assert not names & {"numpy", "scipy", "nibabel", "bids", "onnxruntime", "tqdm"}
+
+
+def test_lower_layers_do_not_look_up() -> None:
+    upper = ("bids_strip.cli", "bids_strip.executor", "bids_strip.participant",
+             "bids_strip.group")  # fmt: skip
+    for module in ("domain", "errors", "geometry", "naming", "record", "settings", "card",
+                   "dataset", "metrics", "resources"):  # fmt: skip
+        found = imports(ROOT / "bids_strip" / f"{module}.py")
+        assert not [i for i in found if i.startswith(upper)], module
+
+
+def assigned(tree: ast.Module) -> set[str]:
+    """Names that a module binds to values at its top."""
+    targets = [t for n in tree.body if isinstance(n, ast.Assign) for t in n.targets]
+    targets += [n.target for n in tree.body if isinstance(n, (ast.AnnAssign, ast.AugAssign))]
+    return {t.id for t in targets if isinstance(t, ast.Name)}
+
+
+def changes(tree: ast.Module) -> Iterator[str]:
+    """Places that change what a module holds."""
+    held = assigned(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            yield f"global {', '.join(node.names)}"
+        elif isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(
+            node.ctx, (ast.Store, ast.Del)
+        ):
+            if isinstance(node.value, ast.Name) and node.value.id in held:
+                yield f"line {node.lineno}: {node.value.id} is changed"
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in MUTATORS
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id in held
+        ):
+            yield f"line {node.lineno}: {node.func.value.id}.{node.func.attr}()"
+        elif isinstance(node, (ast.FunctionDef, ast.Lambda)):
+            defaults = [*node.args.defaults, *(d for d in node.args.kw_defaults if d)]
+            if any(isinstance(d, (ast.List, ast.Dict, ast.Set)) for d in defaults):
+                yield f"line {node.lineno}: a mutable default"
+
+
+@by_name(SOURCES)
+def test_no_module_level_state(path: Path) -> None:
+    assert list(changes(tree_of(path))) == []
+
+
+def test_the_reader_of_changes_sees_them() -> None:
+    bad = "A = []\nB = {}\ndef f(x=[]):\n global A\n A.append(1)\n B['x'] = 1\n"
+    assert len(list(changes(ast.parse(bad)))) == 4
+
+
+def test_one_cache_and_no_other() -> None:
+    """A process keeps its network open; nothing else is remembered between calls."""
+    found = {
+        f"{name_of(path)}.{node.name}"
+        for path in SOURCES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
+        if {"cache", "lru_cache"} & {n.id for n in ast.walk(decorator) if isinstance(n, ast.Name)}
+    }
+    assert found == {"bids_strip.executor.opened"}
+
+
+@by_name(SOURCES)
+def test_nothing_happens_at_import(path: Path) -> None:
+    """At the top stand imports, definitions and constants."""
+    for node in tree_of(path).body:
+        if isinstance(node, ast.If):
+            names = {n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)}
+            assert names & {"TYPE_CHECKING", "__name__"}
+        elif isinstance(node, ast.Expr):
+            assert isinstance(node.value, ast.Constant), ast.unparse(node)
+        else:
+            assert isinstance(
+                node,
+                (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign,
+                 ast.AnnAssign),
+            ), ast.unparse(node)  # fmt: skip
+
+
+def test_exceptions_are_caught_in_one_place() -> None:
+    """Bare and broad handlers: the seam of a run, onnxruntime's errors, a foreign description."""
+    found = {
+        name_of(path)
+        for path in SOURCES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or (isinstance(node.type, ast.Name)
+                                   and node.type.id in {"Exception", "BaseException"}))
+    }  # fmt: skip
+    allowed = {"bids_strip.participant.pipeline", "bids_strip.participant.predict",
+               "bids_strip.participant.level", "bids_strip.cli"}  # fmt: skip
+    assert found <= allowed

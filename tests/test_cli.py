@@ -1,0 +1,521 @@
+"""The command line from argv to exit code, with a small network of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_strip import cli, executor
+from bids_strip.errors import LoadError
+from bids_strip.participant import pipeline
+from bids_strip.participant.predict import OnnxPredictor
+from tests.fakes import make_phantom, write_card, write_network
+
+ROOT = Path(__file__).parents[1]
+ONE = "sub-01/anat/sub-01_T1w.nii.gz"
+TWO = "sub-02/ses-1/anat/sub-02_ses-1_T1w.nii.gz"
+QC = "sub-01/anat/sub-01_desc-brain_qc.json"
+MASK = "sub-01/anat/sub-01_desc-brain_mask.nii.gz"
+
+Call = Callable[..., int]
+
+
+@pytest.fixture
+def raw(phantoms) -> Path:
+    return phantoms([ONE, TWO])
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def call(raw: Path, out: Path, network: Path) -> Call:
+    """Participant level on `raw` into `out`, on one processor."""
+
+    def run(*options: str, bids: Path = raw, to: Path = out, level: str = "participant") -> int:
+        return cli.main(
+            [str(bids), str(to), level, "--model", str(network), "--nprocs", "1",
+             "--omp-nthreads", "1", "--device", "cpu", *options]
+        )  # fmt: skip
+
+    return run
+
+
+def listing(folder: Path) -> dict[str, int]:
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*")}
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """Every file but the logs."""
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and "logs" not in p.relative_to(folder).parts
+    }
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1, captured.err
+    assert captured.err.startswith("bids_strip: ")
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1500])
+
+
+# 0 -------------------------------------------------------------------------------------------
+
+
+def test_a_whole_dataset(call: Call, out: Path, raw: Path, capsys) -> None:
+    assert call() == 0
+    for stem, folder in (("sub-01", "sub-01/anat"), ("sub-02_ses-1", "sub-02/ses-1/anat")):
+        for name in ("mask.nii.gz", "mask.json", "sdt.nii.gz", "sdt.json", "T1w.nii.gz",
+                     "T1w.json", "qc.json"):  # fmt: skip
+            assert (out / folder / f"{stem}_desc-brain_{name}").is_file()
+    assert json.loads((out / "dataset_description.json").read_text())["DatasetType"] == "derivative"
+    assert "*_sdt.*" in (out / ".bidsignore").read_text()
+    assert len(list((out / "logs").glob("*.log"))) == 1
+    assert not (out / ".work").exists()
+    mask = np.asarray(nib.load(out / MASK).dataobj) > 0
+    assert np.count_nonzero(mask ^ make_phantom().truth) < 0.05 * mask.sum()
+    error = capsys.readouterr().err
+    assert "2 done" in error.splitlines()[-1]
+    assert "failed" not in error.splitlines()[-1]
+    assert "Traceback" not in error
+
+
+def test_the_raw_dataset_is_left_alone(call: Call, raw: Path) -> None:
+    before = listing(raw)
+    assert call() == 0
+    assert listing(raw) == before
+
+
+def test_derivatives_inside_the_dataset(call: Call, raw: Path) -> None:
+    assert call(to=raw / "derivatives" / "bids_strip") == 0
+    assert (raw / "derivatives/bids_strip" / MASK).is_file()
+    assert call(to=raw / "derivatives" / "bids_strip") == 0  # and is not walked as raw data
+    assert len(list((raw / "derivatives").rglob("*_mask.nii.gz"))) == 2
+
+
+@pytest.mark.parametrize("nothing", [[], ["--verbose"]])
+def test_a_second_call_skips_what_is_done(call: Call, out: Path, capsys, nothing) -> None:
+    assert call() == 0
+    before = results(out)
+    times = {p: p.stat().st_mtime_ns for p in out.rglob("*_desc-*")}
+    assert call(*nothing) == 0
+    assert results(out) == before
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*_desc-*")} == times
+    assert "2 done before" in capsys.readouterr().err.splitlines()[-1]
+
+
+def redone(call: Call, out: Path, *options: str) -> bool:
+    """Whether sub-01 is done again by a second call."""
+    before = (out / QC).stat().st_mtime_ns
+    time.sleep(0.01)
+    assert call("--participant-label", "01", *options) == 0
+    return (out / QC).stat().st_mtime_ns != before
+
+
+def test_what_makes_a_run_be_redone(call: Call, out: Path, raw: Path, tmp_path: Path) -> None:
+    first = ["--participant-label", "01", "--outputs", "mask"]
+    assert call(*first) == 0
+    assert not redone(call, out, "--outputs", "mask")
+    assert redone(call, out, "--outputs", "mask", "--force")
+    assert redone(call, out)  # more outputs than there are
+    assert not redone(call, out, "--outputs", "mask")  # fewer are there already
+    assert redone(call, out, "--border", "1")
+    assert json.loads((out / QC).read_text())["options"]["border_mm"] == 1
+    assert redone(call, out)  # the border is back at 0
+    assert redone(call, out, "--model", str(write_network(tmp_path / "other", middle=0.55)))
+    assert redone(call, out)
+    (out / MASK).unlink()
+    assert redone(call, out)
+    (out / MASK).write_bytes(b"cut short")
+    assert redone(call, out)
+    (out / QC).write_text("{")
+    assert redone(call, out)
+    os.utime(raw / ONE, (1, 1))
+    assert not redone(call, out)  # touched, the same content
+    nib.save(make_phantom(seed=9).image, raw / ONE)
+    assert redone(call, out)
+
+
+def test_a_failed_run_is_tried_again(call: Call, out: Path, raw: Path) -> None:
+    whole = (raw / ONE).read_bytes()
+    damage(raw / ONE)
+    assert call() == 1
+    (raw / ONE).write_bytes(whole)
+    assert call() == 0
+    assert json.loads((out / QC).read_text())["status"] == "ok"
+
+
+def test_dry_run_writes_nothing(call: Call, out: Path, capsys) -> None:
+    assert call("--dry-run") == 0
+    assert not out.exists()
+    assert capsys.readouterr().out.splitlines() == [f"to do\t{ONE}", f"to do\t{TWO}"]
+    assert call("--participant-label", "01") == 0
+    before = listing(out)
+    capsys.readouterr()
+    assert call("--dry-run") == 0
+    assert listing(out) == before
+    assert capsys.readouterr().out.splitlines() == [f"done\t{ONE}", f"to do\t{TWO}"]
+
+
+def test_dry_run_of_the_group_writes_nothing(call: Call, out: Path) -> None:
+    assert call() == 0
+    before = listing(out)
+    assert call("--dry-run", level="group") == 0
+    assert listing(out) == before
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help", "--version"])
+def test_help_and_version(flag: str, capsys) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([flag])
+    assert caught.value.code == 0
+    assert "bids_strip" in capsys.readouterr().out
+
+
+def test_verbose_says_more(call: Call, capsys) -> None:
+    assert call() == 0
+    plain = capsys.readouterr().err.splitlines()
+    assert call("--force", "--verbose") == 0
+    assert len(capsys.readouterr().err.splitlines()) > len(plain)
+
+
+def test_filters_reach_the_selection(call: Call, out: Path) -> None:
+    assert call("--participant_label", "sub-02", "--session-id", "ses-1") == 0
+    assert len(list(out.rglob("*_mask.nii.gz"))) == 1
+
+
+def test_handlers_of_a_call_go_with_it(call: Call) -> None:
+    before = list(logging.getLogger("bids_strip").handlers)
+    assert call() == 0
+    assert logging.getLogger("bids_strip").handlers == before
+
+
+# 1 -------------------------------------------------------------------------------------------
+
+
+def test_one_damaged_run(call: Call, out: Path, raw: Path, capsys) -> None:
+    damage(raw / ONE)
+    assert call() == 1
+    record = json.loads((out / QC).read_text())
+    assert (record["status"], record["stage"]) == ("failed", "load")
+    assert not list((out / "sub-01").rglob("*.nii.gz"))
+    assert len(list((out / "sub-02").rglob("*.nii.gz"))) == 3
+    error = capsys.readouterr().err
+    lines = [line for line in error.splitlines() if "sub-01_T1w.nii.gz" in line]
+    assert len(lines) == 1
+    assert "copy or convert it again" in lines[0]
+    assert "Traceback" not in error
+    assert "Traceback" in next((out / "logs").glob("*.log")).read_text()
+
+
+def test_stop_on_first_crash(call: Call, out: Path, raw: Path, capsys) -> None:
+    damage(raw / ONE)
+    assert call("--stop-on-first-crash") == 1
+    assert not (out / "sub-02").exists()
+    assert "1 not started" in capsys.readouterr().err
+
+
+def test_gpu_without_gpu(call: Call, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("bids_strip.participant.predict._has_gpu", lambda: False)
+    assert call("--device", "gpu") == 1
+    assert "--device gpu" in one_line(capsys)
+
+
+def test_an_internal_error_is_a_line_and_1(call: Call, capsys, monkeypatch) -> None:
+    """Nothing but a line reaches the terminal, whatever breaks outside of the runs."""
+
+    def broken(*_args: object, **_kwargs: object) -> None:
+        raise RuntimeError("surprise")
+
+    monkeypatch.setattr("bids_strip.participant.level.select_runs", broken)
+    assert call() == 1
+    assert "surprise" in one_line(capsys)
+
+
+def test_a_network_that_is_none(call: Call, tmp_path: Path, capsys) -> None:
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(b"not a network")
+    write_card(path)
+    assert call("--model", str(path)) in (1, 66)
+    assert "bad.onnx" in one_line(capsys)
+
+
+# 16, 17, 18 ----------------------------------------------------------------------------------
+
+
+def test_no_description_is_16(call: Call, raw: Path, out: Path, capsys) -> None:
+    (raw / "dataset_description.json").unlink()
+    assert call() == 16
+    one_line(capsys)
+    assert not out.exists()
+
+
+def test_no_dataset_is_16(call: Call, tmp_path: Path, capsys) -> None:
+    assert call(bids=tmp_path / "absent") == 16
+    one_line(capsys)
+
+
+def test_an_unknown_level_is_17(call: Call, capsys) -> None:
+    assert call(level="dataset") == 17
+    one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    "options", [["--participant-label", "99"], ["--session-label", "7"], ["--run-label", "3"]]
+)
+def test_an_absent_label_is_18(call: Call, out: Path, capsys, options: list[str]) -> None:
+    assert call(*options) == 18
+    assert options[1] in one_line(capsys)
+    assert not out.exists()
+
+
+# 64, 65, 66 ----------------------------------------------------------------------------------
+
+
+def test_usage_is_64(call: Call, out: Path, capsys) -> None:
+    assert call("--border", "99") == 64
+    one_line(capsys)
+    assert not out.exists()
+
+
+def test_every_run_unreadable_is_65(call: Call, raw: Path, out: Path) -> None:
+    damage(raw / ONE)
+    (raw / TWO).write_bytes(b"")
+    assert call() == 65
+    statuses = [json.loads(p.read_text())["status"] for p in out.rglob("*_qc.json")]
+    assert statuses == ["failed", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("failures", "done", "expected"),
+    [([], 0, 0), ([], 5, 0), ([65], 0, 65), ([65, 65], 0, 65), ([65], 1, 1), ([65, 1], 0, 1),
+     ([74], 0, 74), ([74, 74], 3, 74), ([74, 65], 0, 1), ([1], 9, 1)],
+)  # fmt: skip
+def test_exit_code_of_outcomes(failures: list[int], done: int, expected: int) -> None:
+    assert cli.exit_code(failures, done) == expected
+
+
+def test_nothing_of_the_modality_is_66(call: Call, out: Path, capsys) -> None:
+    assert call("--modality", "FLAIR") == 66
+    assert "FLAIR" in one_line(capsys)
+    assert not out.exists()
+
+
+def test_no_network_is_66(call: Call, capsys) -> None:
+    assert call("--model", "no-such-network") == 66
+    one_line(capsys)
+
+
+def test_a_group_without_results_is_66(call: Call, out: Path, capsys) -> None:
+    assert call(level="group") == 66
+    one_line(capsys)
+    assert not out.exists()
+    out.mkdir()
+    assert call(level="group") == 66
+    one_line(capsys)
+
+
+# 73, 74 --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inside", ["", "code", "sub-01", "derivatives"])
+def test_output_among_the_raw_data_is_73(call: Call, raw: Path, capsys, inside: str) -> None:
+    before = listing(raw)
+    assert call(to=raw / inside) == 73
+    one_line(capsys)
+    assert listing(raw) == before
+
+
+@pytest.mark.parametrize("inside", ["", "sub-01"])
+def test_the_group_level_leaves_the_raw_data_alone(call: Call, raw: Path, capsys, inside) -> None:
+    """BIDS_DIR given for OUTPUT_DIR by mistake: refused, and no logs/ among the raw data."""
+    before = listing(raw)
+    assert call(to=raw / inside, level="group") in (66, 73)
+    one_line(capsys)
+    assert listing(raw) == before
+
+
+def test_output_that_cannot_be_made_is_73(call: Call, tmp_path: Path, capsys) -> None:
+    """As root nothing is read-only: a file in place of the folder stands for it."""
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("mine")
+    assert call(to=in_the_way) == 73
+    one_line(capsys)
+    assert call(to=in_the_way / "below") == 73
+    one_line(capsys)
+    assert in_the_way.read_text() == "mine"
+
+
+def test_a_read_only_output_is_73(call: Call, out: Path, capsys, monkeypatch) -> None:
+    def refuse(self: Path, *_args: object, **_kwargs: object) -> None:
+        raise PermissionError(30, "Read-only file system", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert call() == 73
+    assert "Read-only" in one_line(capsys)
+
+
+def test_another_programs_folder_is_73(call: Call, out: Path, capsys) -> None:
+    out.mkdir()
+    theirs = '{"Name": "x", "BIDSVersion": "1.8.0", "GeneratedBy": [{"Name": "fMRIPrep"}]}'
+    (out / "dataset_description.json").write_text(theirs)
+    assert call() == 73
+    assert "fMRIPrep" in one_line(capsys)
+    assert (out / "dataset_description.json").read_text() == theirs
+    assert [p.name for p in out.iterdir()] == ["dataset_description.json"]
+
+
+def test_two_sources_of_one_name_are_73(call: Call, raw: Path, out: Path, capsys) -> None:
+    nib.save(make_phantom().image, raw / ONE.removesuffix(".gz"))
+    assert call() == 73
+    one_line(capsys)
+    assert not out.exists()
+
+
+def test_a_full_disk_is_74(call: Call, out: Path, monkeypatch, capsys) -> None:
+    write_bytes = Path.write_bytes
+
+    def full(self: Path, content: bytes) -> int:
+        if self.name.endswith(".nii.gz"):
+            raise OSError(28, "No space left on device")
+        return write_bytes(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert call() == 74
+    assert not list(out.rglob("*.nii.gz"))
+    assert "Traceback" not in capsys.readouterr().err
+
+
+# 143 -----------------------------------------------------------------------------------------
+
+_SLOW = """
+import sys, time
+from bids_strip import cli, executor
+from bids_strip.participant import pipeline
+real = executor.work
+def slow(job, network):
+    if "sub-02" in job.run.path.name:
+        print("waiting", flush=True)
+        time.sleep(60)
+    return real(job, network)
+executor.work = slow
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_sigterm_is_143_and_keeps_what_is_done(raw: Path, out: Path, network: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SLOW, str(raw), str(out), "participant", "--model", str(network),
+         "--nprocs", "1", "--omp-nthreads", "1"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert "terminated" in error
+    assert "Traceback" not in error
+    assert json.loads((out / QC).read_text())["status"] == "ok"
+    assert not list((out / "sub-02").rglob("*")) if (out / "sub-02").exists() else True
+    assert not (out / ".work").exists()
+
+
+def test_sigterm_is_given_back(call: Call) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert call("--dry-run") == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_ctrl_c_is_130(call: Call, monkeypatch, capsys) -> None:
+    def interrupt(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(executor, "work", interrupt)
+    assert call() == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+# other ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["raw", "out", "participant",
+                                                                   "--border", "99"]])  # fmt: skip
+def test_answers_without_heavy_imports(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "sys.argv = ['bids_strip', *sys.argv[1:]]\n"
+        "import runpy\n"
+        "try:\n"
+        "    runpy.run_module('bids_strip', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "heavy = ('numpy', 'nibabel', 'bids', 'onnxruntime', 'scipy', 'tqdm', 'templateflow')\n"
+        "print('loaded:', [name for name in heavy if name in sys.modules])\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert found.stdout.splitlines()[-1] == "loaded: []"
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import bids_strip, sys; print('numpy' in sys.modules, bids_strip.__version__)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.startswith("False ")
+
+
+def test_failures_of_any_kind_are_one_line_each(call: Call, out: Path, monkeypatch, capsys) -> None:
+    def refuse(path: Path) -> None:
+        raise LoadError(f"{path}: first line\nsecond line\tand a tab")
+
+    monkeypatch.setattr(pipeline, "load", refuse)
+    assert call() == 65
+    lines = [x for x in capsys.readouterr().err.splitlines() if "first line" in x]
+    assert len(lines) == 2
+    assert all("second line and a tab" in line for line in lines)
+
+
+def test_the_network_answers_deterministically(call: Call, out: Path, tmp_path: Path) -> None:
+    assert call() == 0
+    assert call(to=tmp_path / "again") == 0
+    for path in out.rglob("*.nii.gz"):
+        assert path.read_bytes() == (tmp_path / "again" / path.relative_to(out)).read_bytes()
+
+
+def test_the_session_is_opened_once(call: Call, monkeypatch) -> None:
+    executor.opened.cache_clear()
+    opened: list[object] = []
+    load = executor.load_predictor
+
+    def counting(*args: object, **kwargs: object) -> OnnxPredictor:
+        opened.append(args)
+        return load(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(executor, "load_predictor", counting)
+    assert call() == 0
+    assert len(opened) == 1

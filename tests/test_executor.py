@@ -1,0 +1,99 @@
+"""Where runs execute: here, in a pool, and when a worker dies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bids_strip import executor
+from bids_strip.card import find_card
+from bids_strip.executor import Network, execute
+from bids_strip.naming import names_of
+from bids_strip.participant.pipeline import Done, Failed, Job
+from bids_strip.participant.write import Place
+from tests.fakes import run_of, work_or_die
+
+KINDS = ("mask",)
+
+
+@pytest.fixture
+def jobs_of(phantoms, tmp_path: Path):
+    def make(*names: str) -> list[Job]:
+        files = [f"sub-{n}/anat/sub-{n}_T1w.nii.gz" for n in names]
+        root = phantoms(files)
+        out = tmp_path / "out"
+        place = Place(out, out / ".work" / "x")
+        return [Job(run_of(root / f, root), KINDS, 0.0, place, "1", 1) for f in files]
+
+    return make
+
+
+@pytest.fixture
+def opened(network: Path) -> Network:
+    return Network(find_card(str(network)), "cpu", 1)
+
+
+def status_of(job: Job) -> str:
+    return json.loads((job.place.output_dir / names_of(job.run)["qc"]).read_text())["status"]
+
+
+def test_one_process_works_in_order(jobs_of, opened: Network) -> None:
+    jobs = jobs_of("01", "02", "03")
+    outcomes = list(execute(jobs, opened, nprocs=1, stop_on_failure=False))
+    assert [o.run for o in outcomes] == [j.run for j in jobs]
+    assert all(isinstance(o, Done) for o in outcomes)
+
+
+def test_nothing_is_done_before_it_is_asked_for(jobs_of, opened: Network) -> None:
+    jobs = jobs_of("01", "02")
+    outcomes = execute(jobs, opened, nprocs=1, stop_on_failure=False)
+    next(outcomes)
+    assert status_of(jobs[0]) == "ok"
+    assert not (jobs[0].place.output_dir / "sub-02").exists()
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_stopping_on_the_first_failure(jobs_of, opened: Network, stop: bool) -> None:
+    jobs = jobs_of("01", "02", "03")
+    jobs[1].run.path.write_bytes(b"")
+    outcomes = list(execute(jobs, opened, nprocs=1, stop_on_failure=stop))
+    expected = [Done, Failed] if stop else [Done, Failed, Done]
+    assert [type(o) for o in outcomes] == expected
+
+
+def test_two_processes_give_the_same_files(jobs_of, opened: Network, tmp_path: Path) -> None:
+    jobs = jobs_of("01", "02", "03")
+    jobs[1].run.path.write_bytes(b"")
+    outcomes = {o.run.name: o for o in execute(jobs, opened, nprocs=2, stop_on_failure=False)}
+    assert len(outcomes) == 3
+    assert isinstance(outcomes["sub-02_T1w"], Failed)
+    assert "Traceback" in outcomes["sub-02_T1w"].details
+    assert [status_of(j) for j in jobs] == ["ok", "failed", "ok"]
+    masks = [
+        (jobs[n].place.output_dir / names_of(jobs[n].run)["mask"]).read_bytes() for n in (0, 2)
+    ]
+    assert masks[0] == masks[1]
+
+
+def test_a_worker_that_dies_is_a_recorded_failure(
+    jobs_of, opened: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others go on, each in a process of its own."""
+    monkeypatch.setattr(executor, "work", work_or_die)
+    jobs = jobs_of("deadly", "02")
+    outcomes = {o.run.name: o for o in execute(jobs, opened, nprocs=2, stop_on_failure=False)}
+    kinds = {name: type(o) for name, o in outcomes.items()}
+    assert kinds == {"sub-deadly_T1w": Failed, "sub-02_T1w": Done}
+    bad = outcomes["sub-deadly_T1w"]
+    assert isinstance(bad, Failed)
+    assert "memory" in bad.reason
+    assert str(jobs[0].run.path) in bad.reason
+    assert bad.exit_code == 1
+    assert [status_of(j) for j in jobs] == ["failed", "ok"]
+
+
+def test_a_network_is_opened_once_in_a_process(opened: Network) -> None:
+    executor.opened.cache_clear()
+    assert executor.opened(opened) is executor.opened(opened)

@@ -1,0 +1,124 @@
+"""The record: there and back, damaged, and whether a source is still the one recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from bids_strip.domain import Run
+from bids_strip.naming import to_json
+from bids_strip.record import InputFile, OutputFile, Record, fingerprint, read_record, same_input
+
+RECORD = Record(
+    "sub-01_T1w", "T1w", {"sub": "01"}, "ok",
+    input=InputFile("sub-01/anat/sub-01_T1w.nii.gz", 5, 7, "ab"),
+    options={"border_mm": 0.0, "outputs": ["mask"]},
+    network={"name": "n", "version": "1", "sha256": "00"},
+    software="bids_strip 1", provider="CPUExecutionProvider", threads=2, elapsed_s=1.5,
+    peak_memory_mb=100.0, stage_seconds={"load": 0.1}, flags={"already_stripped": False},
+    metrics={"brain_volume_ml": 1400.5}, outputs=(OutputFile("a", 3), OutputFile("b", 4)),
+)  # fmt: skip
+
+
+def test_there_and_back(tmp_path: Path) -> None:
+    path = tmp_path / "qc.json"
+    path.write_bytes(to_json(RECORD.to_json()))
+    assert read_record(path) == RECORD
+
+
+def test_there_and_back_without_input(tmp_path: Path) -> None:
+    record = Record("sub-01_T1w", "T1w", {"sub": "01"}, "failed", stage="load", reason="gone")
+    path = tmp_path / "qc.json"
+    path.write_bytes(to_json(record.to_json()))
+    assert read_record(path) == record
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b'"text"', b"{}", b'{"input": null}', b"\xff\xfe\x00",
+     b'{"input": null, "outputs": [], "unknown": 1}', b'{"input": 5, "outputs": []}'],
+)  # fmt: skip
+def test_what_is_no_record_is_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "qc.json"
+    path.write_bytes(content)
+    assert read_record(path) is None
+
+
+def test_an_absent_record_is_none(tmp_path: Path) -> None:
+    assert read_record(tmp_path / "qc.json") is None
+    assert read_record(tmp_path) is None
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
+def test_a_record_cut_short_is_none(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "qc.json"
+    content = to_json(RECORD.to_json()).strip()
+    path.write_bytes(content[: int(len(content) * share)])
+    assert read_record(path) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("metrics", None), ("entities", None), ("flags", [1]), ("network", None), ("options", 5)],
+)  # fmt: skip
+def test_fields_of_the_wrong_sort_make_no_record(tmp_path: Path, field: str, value) -> None:
+    """Resume and group rely on it: what they would stumble over is damaged."""
+    path = tmp_path / "qc.json"
+    path.write_text(json.dumps({**RECORD.to_json(), field: value}))
+    assert read_record(path) is None
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    path = tmp_path / "sub-01_T1w.nii.gz"
+    path.write_bytes(b"content")
+    return Run(path, "sub-01_T1w.nii.gz", (("sub", "01"),), "T1w")
+
+
+def known(run: Run) -> InputFile:
+    found = fingerprint(run)
+    assert found is not None
+    return found
+
+
+def test_fingerprint(run: Run) -> None:
+    found = known(run)
+    assert found.path == run.relative
+    assert found.size == 7
+    assert found.mtime_ns == run.path.stat().st_mtime_ns
+    # sha256 of b"content"
+    assert found.sha256 == "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73"
+
+
+def test_an_absent_file_has_no_fingerprint(run: Run) -> None:
+    before = known(run)
+    run.path.unlink()
+    assert fingerprint(run) is None
+    assert not same_input(run, before)
+
+
+def test_the_same_file(run: Run) -> None:
+    assert same_input(run, known(run))
+
+
+def test_a_touched_file_is_the_same_by_content(run: Run) -> None:
+    before = known(run)
+    os.utime(run.path, (1, 1))
+    assert same_input(run, before)
+
+
+def test_another_content_of_the_same_size(run: Run) -> None:
+    before = known(run)
+    run.path.write_bytes(b"kontent")
+    os.utime(run.path, (1, 1))
+    assert not same_input(run, before)
+
+
+def test_another_size_at_the_same_time(run: Run) -> None:
+    before = known(run)
+    run.path.write_bytes(b"content!")
+    os.utime(run.path, ns=(before.mtime_ns, before.mtime_ns))
+    assert not same_input(run, before)

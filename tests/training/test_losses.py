@@ -1,0 +1,81 @@
+"""The loss: nothing at the truth, one-sided beyond the band."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from training.losses import (  # noqa: E402
+    BAND_MM,
+    distance_loss,
+    loss_of,
+    surface_dice_loss,
+)
+from training.synthesis import Sample  # noqa: E402
+
+pytestmark = pytest.mark.training
+ONES = torch.ones(1, 1, 8, 8, 8)
+
+
+def plane(offset: float = 0.0) -> torch.Tensor:
+    """Two channels of distances to a plane, -24 to 24 mm."""
+    x = torch.linspace(-24, 24, 8).reshape(1, 1, 8, 1, 1) + offset
+    return x.expand(1, 2, 8, 8, 8).clone()
+
+
+def test_nothing_at_the_truth() -> None:
+    assert distance_loss(plane(), plane(), ONES) == 0
+
+
+def test_beyond_the_band_only_the_side_counts() -> None:
+    target = plane()
+    far = target.abs() >= BAND_MM
+    better = torch.where(far, target * 3, target)
+    assert distance_loss(better, target, ONES) == 0
+    clipped = torch.where(far, BAND_MM * torch.sign(target), target)
+    assert distance_loss(clipped, target, ONES) == 0
+    short = torch.where(far, (BAND_MM - 2) * torch.sign(target), target)
+    assert distance_loss(short, target, ONES) > 0
+    wrong = torch.where(far, -target, target)
+    assert distance_loss(wrong, target, ONES) > distance_loss(short, target, ONES)
+
+
+@pytest.mark.parametrize("error", [0.5, -0.5, 3.0])
+def test_within_the_band_both_sides_count(error: float) -> None:
+    target = torch.zeros(1, 2, 8, 8, 8)
+    expected = (0.5 * error**2 if abs(error) < 1 else abs(error) - 0.5) / 2  # half of smooth L1
+    found = distance_loss(target + error, target, ONES)
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+def test_weights_leave_voxels_out() -> None:
+    target = plane()
+    bad = target.clone()
+    bad[..., 4:] = 0
+    weight = ONES.clone()
+    weight[..., 4:] = 0
+    assert distance_loss(bad, target, weight) == 0
+
+
+def test_dice_of_the_truth_and_of_nothing() -> None:
+    sharp = plane() * 10
+    assert float(surface_dice_loss(sharp, sharp, ONES)) == pytest.approx(0, abs=1e-3)
+    assert float(surface_dice_loss(-sharp, sharp, ONES)) == pytest.approx(1, abs=1e-3)
+    assert 0 < float(surface_dice_loss(plane(5), plane(), ONES)) < 1
+
+
+def test_all_parts() -> None:
+    tissue = torch.zeros(1, 8, 8, 8, dtype=torch.long)
+    logits = torch.zeros(1, 6, 8, 8, 8)
+    logits[:, 0] = 50
+    sample = Sample(ONES, plane() * 10, tissue, ONES)
+    loss = loss_of(plane() * 10, logits, sample)
+    assert float(loss.distance) == 0
+    assert float(loss.tissue) == pytest.approx(0, abs=1e-5)
+    assert float(loss.total) == pytest.approx(0, abs=2e-3)
+    uniform = loss_of(plane() * 10, torch.zeros(1, 6, 8, 8, 8), sample)
+    assert float(uniform.tissue) == pytest.approx(1.7918, abs=1e-3)  # log 6
+    assert float(uniform.total) == pytest.approx(
+        float(uniform.distance + uniform.dice + 0.3 * uniform.tissue)
+    )

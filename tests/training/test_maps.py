@@ -1,0 +1,115 @@
+"""Label maps prepared for training: groups, cut, surfaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from bids_strip.geometry import signed_distance  # noqa: E402
+from training.maps import (  # noqa: E402
+    GROUP_INDEX,
+    GROUPS,
+    SDT_LIMIT_MM,
+    SDT_STEP_MM,
+    TISSUE_OF_GROUP,
+    UNIT,
+    load_maps,
+    prepare,
+    region_of,
+)
+from training.synthesis import T1W_MEANS  # noqa: E402
+
+pytestmark = pytest.mark.training
+SHAPE = (64, 64, 72)
+CENTRE = (32, 31, 40)
+
+
+def labels() -> np.ndarray:
+    """Ball of cortex around white matter in fluid, bone, skin; a stem that ends at k = 14."""
+    i, j, k = np.indices(SHAPE)
+    r = np.sqrt((i - CENTRE[0]) ** 2 + (j - CENTRE[1]) ** 2 + (k - CENTRE[2]) ** 2)
+    axis = np.sqrt((i - CENTRE[0]) ** 2 + (j - CENTRE[1]) ** 2)
+    found = np.zeros(SHAPE, np.int16)
+    found[r < 28] = 511
+    found[r < 25] = 515
+    found[r < 21] = 24
+    found[(axis < 8) & (k < 30) & (k > 1)] = 24  # fluid around stem and cord
+    found[r < 16] = 3
+    found[r < 12] = 2
+    found[(axis < 4) & (k >= 14) & (k < 30)] = 16
+    found[(axis < 4) & (k < 14) & (k > 1)] = 512
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("labels")
+    nib.save(nib.Nifti1Image(labels(), np.eye(4)), folder / "a.nii.gz")
+    flipped = np.diag([-1.0, 1, 1, 1])
+    flipped[0, 3] = SHAPE[0] - 1
+    nib.save(nib.Nifti1Image(labels()[::-1], flipped), folder / "b.nii.gz")
+    return folder
+
+
+def test_groups_and_tissues_are_whole() -> None:
+    every = [v for values in GROUPS.values() for v in values]
+    assert len(every) == len(set(every))
+    assert set(TISSUE_OF_GROUP) == set(GROUPS) == set(T1W_MEANS)
+    assert set(TISSUE_OF_GROUP.values()) == set(range(6))
+
+
+def test_fluid_near_the_brain_belongs_to_it_and_spinal_fluid_does_not() -> None:
+    found = labels()
+    brain, tissue = region_of(found)
+    assert brain[(found == 3) | (found == 2) | (found == 16)].all()
+    assert not brain[(found == 511) | (found == 512)].any()
+    assert brain[(found == 24)][:1].size  # there is fluid to judge
+    ring = np.zeros(SHAPE, bool)
+    ring[..., 45:] = True
+    assert brain[(found == 24) & ring].all()  # 5 mm of it, within reach
+    assert not brain[..., :10].any()
+    assert np.array_equal(tissue, np.isin(found, (2, 3, 16)))
+
+
+def test_a_prepared_map(folder: Path) -> None:
+    made = prepare(folder / "a.nii.gz")
+    assert made.name == "a"
+    assert all(n % 2 == 0 for n in made.groups.shape)
+    assert made.sdt.shape == (2, *(n // 2 for n in made.groups.shape))
+    assert made.sdt.dtype == np.int8
+    assert np.abs(made.sdt).max() * SDT_STEP_MM <= SDT_LIMIT_MM + 0.05
+    # the crop keeps every label of the head
+    found = labels()
+    for group in ("cortex", "skin", "bone", "cord"):
+        count = np.isin(found, GROUPS[group]).sum()
+        assert (made.groups == GROUP_INDEX[group]).sum() == count
+
+
+def test_stored_distances_are_means_of_the_true_ones(folder: Path) -> None:
+    made = prepare(folder / "a.nii.gz")
+    tissue = np.isin(made.groups, [GROUP_INDEX[g] for g in ("cortex", "white_matter",
+                                                            "brain_stem")])  # fmt: skip
+    full = signed_distance(tissue, zooms=UNIT, limit_mm=SDT_LIMIT_MM)
+    for index in [(10, 10, 10), (16, 15, 20), (5, 20, 12)]:
+        block = full[tuple(slice(2 * n, 2 * n + 2) for n in index)]
+        assert made.sdt[(1, *index)] * SDT_STEP_MM == pytest.approx(block.mean(), abs=0.051)
+
+
+def test_orientation_of_the_file_does_not_matter(folder: Path) -> None:
+    a, b = prepare(folder / "a.nii.gz"), prepare(folder / "b.nii.gz")
+    assert np.array_equal(a.groups, b.groups)
+    assert np.array_equal(a.sdt, b.sdt)
+
+
+def test_the_cache_gives_the_same(folder: Path, tmp_path: Path) -> None:
+    first = load_maps(folder, tmp_path / "cache", ["a"])
+    again = load_maps(folder, tmp_path / "cache")
+    assert [m.name for m in first] == ["a"]
+    assert [m.name for m in again] == ["a", "b"]
+    assert np.array_equal(first[0].groups, again[0].groups)
+    assert np.array_equal(first[0].sdt, again[0].sdt)

@@ -1,0 +1,136 @@
+"""The network's parts against torch's own, and its export against onnxruntime."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import onnxruntime as ort  # noqa: E402
+
+from bids_strip.card import parse_card  # noqa: E402
+from training.export import card_of, largest_difference_mm, to_onnx  # noqa: E402
+from training.network import (  # noqa: E402
+    SDT_CHANNELS,
+    TISSUE_CHANNELS,
+    Architecture,
+    InstanceNorm,
+    Pointwise,
+    StripNet,
+    count_macs,
+    depth_to_space,
+    space_to_depth,
+)
+
+pytestmark = pytest.mark.training
+legacy_export = pytest.mark.filterwarnings("ignore:You are using the legacy:DeprecationWarning")
+TINY = Architecture(widths=(4, 6), encoder_blocks=(1, 1), decoder_blocks=(1,))
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(4)
+    torch.set_num_threads(1)
+
+
+def test_space_to_depth_is_undone() -> None:
+    x = torch.randn(2, 3, 4, 6, 8)
+    assert space_to_depth(x).shape == (2, 24, 2, 3, 4)
+    assert torch.equal(depth_to_space(space_to_depth(x)), x)
+
+
+def test_space_to_depth_keeps_neighbours_together() -> None:
+    """The eight voxels of a block become the eight channels of its voxel."""
+    x = torch.arange(4 * 4 * 4, dtype=torch.float32).reshape(1, 1, 4, 4, 4)
+    block = space_to_depth(x)[0, :, 1, 0, 1]
+    assert sorted(block.tolist()) == sorted(x[0, 0, 2:4, 0:2, 2:4].flatten().tolist())
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_instance_norm_is_torchs(images: int) -> None:
+    ours = InstanceNorm(5)
+    with torch.no_grad():
+        ours.weight.uniform_(0.5, 2)
+        ours.bias.uniform_(-1, 1)
+    x = torch.randn(images, 5, 4, 3, 6) * 3 + 2
+    expected = torch.nn.functional.instance_norm(x, weight=ours.weight, bias=ours.bias)
+    assert torch.allclose(ours(x), expected, atol=1e-5)
+    assert torch.allclose(ours.eval()(x), expected, atol=1e-5)
+
+
+def test_pointwise_is_a_convolution() -> None:
+    ours = Pointwise(6, 4)
+    x = torch.randn(2, 6, 3, 4, 5)
+    expected = torch.nn.functional.conv3d(x, ours.weight, ours.bias)
+    assert torch.allclose(ours(x), expected, atol=1e-5)
+    assert ours(x).shape == (2, 4, 3, 4, 5)
+
+
+def test_shapes_of_the_output() -> None:
+    assert TINY.multiple == 4
+    sdt, tissue = StripNet(TINY)(torch.randn(2, 1, 8, 12, 16))
+    assert sdt.shape == (2, len(SDT_CHANNELS), 8, 12, 16)
+    assert tissue.shape == (2, len(TISSUE_CHANNELS), 8, 12, 16)
+
+
+def test_images_of_a_batch_do_not_mix() -> None:
+    net = StripNet(TINY).eval()
+    x = torch.randn(2, 1, 8, 8, 8)
+    with torch.no_grad():
+        both, alone = net(x)[0], torch.cat([net(one)[0] for one in x.split(1)])
+    assert torch.allclose(both, alone, atol=1e-4)
+
+
+def test_every_weight_learns() -> None:
+    net = StripNet(TINY)
+    sdt, tissue = net(torch.randn(1, 1, 8, 8, 8))
+    (sdt.square().mean() + tissue.square().mean()).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+def test_multiply_adds_of_one_convolution() -> None:
+    """The stem alone: 8 channels in, 4 out, 27 taps, a quarter of the voxels an axis each."""
+    shape = (8, 8, 8)
+    total = count_macs(TINY, shape)
+    stem = 4 * 8 * 27 * 4**3
+    assert total > stem
+    assert count_macs(TINY, (16, 8, 8)) == 2 * total
+
+
+@legacy_export
+def test_export_agrees_with_onnxruntime() -> None:
+    net = StripNet(TINY).eval()
+    model = to_onnx(net)
+    heads = [torch.rand(1, 1, *shape) for shape in ((8, 12, 16), (16, 16, 12))]
+    assert largest_difference_mm(net, model, heads) < 0.001
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    assert [o.name for o in session.get_outputs()] == ["sdt", "tissue"]
+    with torch.no_grad():
+        expected = net(heads[0])[1].numpy()
+    found = session.run(["tissue"], {"image": heads[0].numpy()})[0]
+    assert np.allclose(found, expected, atol=1e-3)
+
+
+@legacy_export
+def test_a_network_that_is_not_the_exported_one_shows() -> None:
+    net, other = StripNet(TINY).eval(), StripNet(TINY).eval()
+    assert largest_difference_mm(other, to_onnx(net), [torch.rand(1, 1, 8, 8, 8)]) > 0.01
+
+
+def test_the_card_is_one_that_the_app_reads() -> None:
+    net = StripNet(TINY)
+    state = {
+        "architecture": {"widths": (4, 6), "encoder_blocks": (1, 1), "decoder_blocks": (1,)},
+        "average": net.state_dict(),
+        "progress": {"draws": 3, "step": 3, "seconds": 36.0},
+    }
+    data = json.loads(json.dumps(card_of("n", "1", b"model", state)))
+    card = parse_card(data, Path("n.onnx"))
+    assert card.zooms == (2.0, 2.0, 2.0)
+    assert card.multiple == TINY.multiple
+    assert [o.role for o in card.outputs] == ["brain", "brain_no_csf", "tissue"]
+    assert data["parameters"] == sum(p.numel() for p in net.parameters())
