@@ -156,12 +156,35 @@ def parse_card(data: dict[str, Any], path: Path) -> Card:
             Output(**{**o, "labels": tuple(o.get("labels", ()))}) for o in data["outputs"]
         ),
     )
-    unknown = [o.meaning for o in card.outputs if o.meaning not in _MEANINGS]
-    if unknown:
-        raise ValueError(f"output meaning {unknown[0]!r}; known: {', '.join(_MEANINGS)}")
-    if card.output("brain") is None:
-        raise ValueError("no output with role 'brain'")
+    _check(card)
     return card
+
+
+def _check(card: Card) -> None:
+    """Refuse what no network can have.
+
+    Raises
+    ------
+    ValueError
+        With the field and its value.
+    """
+    low, high = card.intensity.percentiles
+    floor, ceiling = card.intensity.clip
+    sides = sorted(next((i for i, pair in enumerate(("LR", "PA", "IS")) if code in pair), -1)
+                   for code in card.axis_codes)  # fmt: skip
+    rules = {
+        f"axis_codes {card.axis_codes!r}": sides == [0, 1, 2],
+        f"multiple {card.multiple}": card.multiple >= 1,
+        f"zooms_mm {card.zooms}": min(card.zooms) > 0,
+        f"percentiles {low, high}": 0 <= low < high <= 100,
+        f"clip {floor, ceiling}": floor < ceiling,
+        "no output with role 'brain'": card.output("brain") is not None,
+        **{f"output sign {o.sign}": o.sign in (-1, 1) for o in card.outputs},
+        **{f"output meaning {o.meaning!r}": o.meaning in _MEANINGS for o in card.outputs},
+    }
+    broken = [rule for rule, holds in rules.items() if not holds]
+    if broken:
+        raise ValueError(broken[0])
 
 
 def _two(values: Any) -> tuple[float, float]:

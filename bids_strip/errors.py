@@ -38,6 +38,7 @@ class ExitCode(IntEnum):
     NO_INPUT = 66
     CANNOT_CREATE = 73
     IO_ERROR = 74
+    INTERRUPTED = 130
     TERMINATED = 143
 
 

@@ -59,14 +59,18 @@ def signed_distance(mask: Bool3, *, zooms: Zooms, limit_mm: float) -> Float3:
     zooms : tuple of float
         Voxel sizes in mm.
     limit_mm : float
-        Distances are clipped to +-limit_mm. Up to 5 mm they are exact; farther ones are measured
-        on a grid of about 2 mm and interpolated.
+        Distances are clipped to +-limit_mm.
 
     Returns
     -------
     (I, J, K) float32, mm
-        Negative inside. The surface lies halfway between a voxel inside and its neighbour outside,
-        so that no voxel holds 0 and ``mask == (sdt <= 0)``.
+        Negative inside, never 0: ``mask == (sdt <= 0)``. The surface runs halfway between voxels
+        inside and outside, smoothly over the steps of an oblique one.
+
+    Notes
+    -----
+    Distances to voxel faces, short on both sides of a stepped surface, serve as a level set;
+    `redistanced` measures from its zero surface, on a grid of about 2 mm.
     """
     box = bounding_box(mask, margin_mm=limit_mm, zooms=zooms)
     sdt = np.full(mask.shape, limit_mm, dtype=np.float32)
@@ -74,17 +78,19 @@ def signed_distance(mask: Bool3, *, zooms: Zooms, limit_mm: float) -> Float3:
     if inside.all():
         sdt[box] = -limit_mm
         return sdt
-    half = np.float32(0.5 * min(zooms))
-    outward = distance_within(inside, zooms=zooms, reach_mm=_NEAR_MM) - half
-    inward = distance_within(~inside, zooms=zooms, reach_mm=_NEAR_MM) - half
-    near = np.where(inside, -inward, outward)
-    far = _far_distance(inside, zooms)
-    far = np.where(inside, np.minimum(far, half - _NEAR_MM), np.maximum(far, _NEAR_MM - half))
-    sdt[box] = np.clip(np.where(np.isfinite(near), near, far), -limit_mm, limit_mm)
+    sign = np.where(inside, np.float32(-1), np.float32(1))
+    reach = max(_NEAR_MM, 2 * max(zooms))
+    outward = distance_within(inside, zooms=zooms, reach_mm=reach, to_faces=True)
+    inward = distance_within(~inside, zooms=zooms, reach_mm=reach, to_faces=True)
+    level = sign * np.minimum(np.where(inside, inward, outward), np.float32(reach))
+    distance = _redistanced_coarsely(level, zooms, limit_mm)
+    sdt[box] = sign * np.clip(sign * distance, SDT_STEP_MM, limit_mm)
     return sdt
 
 
-def distance_within(mask: Bool3, *, zooms: Zooms, reach_mm: float) -> Float3:
+def distance_within(
+    mask: Bool3, *, zooms: Zooms, reach_mm: float, to_faces: bool = False
+) -> Float3:
     """Distance to the nearest voxel of a mask, as far as `reach_mm`.
 
     Parameters
@@ -94,6 +100,8 @@ def distance_within(mask: Bool3, *, zooms: Zooms, reach_mm: float) -> Float3:
         Voxel sizes in mm.
     reach_mm : float
         How far to look.
+    to_faces : bool
+        Measure to the voxel's box instead of its centre.
 
     Returns
     -------
@@ -109,8 +117,10 @@ def distance_within(mask: Bool3, *, zooms: Zooms, reach_mm: float) -> Float3:
     for axis, zoom in enumerate(zooms):
         lines = np.moveaxis(squared, axis, 0)
         least = lines.copy()
-        for offset in range(1, min(int(reach_mm / zoom), len(lines) - 1) + 1):
-            cost = np.float32((offset * zoom) ** 2)
+        near_side = 0.5 * zoom if to_faces else 0.0
+        furthest = min(int((reach_mm + near_side) / zoom), len(lines) - 1)
+        for offset in range(1, furthest + 1):
+            cost = np.float32((offset * zoom - near_side) ** 2)
             np.minimum(least[offset:], lines[:-offset] + cost, out=least[offset:])
             np.minimum(least[:-offset], lines[offset:] + cost, out=least[:-offset])
         squared = np.moveaxis(least, 0, axis)
@@ -119,18 +129,17 @@ def distance_within(mask: Bool3, *, zooms: Zooms, reach_mm: float) -> Float3:
     return np.ascontiguousarray(distance)
 
 
-def _far_distance(inside: Bool3, zooms: Zooms) -> Float3:
-    """Signed distance measured on every n-th voxel (about 2 mm) and interpolated."""
+def _redistanced_coarsely(level: Float3, zooms: Zooms, limit_mm: float) -> Float3:
+    """`redistanced` on every n-th voxel (about 2 mm), interpolated to the others."""
     strides = tuple(max(1, round(_FAR_ZOOM_MM / z)) for z in zooms)
-    few = inside[tuple(slice(None, None, n) for n in strides)]
-    coarse_zooms = tuple(n * z for n, z in zip(strides, zooms, strict=True))
-    half = 0.5 * min(coarse_zooms)
-    outward = ndimage.distance_transform_edt(~few, sampling=coarse_zooms)
-    inward = ndimage.distance_transform_edt(few, sampling=coarse_zooms)
-    coarse = np.where(few, half - inward, outward - half).astype(np.float32)
+    i, j, k = (n * z for n, z in zip(strides, zooms, strict=True))
+    few = level[tuple(slice(None, None, n) for n in strides)]
+    if not (few <= 0).any():
+        return level
+    coarse = redistanced(few, zooms=(i, j, k), limit_mm=limit_mm)
     matrices = tuple(
         resampling_matrix(m, n, first=0.0, step=1 / stride, widen=False, hold=True)
-        for m, n, stride in zip(few.shape, inside.shape, strides, strict=True)
+        for m, n, stride in zip(few.shape, level.shape, strides, strict=True)
     )
     return resampled(coarse, matrices)
 
@@ -213,13 +222,21 @@ def resampling_matrix(
     position = first + step * np.arange(n_out)
     if hold:
         position = np.clip(position, 0, n_in - 1)
-    reach = max(1.0, abs(step)) if widen else 1.0
-    distance = np.abs(position[:, None] - np.arange(n_in)[None, :])
-    weights = np.clip(1.0 - distance / reach, 0.0, None)
+    offset = np.arange(n_in)[None, :] - position[:, None]
+    if widen and abs(step) > 1.0:
+        weights = _tent_share(offset + 0.5, abs(step)) - _tent_share(offset - 0.5, abs(step))
+    else:
+        weights = np.clip(1.0 - np.abs(offset), 0.0, None)
     inside = (position > -0.5 - 1e-6) & (position < n_in - 0.5 + 1e-6)
     total = weights.sum(axis=1, keepdims=True)
     weights = np.where(inside[:, None] & (total > 0), weights / np.maximum(total, 1e-9), 0.0)
     return weights.astype(np.float32)
+
+
+def _tent_share(position: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
+    """Share of a tent of half-width `reach`, centred on 0, that lies below a position."""
+    x = np.clip(position / reach, -1.0, 1.0)
+    return np.asarray(0.5 + x - 0.5 * x * np.abs(x))
 
 
 def resampled(data: Float3, matrices: tuple[NDArray[np.float32], ...]) -> Float3:

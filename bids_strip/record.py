@@ -100,9 +100,13 @@ def read_record(path: Path) -> Record | None:
         data = json.loads(path.read_text(encoding="utf-8"))
         source = data.pop("input")
         outputs = tuple(OutputFile(**o) for o in data.pop("outputs"))
-        return Record(**data, input=InputFile(**source) if source else None, outputs=outputs)
+        record = Record(**data, input=InputFile(**source) if source else None, outputs=outputs)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+    tables = (record.entities, record.options, record.network, record.flags, record.metrics)
+    texts = (record.bids_name, record.suffix, record.status)
+    sound = all(isinstance(t, dict) for t in tables) and all(isinstance(t, str) for t in texts)
+    return record if sound else None
 
 
 def fingerprint(run: Run) -> InputFile | None:

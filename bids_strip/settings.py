@@ -6,6 +6,7 @@ The parser, the Boutiques descriptor and the documentation are renderings of `OP
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,8 +157,8 @@ class Settings:
             )
         for name, value in (("--nprocs", self.nprocs), ("--omp-nthreads", self.omp_nthreads),
                             ("--mem-gb", self.mem_gb)):  # fmt: skip
-            if value is not None and value <= 0:
-                raise UsageError(f"{name} {value:g}: must be above 0")
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"{name} {value:g}: must be a number above 0")
         for suffix in self.modality:
             if not re.fullmatch(r"[A-Za-z0-9]+", suffix):
                 raise UsageError(f"--modality {suffix}: a BIDS suffix is letters and digits only")

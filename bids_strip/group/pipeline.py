@@ -12,6 +12,20 @@ from bids_strip.record import FAILED
 from bids_strip.settings import Settings
 
 
+def preview(settings: Settings) -> list[str]:
+    """What `summarize` would write: one line a modality.
+
+    Raises
+    ------
+    MissingInputError, SelectionError
+        As `summarize`.
+    """
+    return [
+        f"to do\tgroup_{suffix}.tsv\t{len(gather(settings, suffix))} runs"
+        for suffix in settings.modality
+    ]
+
+
 def summarize(settings: Settings, staging: Path) -> str:
     """Write ``group_<suffix>.tsv`` and its dictionary for each modality.
 

@@ -122,5 +122,5 @@ def _text(value: Any) -> str:
     if value is None or value == "":
         return NOT_AVAILABLE
     if isinstance(value, float):
-        return f"{value:.4f}".rstrip("0").rstrip(".") or "0"
+        return f"{value + 0.0:.4f}".rstrip("0").rstrip(".")
     return " ".join(str(value).split())

@@ -16,6 +16,8 @@ from bids_strip.errors import ConformError
 from bids_strip.geometry import resampled, resampling_matrix, shape_multiple
 
 _LARGEST_MM = 700.0
+_SLACK = 0.01
+"""Part of a conformed voxel that the rounding of an affine may add to an extent."""
 
 
 def conform(native: Volume, card: Card) -> Conformed:
@@ -61,7 +63,7 @@ def frame_of(native: Volume, card: Card) -> tuple[Frame, tuple[int, int, int]]:
             f"field of view {' x '.join(f'{e:.0f}' for e in extent)} mm is larger than a head "
             f"scan's ({_LARGEST_MM:.0f} mm): are the voxel sizes in mm? crop it or mend the header"
         )
-    least = tuple(int(np.ceil(e / z)) for e, z in zip(extent, card.zooms, strict=True))
+    least = tuple(int(np.ceil(e / z - _SLACK)) for e, z in zip(extent, card.zooms, strict=True))
     shape = shape_multiple(least, card.multiple)  # type: ignore[arg-type]
     steps = tuple(z / own for z, own in zip(card.zooms, zooms, strict=True))
     firsts = tuple(

@@ -41,7 +41,8 @@ def plan(settings: Settings, card: Card) -> Worklist:
     runs = select_runs(settings)
     check_collisions(runs)
     done = tuple(r for r in runs if not settings.force and is_done(r, settings, card))
-    return Worklist(to_do=tuple(r for r in runs if r not in done), done=done)
+    left = set(runs) - set(done)
+    return Worklist(to_do=tuple(r for r in runs if r in left), done=done)
 
 
 def is_done(run: Run, settings: Settings, card: Card) -> bool:
@@ -72,20 +73,24 @@ def _present(path: Path, size: int) -> bool:
         return False
 
 
-def write_dataset_files(settings: Settings, place: Place, version: str) -> None:
-    """``dataset_description.json`` and ``.bidsignore``, the same bytes whoever writes them.
+def check_owner(output_dir: Path) -> None:
+    """Refuse a folder that holds another program's results.
 
     Raises
     ------
     OutputError
-        If OUTPUT_DIR holds another program's results.
+        If its ``dataset_description.json`` is not ours.
     """
-    owner = _owner(settings.output_dir)
+    owner = _owner(output_dir)
     if owner not in (None, APP):
         raise OutputError(
-            f"{settings.output_dir}: holds results of {owner}; give a folder of its own, for "
-            f"example {settings.output_dir / APP}"
+            f"{output_dir}: holds results of {owner}; give a folder of its own, for example "
+            f"{output_dir / APP}"
         )
+
+
+def write_dataset_files(settings: Settings, place: Place, version: str) -> None:
+    """Write ``dataset_description.json`` and ``.bidsignore``, the same bytes whoever does."""
     description = dataset_description(
         settings.bids_dir,
         settings.output_dir,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
+from nibabel.filebasedimages import FileBasedImage, ImageFileError
 from nibabel.spatialimages import HeaderDataError, SpatialImage
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from bids_strip.dataset import describe_missing
@@ -17,7 +19,8 @@ from bids_strip.errors import LoadError
 
 _FORM_TOLERANCE_MM = 0.5
 _UNREADABLE = (
-    ImageFileError, HeaderDataError, EOFError, zlib.error, OSError, ValueError, OverflowError,
+    ImageFileError, HeaderDataError, WrapStructError, EOFError, zlib.error, OSError, ValueError,
+    OverflowError,
 )  # fmt: skip
 
 
@@ -40,7 +43,7 @@ def load(path: Path) -> Source:
     if not path.is_file():
         raise LoadError(f"{path}: no such file; was it moved while this ran?")
     try:
-        image = nib.load(path)
+        image = _opened(path)
         if not isinstance(image, SpatialImage):
             raise LoadError(f"{path}: holds no volume; give a NIfTI image")
         return from_image(image, name=str(path))
@@ -50,6 +53,15 @@ def load(path: Path) -> Source:
             f"{path}: cannot be read ({reason}); the file is damaged or incomplete: copy or "
             "convert it again"
         ) from error
+
+
+def _opened(path: Path) -> FileBasedImage:
+    """The image of a file; a compressed one is read to its end, so that its checksum is checked."""
+    if not path.name.endswith(".nii.gz"):
+        return nib.load(path)
+    content = gzip.decompress(path.read_bytes())
+    second = b"\x1c\x02" in (content[:2], content[2:4][::-1])  # sizeof_hdr is 540
+    return (nib.Nifti2Image if second else nib.Nifti1Image).from_bytes(content)
 
 
 def from_image(image: SpatialImage, *, name: str = "image") -> Source:
@@ -105,7 +117,8 @@ def _affine(image: SpatialImage, name: str) -> Affine:
 
 def _finite(data: NDArray[np.generic]) -> tuple[Float3, int]:
     """Float32 with zeros for NaN and infinity, and how many there were."""
-    values = np.ascontiguousarray(data, dtype=np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = np.ascontiguousarray(data, dtype=np.float32)
     finite = np.isfinite(values)
     count = int(values.size - np.count_nonzero(finite))
     if count:
@@ -119,7 +132,10 @@ def _form_mismatch(header: nib.Nifti1Header) -> bool:
         return False
     corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
     corners[:, :3] *= np.array(header.get_data_shape()[:3]) - 1
-    difference = corners @ (header.get_sform() - header.get_qform()).T
+    try:
+        difference = corners @ (header.get_sform() - header.get_qform()).T
+    except ValueError:  # a quaternion that is none
+        return True
     return bool(np.abs(difference).max() > _FORM_TOLERANCE_MM)
 
 

@@ -93,26 +93,22 @@ Outcome = Done | Failed
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Wall time of each stage, s."""
+    """Wall time of each stage, s; the last one is where a failure happened."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __call__(
         self, stage: str, function: Callable[..., T], *args: object, **kwargs: object
     ) -> T:
-        """Call a stage and note how long it took; name the stage in what it raises."""
+        """Call a stage and note how long it took."""
         begun = time.perf_counter()
         try:
             return function(*args, **kwargs)
-        except RunError:
-            raise
-        except MemoryError as error:
-            raise RunError(f"{stage}: not enough memory; give fewer --nprocs") from error
         finally:
             self.seconds[stage] = round(time.perf_counter() - begun, 3)
 
 
-def strip_run(job: Job, predictor: Predictor) -> Done:
+def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     """Strip one run and write its outputs and its record.
 
     Raises
@@ -120,7 +116,7 @@ def strip_run(job: Job, predictor: Predictor) -> Done:
     RunError
         If a stage fails; nothing half-written stays.
     """
-    run, clock, begun = job.run, Clock(), time.perf_counter()
+    run, begun = job.run, time.perf_counter()
     source = clock("load", load, run.path)
     conformed = clock("conform", conform, source.volume, predictor.card)
     prediction = clock("predict", predictor, conformed)
@@ -153,25 +149,29 @@ def attempt(job: Job, predictor: Predictor) -> Outcome:
 
     The only place where any exception is caught.
     """
+    clock = Clock()
     try:
         remove_outputs(job.run, job.place.output_dir)
-        return strip_run(job, predictor)
+        return strip_run(job, predictor, clock)
     except Exception as error:  # noqa: BLE001 - the seam
-        failed = failure(job, error)
+        failed = failure(job, error, stage=next(reversed(clock.seconds), "write"))
     return recorded(job, failed, describe(job, predictor))
 
 
-def failure(job: Job, error: Exception) -> Failed:
+def failure(job: Job, error: Exception, *, stage: str) -> Failed:
     """An exception as an outcome."""
-    known = isinstance(error, RunError)
-    reason = str(error) if known else f"internal error ({type(error).__name__}: {error})"
+    if isinstance(error, RunError):
+        reason = str(error)
+    elif isinstance(error, MemoryError):
+        reason = "not enough memory; give fewer --nprocs or more memory"
+    else:
+        kind = f"{type(error).__name__}: {error}"
+        reason = f"internal error ({kind}); please report it with the log file"
     if job.run.path.name not in reason:
         reason = f"{job.run.path}: {reason}"
-    if not known:
-        reason += "; please report it with the log file"
     return Failed(
         run=job.run,
-        stage=error.stage if isinstance(error, RunError) else "run",
+        stage=error.stage if isinstance(error, RunError) else stage,
         reason=" ".join(reason.split()),
         exit_code=int(error.exit_code) if isinstance(error, RunError) else 1,
         details="".join(traceback.format_exception(error)),

@@ -10,7 +10,7 @@ import numpy as np
 
 from bids_strip.card import Card, Output
 from bids_strip.domain import Conformed, Float3, Prediction
-from bids_strip.errors import PredictError, ProviderError
+from bids_strip.errors import ModelError, PredictError, ProviderError
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -115,6 +115,8 @@ def load_predictor(card: Card, *, device: str, threads: int) -> OnnxPredictor:
     ------
     ProviderError
         If ``gpu`` was asked for and CUDA did not load.
+    ModelError
+        If the file is no network, or not the one its card describes.
     """
     import onnxruntime as ort
 
@@ -128,7 +130,7 @@ def load_predictor(card: Card, *, device: str, threads: int) -> OnnxPredictor:
     wanted: list[Any] = [CPU]
     if device != "cpu" and CUDA in ort.get_available_providers() and _has_gpu():
         wanted = [(CUDA, _CUDA_OPTIONS), CPU]
-    session = ort.InferenceSession(str(card.path), options, providers=wanted)
+    session = _session(ort, card, options, wanted)
     provider = session.get_providers()[0]
     if device == "gpu" and provider != CUDA:
         raise ProviderError(
@@ -136,6 +138,25 @@ def load_predictor(card: Card, *, device: str, threads: int) -> OnnxPredictor:
             "match); add --nv (Singularity) or --gpus all (docker), or take --device cpu"
         )
     return OnnxPredictor(card=card, provider=provider, session=session)
+
+
+def _session(ort: Any, card: Card, options: Any, providers: list[Any]) -> Any:
+    """Open the file and compare it with its card."""
+    try:
+        session = ort.InferenceSession(str(card.path), options, providers=providers)
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{card.path}: onnxruntime cannot open it ({reason}); give an ONNX network"
+        ) from error
+    given = {output.name for output in session.get_outputs()}
+    absent = sorted({o.name for o in card.outputs} - given)
+    if absent:
+        raise ModelError(
+            f"{card.path}: has no output {absent[0]!r} (it gives {', '.join(sorted(given))}); mend "
+            "its card"
+        )
+    return session
 
 
 def _has_gpu() -> bool:

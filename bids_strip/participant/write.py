@@ -123,13 +123,23 @@ def write_record(run: Run, record: Record, place: Place) -> None:
 
 
 def remove_outputs(run: Run, output_dir: Path) -> None:
-    """Remove what an earlier attempt left, the record first."""
+    """Remove what an earlier attempt left, the record first.
+
+    Raises
+    ------
+    WriteError
+        If something is in the way that is no file, or the file system refuses.
+    """
     names = names_of(run)
-    for kind in ("qc", *(k for k in names if k != "qc")):
-        path = output_dir / names[kind]
-        path.unlink(missing_ok=True)
-        if kind != "qc":
-            (output_dir / sidecar_name(names[kind])).unlink(missing_ok=True)
+    images = [name for kind, name in names.items() if kind != "qc"]
+    for name in (names["qc"], *images, *map(sidecar_name, images)):
+        path = output_dir / name
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise WriteError(
+                f"{path}: cannot be replaced ({error.strerror or error}); move it away"
+            ) from error
 
 
 def _mask_bytes(source: Source, brain: BrainMask) -> bytes:

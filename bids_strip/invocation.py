@@ -1,0 +1,116 @@
+"""One call of the program: its log, its temporary folder, what it says on the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bids_strip import __version__
+from bids_strip.errors import BidsStripError, OutputError
+from bids_strip.settings import Settings
+
+if TYPE_CHECKING:
+    from bids_strip.participant.pipeline import Outcome
+
+LOG = logging.getLogger("bids_strip")
+_FILE_ONLY = {"file_only": True}
+"""Marks what belongs in the log file alone: tracebacks."""
+
+
+@contextlib.contextmanager
+def invocation(settings: Settings) -> Iterator[Path]:
+    """Open the log and the temporary folder of one call; the folder is removed at the end.
+
+    Yields
+    ------
+    Path
+        Folder for unfinished files, on OUTPUT_DIR's file system.
+
+    Raises
+    ------
+    OutputError
+        If OUTPUT_DIR cannot be made or written.
+    """
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
+    staging = settings.output_dir / ".work" / name
+    logs = settings.output_dir / "logs"
+    try:
+        staging.mkdir(parents=True)
+        logs.mkdir(exist_ok=True)
+        handlers = _handlers(logs / f"bids_strip-{name}.log", settings.verbose)
+    except OSError as error:
+        raise OutputError(
+            f"{settings.output_dir}: cannot be written ({error.strerror or error}); give a folder "
+            "that you may write (in a container: is it bound, and not read-only?)"
+        ) from error
+    LOG.setLevel(logging.DEBUG)
+    for handler in handlers:
+        LOG.addHandler(handler)
+    LOG.debug("bids_strip %s: %s", __version__, " ".join(settings.command_line))
+    try:
+        yield staging
+    except Exception as error:
+        known = isinstance(error, BidsStripError)
+        LOG.debug("stopped: %s", error, exc_info=not known, extra=_FILE_ONLY)
+        raise
+    finally:
+        _remove(staging)
+        for handler in handlers:
+            LOG.removeHandler(handler)
+            handler.close()
+
+
+def shown(outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:
+    """Pass outcomes on, with a bar on a terminal and a line each otherwise."""
+    from tqdm import tqdm
+
+    terminal = sys.stderr.isatty()
+    bar = tqdm(total=total, disable=not terminal, unit="run", leave=False, file=sys.stderr)
+    with bar:
+        for number, outcome in enumerate(outcomes, 1):
+            aside = tqdm.external_write_mode(file=sys.stderr)
+            with aside if terminal else contextlib.nullcontext():
+                _say(outcome, f"[{number}/{total}]")
+            bar.update()
+            yield outcome
+
+
+def _say(outcome: Outcome, place: str) -> None:
+    """One line on the terminal; the rest to the log."""
+    from bids_strip.participant.pipeline import Done
+
+    if not isinstance(outcome, Done):
+        LOG.error("%s failed at %s: %s", place, outcome.stage, outcome.reason)
+        LOG.debug("%s", outcome.details, extra=_FILE_ONLY)
+        return
+    record = outcome.record
+    stripped = ", already stripped" if record.flags.get("already_stripped") else ""
+    LOG.info("%s %s: %.0f ml in %.1f s%s", place, record.bids_name,
+             record.metrics["brain_volume_ml"], record.elapsed_s or 0.0, stripped)  # fmt: skip
+    stages = ", ".join(f"{stage} {s:.2f}" for stage, s in record.stage_seconds.items())
+    LOG.debug("%s seconds: %s; %s MB at most", place, stages, record.peak_memory_mb)
+
+
+def _remove(staging: Path) -> None:
+    """Remove the temporary folder, and the one around it when no other call uses it."""
+    shutil.rmtree(staging, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        staging.parent.rmdir()
+
+
+def _handlers(log_file: Path, verbose: bool) -> list[logging.Handler]:
+    """Everything to the file; lines without tracebacks to the terminal."""
+    to_file = logging.FileHandler(log_file, encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_terminal = logging.StreamHandler(sys.stderr)
+    to_terminal.setLevel(logging.DEBUG if verbose else logging.INFO)
+    to_terminal.setFormatter(logging.Formatter("%(message)s"))
+    to_terminal.addFilter(lambda record: not getattr(record, "file_only", False))
+    return [to_file, to_terminal]
