@@ -66,13 +66,15 @@ def violations(result: Result, source: Path) -> Iterator[str]:
     data = np.asanyarray(mask.dataobj)
     yield from _mask_violations(data)
     yield from _grid_violations("mask", mask, image)
+    options = _options(result.sibling("qc.json"))
     path = result.sibling("sdt.nii.gz")
     if not path.exists():
-        yield f"{path.name} is absent"
+        if "sdt" in options["outputs"]:
+            yield f"{path.name} is absent"
         return
     sdt = load_image(path)
     yield from _grid_violations("sdt", sdt, image)
-    border_mm = _border_mm(result.sibling("qc.json"))
+    border_mm = options["border_mm"]
     inside = np.asanyarray(sdt.dataobj) <= border_mm
     if inside.shape != data.shape:
         yield f"sdt has shape {inside.shape}, mask {data.shape}"
@@ -107,11 +109,13 @@ def _grid_violations(name: str, ours: Any, source: Any) -> Iterator[str]:
             yield f"{name} has another {field} ({values})"
 
 
-def _border_mm(record: Path) -> float:
+def _options(record: Path) -> dict[str, Any]:
+    """Options of a run: ``border_mm`` and ``outputs``."""
     try:
-        return float(json.loads(record.read_text(encoding="utf-8"))["options"]["border_mm"])
+        options = json.loads(record.read_text(encoding="utf-8"))["options"]
+        return {"border_mm": float(options["border_mm"]), "outputs": list(options["outputs"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BenchmarkError(f"{record}: no options.border_mm ({error!r})") from None
+        raise BenchmarkError(f"{record}: no options of a run ({error!r})") from None
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ def strip(image: str | PathLike[str] | SpatialImage, *, border_mm: float = 0.0) 
     ------
     bids_strip.errors.RunError
         If the image cannot be read or no brain is found; the message says what to do.
+    bids_strip.errors.UsageError
+        If the border is not within -15 to 15 mm.
     """
     from bids_strip.single import strip_image
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bids_strip import __version__
 from bids_strip.errors import BidsStripError, ExitCode, MissingInputError, UsageError
-from bids_strip.settings import LEVELS, OPTIONS, Settings, build_parser
+from bids_strip.settings import LEVELS, OPTIONS, Settings, build_parser, spellings
 
 if TYPE_CHECKING:
     from bids_strip.card import Card
@@ -68,15 +68,16 @@ def parse(arguments: Sequence[str]) -> Settings:
     BidsStripError
         With exit code 17 if the level is unknown.
     """
+    for option in OPTIONS:
+        asked = option.later and any(a.partition("=")[0] in spellings(option) for a in arguments)
+        if asked:
+            raise UsageError(f"{option.flags[0]}: not in this version ({__version__}) yet")
     values = vars(build_parser(__version__).parse_args(arguments))
     level = values["level"]
     if level not in LEVELS:
         error = UsageError(f"unknown analysis level '{level}'; choose from {', '.join(LEVELS)}")
         error.exit_code = ExitCode.UNKNOWN_LEVEL
         raise error
-    for option in OPTIONS:
-        if option.later and values[option.dest] not in (option.default, None, False):
-            raise UsageError(f"{option.flags[0]}: not in this version ({__version__}) yet")
     known = set(Settings.__dataclass_fields__)
     chosen: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
@@ -91,6 +92,7 @@ def terminable() -> Iterator[None]:
     """Turn SIGTERM into `Terminated` for the time of a block."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: let the clean-up finish
         raise Terminated
 
     try:
@@ -140,11 +142,21 @@ def participant(settings: Settings) -> int:
                 print(f"{state}\t{run.relative}")
         return int(ExitCode.OK)
     with invocation(settings) as staging:
-        note = folder_note(settings.bids_dir, settings.output_dir)
-        if note:
+        for note in filter(None, (folder_note(settings.bids_dir, settings.output_dir),
+                                  _left_out(runs.not_bids))):  # fmt: skip
             LOG.warning("%s", note)
         outcomes = _work_through(settings, card, runs, staging)
         return _conclude(settings, outcomes, runs)
+
+
+def _left_out(names: Sequence[str]) -> str | None:
+    """One line about files that were not taken."""
+    if not names:
+        return None
+    return (
+        f"{len(names)} files left out, their names are not raw BIDS or disagree with their folder "
+        f"(for example {names[0]}); rename them"
+    )
 
 
 def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path) -> list[Outcome]:
@@ -203,14 +215,14 @@ def exit_code(failures: Sequence[int], others: int) -> ExitCode:
     failures
         Exit codes of the runs that failed.
     others
-        Runs that are done, or were not tried: 65 stands for every selected run being unreadable.
+        Runs that are done, or were not tried: 65 and 74 stand for every selected run having failed
+        that way.
     """
     if not failures:
         return ExitCode.OK
-    if not others and set(failures) == {int(ExitCode.BAD_DATA)}:
-        return ExitCode.BAD_DATA
-    if set(failures) == {int(ExitCode.IO_ERROR)}:
-        return ExitCode.IO_ERROR
+    kinds = set(failures)
+    if not others and kinds in ({int(ExitCode.BAD_DATA)}, {int(ExitCode.IO_ERROR)}):
+        return ExitCode(kinds.pop())
     return ExitCode.FAILED
 
 

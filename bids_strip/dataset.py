@@ -60,7 +60,30 @@ class _LabelFilter:
         return not self.labels or value is None or any(_same(value, one) for one in self.labels)
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a dataset holds for an invocation.
+
+    Attributes
+    ----------
+    runs
+        Sorted by relative path. Broken links are among them: they fail when they are loaded.
+        Images of phase, real or imaginary part are not.
+    not_bids
+        Relative paths of files that look like images of the modality but whose names are not raw
+        BIDS, or disagree with their folder.
+    """
+
+    runs: tuple[Run, ...]
+    not_bids: tuple[str, ...]
+
+
 def select_runs(settings: Settings) -> tuple[Run, ...]:
+    """The runs of `select`."""
+    return select(settings).runs
+
+
+def select(settings: Settings) -> Selection:
     """Find the images to process.
 
     Parameters
@@ -70,9 +93,8 @@ def select_runs(settings: Settings) -> tuple[Run, ...]:
 
     Returns
     -------
-    tuple of Run
-        Sorted by relative path. Broken links are among them: they fail when they are loaded.
-        Names that are not raw BIDS and images of phase, real or imaginary part are not.
+    Selection
+        The runs, and what was left out.
 
     Raises
     ------
@@ -91,7 +113,7 @@ def select_runs(settings: Settings) -> tuple[Run, ...]:
     read_description(settings.bids_dir)
     root = settings.bids_dir.absolute()
     subjects = _subject_folders(root, participants)
-    images = _find_images(root, subjects, settings.modality)
+    images, not_bids = _find_images(root, subjects, settings.modality)
     if not images:
         raise MissingInputError(_nothing_of_the_modality(settings, subjects))
     for one in filters:
@@ -107,7 +129,7 @@ def select_runs(settings: Settings) -> tuple[Run, ...]:
             f"{settings.bids_dir}: none of {len(images)} {_names(settings.modality)} images "
             f"passes {_filters_in_words(settings, filters)}; loosen the filters"
         )
-    return tuple(sorted(chosen, key=lambda run: run.relative))
+    return Selection(tuple(sorted(chosen, key=lambda run: run.relative)), not_bids)
 
 
 def read_description(bids_dir: Path) -> dict[str, Any]:
@@ -312,13 +334,17 @@ def _subject_folders(root: Path, labels: Sequence[str]) -> list[str]:
 
 def _find_images(
     root: Path, subjects: Iterable[str], suffixes: Sequence[str]
-) -> tuple[_Image, ...]:
-    """Find the participants' magnitude images."""
+) -> tuple[tuple[_Image, ...], tuple[str, ...]]:
+    """Find the participants' magnitude images, and the names that cannot be read."""
     read = _NameReader.of_pybids(root)
-    images = (
-        read(relative) for subject in subjects for relative in _anat_files(root, subject, suffixes)
-    )
-    return tuple(i for i in images if i is not None and i.entities.get("part") in _MAGNITUDE)
+    found = {
+        relative: read(relative)
+        for subject in subjects
+        for relative in _anat_files(root, subject, suffixes)
+    }
+    images = (i for i in found.values() if i is not None)
+    magnitude = tuple(i for i in images if i.entities.get("part") in _MAGNITUDE)
+    return magnitude, tuple(name for name, image in found.items() if image is None)
 
 
 def _anat_files(root: Path, subject: str, suffixes: Sequence[str]) -> Iterator[str]:
@@ -403,7 +429,7 @@ class _NameReader:
         way round: ``desc`` and ``space`` do not pass, nor another session than the folder's.
         """
         folder, _, name = relative.rpartition("/")
-        stem, suffix = name.partition(".")[0].rsplit("_", 1)
+        stem, suffix = name.removesuffix(".gz").removesuffix(".nii").rsplit("_", 1)
         pairs = tuple((key, label) for key, _, label in (p.partition("-") for p in stem.split("_")))
         found = self.parse(f"/{relative}", entities=self.entities)
         read = {key: str(found[name]) for name, key in self.keys.items() if name in found}

@@ -144,12 +144,18 @@ class Source:
         How many voxels were NaN or infinite.
     form_mismatch
         True if sform and qform are both set and differ; the sform is followed.
+    no_orientation
+        True if neither is set: nibabel's guess of left and right is followed.
+    sheared
+        True if the voxel axes are not at right angles; they are taken to be.
     """
 
     volume: Volume
     header: nib.Nifti1Header
     nonfinite_voxels: int
     form_mismatch: bool
+    no_orientation: bool
+    sheared: bool
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,12 +9,12 @@
     ├── MissingInputError     66  no file of the modality, no results at group level
     ├── OutputError           73  output cannot be made, or would lie in the raw data
     ├── ProviderError          1  the execution provider asked for did not load
+    ├── ModelError            66  a network or its card is missing, altered or not understood
     └── RunError               a single run failed; the others go on
         ├── LoadError         (65 when every selected run is unreadable)
         ├── ConformError
         ├── PredictError
         ├── DeriveError
-        ├── QcError
         └── WriteError
 
 Each message is one line that names the file or option, the reason and the remedy.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import sys
 import time
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("bids_strip")
 _FILE_ONLY = {"file_only": True}
 """Marks what belongs in the log file alone: tracebacks."""
+_LIBRARY_FOLDERS = ("TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR")
+
+
+class _LogFile(logging.FileHandler):
+    """A log that gives up quietly when the disk is full: the runs' own lines tell of it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Write no traceback to the terminal."""
+
+    def close(self) -> None:
+        """Close, though what is left may not fit on the disk."""
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 @contextlib.contextmanager
@@ -41,8 +55,10 @@ def invocation(settings: Settings) -> Iterator[Path]:
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
     staging = settings.output_dir / ".work" / name
     logs = settings.output_dir / "logs"
+    work = (settings.work_dir or settings.output_dir / ".work") / name
     try:
-        staging.mkdir(parents=True)
+        _make(staging)
+        _make(work)
         logs.mkdir(exist_ok=True)
         handlers = _handlers(logs / f"bids_strip-{name}.log", settings.verbose)
     except OSError as error:
@@ -55,12 +71,14 @@ def invocation(settings: Settings) -> Iterator[Path]:
         LOG.addHandler(handler)
     LOG.debug("bids_strip %s: %s", __version__, " ".join(settings.command_line))
     try:
-        yield staging
+        with _libraries_in(work):
+            yield staging
     except Exception as error:
         known = isinstance(error, BidsStripError)
         LOG.debug("stopped: %s", error, exc_info=not known, extra=_FILE_ONLY)
         raise
     finally:
+        _remove(work)
         _remove(staging)
         for handler in handlers:
             LOG.removeHandler(handler)
@@ -98,16 +116,44 @@ def _say(outcome: Outcome, place: str) -> None:
     LOG.debug("%s seconds: %s; %s MB at most", place, stages, record.peak_memory_mb)
 
 
-def _remove(staging: Path) -> None:
-    """Remove the temporary folder, and the one around it when no other call uses it."""
-    shutil.rmtree(staging, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        staging.parent.rmdir()
+@contextlib.contextmanager
+def _libraries_in(work: Path) -> Iterator[None]:
+    """Send libraries' caches and temporary files to a folder, of workers too."""
+    before = {name: os.environ.get(name) for name in _LIBRARY_FOLDERS}
+    os.environ.update(dict.fromkeys(_LIBRARY_FOLDERS, str(work)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _make(folder: Path) -> None:
+    """Make a folder; another call may be removing the one around it just now."""
+    for last in (False, False, True):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:
+            if last:
+                raise
+        else:
+            return
+
+
+def _remove(folder: Path) -> None:
+    """Remove a temporary folder, and the ``.work`` around it when no other call uses it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.parent.name == ".work":
+        with contextlib.suppress(OSError):
+            folder.parent.rmdir()
 
 
 def _handlers(log_file: Path, verbose: bool) -> list[logging.Handler]:
     """Everything to the file; lines without tracebacks to the terminal."""
-    to_file = logging.FileHandler(log_file, encoding="utf-8")
+    to_file = _LogFile(log_file, encoding="utf-8", errors="backslashreplace")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setLevel(logging.DEBUG if verbose else logging.INFO)

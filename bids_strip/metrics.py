@@ -1,8 +1,10 @@
-"""Quality metrics, each described once: the group table's dictionary is made from this."""
+"""Quality metrics and flags, each described once: the group table's dictionary is made of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 FACES = {
     "L": "left", "R": "right", "P": "posterior", "A": "anterior", "I": "inferior", "S": "superior",
@@ -51,3 +53,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("nonfinite_voxels", "voxels of the input that were NaN or infinite, taken as 0", "1",
            "lower"),
 )  # fmt: skip
+
+FLAGS: Mapping[str, str] = MappingProxyType({
+    "already_stripped": "1 if the input had no head around its brain: the mask is its outline",
+    "form_mismatch": "1 if sform and qform of the input differ; the sform was followed",
+    "no_orientation": "1 if the input has neither sform nor qform; left and right are a guess",
+    "sheared": "1 if the input's voxel axes are not at right angles; they were taken to be",
+})  # fmt: skip
+"""Findings about a run that are true or false."""

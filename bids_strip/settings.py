@@ -91,8 +91,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--nprocs", "--n-cpus"), "nprocs", "runs processed at a time", "count", "N"),
     Option(("--omp-nthreads",), "omp_nthreads", "threads a run", "count", "N"),
     Option(("--mem-gb", "--mem"), "mem_gb", "memory to stay within, GB", "number", "G"),
-    Option(("-w", "--work-dir"), "work_dir", "folder for caches of libraries (default: "
-           "OUTPUT_DIR/.work); removed at exit", "path", "DIR"),
+    Option(("-w", "--work-dir"), "work_dir", "where libraries' temporary files and caches "
+           "go, in a folder of this call's own that is removed at exit (default: OUTPUT_DIR/.work)",
+           "path", "DIR"),
     Option(("--raw-uri",), "raw_uri", "where readers find the raw dataset, for DatasetLinks",
            "text", "URI"),
     Option(("--dry-run",), "dry_run", "list what would be done and stop"),
@@ -145,11 +146,7 @@ class Settings:
         UsageError
             If values contradict the table or each other.
         """
-        if not -15.0 <= self.border_mm <= 15.0:
-            raise UsageError(
-                f"--border {self.border_mm:g}: outside -15 to 15 mm, where distances are stored; "
-                "give a smaller shift"
-            )
+        check_border(self.border_mm)
         later = [kind for kind in self.outputs if kind in LATER_KINDS]
         if later:
             raise UsageError(
@@ -184,15 +181,30 @@ def build_parser(version: str) -> argparse.ArgumentParser:
     parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=Path, help="the derivatives")
     parser.add_argument("level", metavar="{participant,group}", help="level of analysis")
     for option in OPTIONS:
-        parser.add_argument(*_spellings(option.flags), **_argument(option))
+        parser.add_argument(*spellings(option), **_argument(option))
     parser.add_argument("--version", action="version", version=f"bids_strip {version}")
     return parser
 
 
-def _spellings(flags: tuple[str, ...]) -> list[str]:
-    """Each flag, and the same with underscores."""
-    under = ["--" + f[2:].replace("-", "_") for f in flags if f.startswith("--")]
-    return list(dict.fromkeys([*flags, *under]))
+def spellings(option: Option) -> tuple[str, ...]:
+    """Each flag of an option, and the same with underscores."""
+    under = ["--" + f[2:].replace("-", "_") for f in option.flags if f.startswith("--")]
+    return tuple(dict.fromkeys([*option.flags, *under]))
+
+
+def check_border(border_mm: float) -> None:
+    """Refuse a border beyond the stored distances.
+
+    Raises
+    ------
+    UsageError
+        If it is not within -15 to 15 mm.
+    """
+    if not -15.0 <= border_mm <= 15.0:
+        raise UsageError(
+            f"border {border_mm:g}: outside -15 to 15 mm, where distances are stored; give a "
+            "smaller shift"
+        )
 
 
 def _argument(option: Option) -> dict[str, Any]:

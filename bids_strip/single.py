@@ -10,8 +10,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nibabel.spatialimages import SpatialImage
+from numpy.typing import NDArray
 
 from bids_strip.card import find_card
+from bids_strip.domain import Source
 from bids_strip.geometry import STORED_STEP_MM
 from bids_strip.participant.clean import clean
 from bids_strip.participant.conform import conform
@@ -19,7 +21,9 @@ from bids_strip.participant.derive import derive
 from bids_strip.participant.load import from_image, load
 from bids_strip.participant.predict import Predictor, load_predictor
 from bids_strip.participant.restore import restore
+from bids_strip.participant.write import native_header
 from bids_strip.resources import available_cpus
+from bids_strip.settings import check_border
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,15 +59,17 @@ def strip_image(
     predictor
         The network; None opens the embedded one.
     """
+    check_border(border_mm)
     source = load(Path(image)) if isinstance(image, (str, os.PathLike)) else from_image(image)
     network = predictor or load_predictor(find_card(None), device="auto", threads=available_cpus())
     conformed = conform(source.volume, network.card)
     surface = clean(network(conformed), conformed.zooms)
     distance = restore(surface, conformed.frame)
     brain = derive(source.volume, distance, border_mm=border_mm)
-    affine = source.volume.grid.affine
+    mask = brain.mask.astype(np.uint8)
     sdt = (brain.sdt_steps * STORED_STEP_MM).astype(np.float32)
-    return Stripped(
-        mask=nib.Nifti1Image(brain.mask.astype(np.uint8), affine),
-        sdt=nib.Nifti1Image(sdt, affine),
-    )
+    return Stripped(mask=_image(mask, source), sdt=_image(sdt, source))
+
+
+def _image(data: NDArray[np.generic], source: Source) -> nib.Nifti1Image:
+    return nib.Nifti1Image(data, source.volume.grid.affine, native_header(data, source))

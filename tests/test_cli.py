@@ -248,7 +248,7 @@ def test_an_internal_error_is_a_line_and_1(call: Call, capsys, monkeypatch) -> N
     def broken(*_args: object, **_kwargs: object) -> None:
         raise RuntimeError("surprise")
 
-    monkeypatch.setattr("bids_strip.participant.level.select_runs", broken)
+    monkeypatch.setattr("bids_strip.participant.level.select", broken)
     assert call() == 1
     assert "surprise" in one_line(capsys)
 
@@ -310,7 +310,7 @@ def test_every_run_unreadable_is_65(call: Call, raw: Path, out: Path) -> None:
 @pytest.mark.parametrize(
     ("failures", "done", "expected"),
     [([], 0, 0), ([], 5, 0), ([65], 0, 65), ([65, 65], 0, 65), ([65], 1, 1), ([65, 1], 0, 1),
-     ([74], 0, 74), ([74, 74], 3, 74), ([74, 65], 0, 1), ([1], 9, 1)],
+     ([74], 0, 74), ([74, 74], 3, 1), ([74, 65], 0, 1), ([1], 9, 1)],
 )  # fmt: skip
 def test_exit_code_of_outcomes(failures: list[int], done: int, expected: int) -> None:
     assert cli.exit_code(failures, done) == expected

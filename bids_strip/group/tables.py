@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bids_strip.metrics import METRICS
+from bids_strip.metrics import FLAGS, METRICS
 from bids_strip.record import Record
 
 NOT_AVAILABLE = "n/a"
@@ -15,10 +15,6 @@ _ENTITY_COLUMNS = {
     "session_id": ("ses", "session"),
     "acquisition": ("acq", "acquisition"),
     "run": ("run", "run"),
-}
-_FLAGS = {
-    "already_stripped": "1 if the input had no head around its brain: the mask is its outline",
-    "form_mismatch": "1 if sform and qform of the input differ; the sform was followed",
 }
 
 
@@ -80,7 +76,7 @@ def describe_columns() -> dict[str, dict[str, Any]]:
         units = {} if metric.unit == "1" else {"Units": metric.unit}
         better = {} if metric.better == "none" else {"Better": metric.better}
         columns[metric.key] = {"Description": metric.description, **units, **better}
-    for flag, description in _FLAGS.items():
+    for flag, description in FLAGS.items():
         columns[flag] = {"Description": description}
     columns |= {
         "provider": {"Description": "onnxruntime execution provider that ran the network"},

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from bids_strip.domain import SDT_LIMIT_MM, Bool3, BrainMask, Float3, Volume, Zooms
 from bids_strip.errors import DeriveError
 from bids_strip.geometry import (
+    STORED_STEP_MM,
     bounding_box,
     closed,
     dice,
@@ -48,7 +49,7 @@ def derive(native: Volume, distance_mm: Float3, *, border_mm: float) -> BrainMas
     steps = predicted
     if outline is not None:
         steps = quantised(signed_distance(outline, zooms=native.grid.zooms, limit_mm=SDT_LIMIT_MM))
-    steps = off_threshold(steps, border_mm)
+    steps = _one_piece_within(off_threshold(steps, border_mm), border_mm)
     mask = within(steps, border_mm)
     if not mask.any():
         raise DeriveError(
@@ -86,6 +87,18 @@ def _closed_set(present: Bool3, zooms: Zooms) -> Bool3:
     outline = np.zeros(present.shape, dtype=bool)
     outline[box] = filled(piece)
     return outline
+
+
+def _one_piece_within(steps: NDArray[np.int16], border_mm: float) -> NDArray[np.int16]:
+    """A tighter border can part the brain: lift what is not the largest piece just above it."""
+    mask = within(steps, border_mm)
+    if border_mm >= 0 or not mask.any():
+        return steps
+    piece, rest = largest_component(mask)
+    if not rest.components:
+        return steps
+    above = np.int16(np.floor(border_mm / STORED_STEP_MM) + 1)
+    return np.where(mask & ~piece, above, steps).astype(np.int16)
 
 
 def _one_piece(steps: NDArray[np.int16]) -> NDArray[np.int16]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_strip.card import Card
-from bids_strip.dataset import read_description, select_runs
+from bids_strip.dataset import read_description, select
 from bids_strip.domain import Run
 from bids_strip.errors import OutputError
 from bids_strip.naming import (
@@ -24,10 +24,11 @@ from bids_strip.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Worklist:
-    """Runs of an invocation: to do, and done already."""
+    """Runs of an invocation: to do, and done already; names that were left out."""
 
     to_do: tuple[Run, ...]
     done: tuple[Run, ...]
+    not_bids: tuple[str, ...] = ()
 
 
 def plan(settings: Settings, card: Card) -> Worklist:
@@ -36,13 +37,14 @@ def plan(settings: Settings, card: Card) -> Worklist:
     Raises
     ------
     BidsStripError
-        As `bids_strip.dataset.select_runs` and `bids_strip.naming.check_collisions`.
+        As `bids_strip.dataset.select` and `bids_strip.naming.check_collisions`.
     """
-    runs = select_runs(settings)
+    found = select(settings)
+    runs = found.runs
     check_collisions(runs)
     done = tuple(r for r in runs if not settings.force and is_done(r, settings, card))
     left = set(runs) - set(done)
-    return Worklist(to_do=tuple(r for r in runs if r in left), done=done)
+    return Worklist(tuple(r for r in runs if r in left), done, found.not_bids)
 
 
 def is_done(run: Run, settings: Settings, card: Card) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import FileBasedImage, ImageFileError
+from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
@@ -43,10 +44,11 @@ def load(path: Path) -> Source:
     if not path.is_file():
         raise LoadError(f"{path}: no such file; was it moved while this ran?")
     try:
-        image = _opened(path)
-        if not isinstance(image, SpatialImage):
-            raise LoadError(f"{path}: holds no volume; give a NIfTI image")
-        return from_image(image, name=str(path))
+        with LoggingOutputSuppressor():  # nibabel prints what it mends in a header
+            image = _opened(path)
+            if not isinstance(image, SpatialImage):
+                raise LoadError(f"{path}: holds no volume; give a NIfTI image")
+            return from_image(image, name=str(path))
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LoadError(
@@ -79,6 +81,8 @@ def from_image(image: SpatialImage, *, name: str = "image") -> Source:
     LoadError
         As `load`.
     """
+    if not isinstance(image, SpatialImage):
+        raise LoadError(f"{name}: a {type(image).__name__}; give a path or an image of nibabel's")
     data = np.asanyarray(image.dataobj)
     if data.dtype.fields is not None or np.iscomplexobj(data):
         raise LoadError(
@@ -95,13 +99,16 @@ def from_image(image: SpatialImage, *, name: str = "image") -> Source:
     affine = _affine(image, name)
     intensities, nonfinite = _finite(data)
     if intensities.size == 0 or intensities.min() == intensities.max():
-        raise LoadError(f"{name}: all voxels are equal; there is no image in this file")
+        lost = f" ({nonfinite} are not finite in single precision)" if nonfinite else ""
+        raise LoadError(f"{name}: all voxels are equal{lost}; there is no image in this file")
     header = image.header if isinstance(image.header, nib.Nifti1Header) else _nifti_header(image)
     return Source(
         volume=Volume(intensities, Grid((i, j, k), affine)),
         header=header.copy(),
         nonfinite_voxels=nonfinite,
         form_mismatch=_form_mismatch(header),
+        no_orientation=int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0,
+        sheared=_sheared(affine),
     )
 
 
@@ -124,6 +131,12 @@ def _finite(data: NDArray[np.generic]) -> tuple[Float3, int]:
     if count:
         values = np.where(finite, values, np.float32(0))
     return values, count
+
+
+def _sheared(affine: Affine) -> bool:
+    """True if two voxel axes are over a degree from a right angle."""
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(np.abs(axes.T @ axes - np.eye(3)).max() > np.sin(np.deg2rad(1.0)))
 
 
 def _form_mismatch(header: nib.Nifti1Header) -> bool:

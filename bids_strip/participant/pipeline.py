@@ -211,7 +211,12 @@ def describe(job: Job, predictor: Predictor | None) -> Record:
 
 def flags_of(source: Source, brain: BrainMask) -> dict[str, bool]:
     """Findings about the input."""
-    return {"already_stripped": brain.already_stripped, "form_mismatch": source.form_mismatch}
+    return {
+        "already_stripped": brain.already_stripped,
+        "form_mismatch": source.form_mismatch,
+        "no_orientation": source.no_orientation,
+        "sheared": source.sheared,
+    }
 
 
 def peak_memory_mb() -> float:

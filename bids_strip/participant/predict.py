@@ -118,6 +118,8 @@ def load_predictor(card: Card, *, device: str, threads: int) -> OnnxPredictor:
     ModelError
         If the file is no network, or not the one its card describes.
     """
+    # before the import, and without asking: nothing is ever sent, nothing is written to HOME
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime as ort
 
     ort.set_default_logger_severity(4)

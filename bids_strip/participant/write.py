@@ -158,7 +158,18 @@ def _brain_bytes(source: Source, brain: BrainMask) -> bytes:
 
 
 def _nifti(data: NDArray[np.generic], source: Source, slope: float | None = None) -> bytes:
-    """A compressed NIfTI-1 file whose geometry is the source's, field by field."""
+    """A compressed NIfTI-1 file on the source's grid."""
+    header = native_header(data, source)
+    header["scl_slope"] = slope if slope is not None else np.nan
+    header["scl_inter"] = 0 if slope is not None else np.nan
+    header["vox_offset"] = 352
+    header["magic"] = b"n+1"
+    body = header.binaryblock + b"\0" * 4 + np.asarray(data).tobytes(order="F")
+    return gzip.compress(body, _COMPRESSION, mtime=0)
+
+
+def native_header(data: NDArray[np.generic], source: Source) -> nib.Nifti1Header:
+    """A header for an array on the source's grid: its geometry, field by field."""
     header = nib.Nifti1Header()
     header.set_data_dtype(data.dtype)
     header.set_data_shape(data.shape)
@@ -166,9 +177,4 @@ def _nifti(data: NDArray[np.generic], source: Source, slope: float | None = None
         header[name] = source.header[name]
     header["pixdim"][4:] = 0
     header["descrip"] = b"bids_strip"
-    header["scl_slope"] = slope if slope is not None else np.nan
-    header["scl_inter"] = 0 if slope is not None else np.nan
-    header["vox_offset"] = 352
-    header["magic"] = b"n+1"
-    body = header.binaryblock + b"\0" * 4 + np.asarray(data).tobytes(order="F")
-    return gzip.compress(body, _COMPRESSION, mtime=0)
+    return header
