@@ -105,11 +105,6 @@ def sidecar_name(name: str) -> str:
     return re.sub(r"\.nii(\.gz)?$", "", name) + ".json"
 
 
-def manual_mask_name(run: Run) -> str:
-    """Where an edited mask of a run is looked for."""
-    return derivative_name(run, "manual", "mask", IMAGE)
-
-
 def check_collisions(runs: Iterable[Run]) -> None:
     """Refuse two runs whose outputs would have the same names.
 
@@ -198,8 +193,6 @@ def dataset_description(
     version: str,
     source: Mapping[str, Any] = _NOTHING,
     raw_uri: str | None = None,
-    container: Mapping[str, str] = _NOTHING,
-    code_url: str | None = None,
 ) -> dict[str, Any]:
     """Describe the derivative dataset, the same for whoever writes it.
 
@@ -216,10 +209,6 @@ def dataset_description(
         The raw dataset's ``dataset_description.json``.
     raw_uri : str or None
         What the user gives for the raw dataset; goes before anything else.
-    container : mapping
-        ``Type``, ``Tag``, ``URI`` as far as known; empty outside a container.
-    code_url : str or None
-        Where this version's source is.
 
     Returns
     -------
@@ -227,16 +216,11 @@ def dataset_description(
         No time, user or host in it; the order of keys is fixed.
     """
     doi = _doi(source)
-    made_by: dict[str, Any] = {"Name": APP, "Version": version}
-    if code_url:
-        made_by["CodeURL"] = code_url
-    if container:
-        made_by["Container"] = {key: container[key] for key in sorted(container)}
     description: dict[str, Any] = {
         "Name": f"{APP}: brain masks, distances and quality metrics",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
-        "GeneratedBy": [made_by],
+        "GeneratedBy": [{"Name": APP, "Version": version}],
     }
     link = _raw_link(bids_dir, output_dir, raw_uri, doi)
     if link:
@@ -274,8 +258,6 @@ def sidecar(
     version: str,
     network: Mapping[str, Any],
     border_mm: float = 0.0,
-    manual: bool = False,
-    inherited: Mapping[str, Any] = _NOTHING,
 ) -> dict[str, Any]:
     """Metadata of one image.
 
@@ -291,11 +273,6 @@ def sidecar(
         The card; ``name`` and ``version`` are told.
     border_mm : float
         Shift of the surface, mm, outwards if positive.
-    manual : bool
-        True where an edited mask took the place of ours; without meaning for the sdt.
-    inherited : mapping
-        Metadata of the source that holds for the brain image too; what is said here goes before
-        it. Ignored for mask and sdt, which are not MR images.
 
     Returns
     -------
@@ -309,11 +286,11 @@ def sidecar(
     """
     raw = f"bids:raw:{run.relative}"
     by = f"{APP} {version}, network {network.get('name', '')} {network.get('version', '')}".rstrip()
-    surface = "the mask edited by hand" if manual else _surface(border_mm)
+    surface = _surface(border_mm)
     native: dict[str, Any] = {"SpatialReference": "orig"}
     if kind == "mask":
         what = f"1 inside the brain, sulcal CSF included; {surface}; {by}"
-        return {"Type": "Brain", "Description": what, "Sources": [raw], "Manual": manual, **native}
+        return {"Type": "Brain", "Description": what, "Sources": [raw], "Manual": False, **native}
     if kind == "sdt":
         what = (
             "Signed distance to the surface of the brain, negative inside; "
@@ -322,14 +299,11 @@ def sidecar(
         return {"Description": what, "Units": "mm", "Sources": [raw], **native}
     if kind != "brain":
         raise ValueError(f"{kind}: no image kind of {[one.name for one in KINDS]}")
-    mask = manual_mask_name(run) if manual else names_of(run)["mask"]
     return {
-        **inherited,
         "SkullStripped": True,
         "Description": f"The source, 0 outside the brain; {surface}; {by}",
-        "Sources": [raw, f"bids::{mask}"],
+        "Sources": [raw, f"bids::{names_of(run)['mask']}"],
         **native,
-        **({"Manual": True} if manual else {}),
     }
 
 

@@ -56,7 +56,7 @@ class SynthesisRanges:
     dura: float = 0.5
     blob: float = 0.3
     blob_radius_mm: Range = (3.0, 24.0)
-    stripped: float = 0.1
+    stripped: float = 0.15
     stripped_margin_mm: Range = (-1.0, 4.0)
     face_cut: float = 0.2
     bias_sd: Range = (0.0, 0.45)
@@ -66,7 +66,8 @@ class SynthesisRanges:
     noise_sd: Range = (0.0, 0.10)
     zero_air: float = 0.45
     cut: float = 0.6
-    cut_top_mm: float = 10.0
+    cut_crown: float = 0.2
+    cut_crown_mm: float = 14.0
     low_percentile: Range = (0.0, 2.0)
     high_percentile: Range = (98.0, 99.95)
     log_gamma: float = 0.45
@@ -184,8 +185,8 @@ def _draw_cuts(
                 cuts[face] = float(rng.uniform(0.0, 40.0))
         if rng.random() < 0.5:
             cuts[4] = float(rng.uniform(2.0, 60.0))  # the neck is cut most often
-        if rng.random() < 0.12:
-            cuts[5] = -float(rng.uniform(0.0, ranges.cut_top_mm))
+    if rng.random() < ranges.cut_crown:
+        cuts[5] = -float(rng.uniform(-2.0, ranges.cut_crown_mm))
     return cuts[0], cuts[1], cuts[2], cuts[3], cuts[4], cuts[5]
 
 
