@@ -17,6 +17,7 @@ from bids_strip.card import EMBEDDED, Card, find_card
 from bids_strip.example.heads import DrawnHead, draw_head, render
 from bids_strip.geometry import closed, dice, filled
 from bids_strip.single import Stripped, strip_image
+from tests.validator import errors_of
 
 DATA = os.environ.get("BIDS_STRIP_TEST_DATA", "")
 
@@ -140,8 +141,9 @@ def agrees(found: Processed, *, mean: float, least: float) -> None:
 
 
 def is_whole(found: Processed, *, runs: int, stripped: str) -> None:
-    """Every run done, flagged as it should be, its mask where its distances say."""
+    """Every run done, flagged as it should be, its mask where its distances say, valid BIDS."""
     assert found.code == 0
+    assert errors_of(found.out) == []
     assert [r["status"] for r in found.table()] == ["ok"] * runs
     assert {r["already_stripped"] for r in found.table()} == {stripped}
     for path in sorted(found.out.rglob("*_mask.nii.gz")):
