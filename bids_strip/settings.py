@@ -168,12 +168,26 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see bids_strip --help")
 
 
+class _Help(argparse.HelpFormatter):
+    """Each option once: hyphens stand for underscores too, the value is named once."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return super()._format_action_invocation(action)
+        flags = ", ".join(flag for flag in action.option_strings if "_" not in flag)
+        if action.nargs == 0:
+            return flags
+        return f"{flags} {self._format_args(action, action.dest.upper())}"
+
+
 def build_parser(version: str) -> argparse.ArgumentParser:
     """Make the parser from `OPTIONS`."""
     parser = _Parser(
         prog="bids_strip",
         description="Brain masks, distances and quality metrics for the head scans of a BIDS "
         "dataset.",
+        epilog="Hyphens and underscores in options are the same.",
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     parser.add_argument("bids_dir", metavar="BIDS_DIR", type=Path,
