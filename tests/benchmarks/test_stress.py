@@ -1,0 +1,70 @@
+"""The distortions move image, mask and affine together."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from benchmarks.stress import BATTERY, background, coarser, cut, permuted, rotated
+
+RNG = np.random.default_rng(3)
+
+
+@pytest.fixture(scope="module")
+def head() -> tuple[np.ndarray, np.ndarray]:
+    """A bright ball off the middle of a dim head."""
+    i, j, k = np.meshgrid(*(np.arange(n) for n in (56, 63, 49)), indexing="ij")
+    mask = (i - 24) ** 2 + (j - 34) ** 2 + (k - 26) ** 2 <= 14**2
+    scalp = (i - 24) ** 2 + (j - 34) ** 2 + (k - 26) ** 2 <= 20**2
+    return np.where(mask, 900.0, np.where(scalp, 300.0, 4.0)).astype(np.float32), mask
+
+
+@pytest.mark.parametrize("name", BATTERY)
+def test_what_is_compared_fits(head, name: str) -> None:
+    found = BATTERY[name](*head, np.random.default_rng(0))
+    assert found.image.shape == found.mask.shape == found.seen.shape
+    assert found.image.dtype == np.float32
+    assert found.mask.any()
+    assert (found.mask & found.seen).any()
+
+
+@pytest.mark.parametrize("axes", [(2, 0, 1), (1, 2, 0), (0, 1, 2)])
+def test_other_axes_are_the_same_head(head, axes) -> None:
+    image, mask = head
+    found = permuted(axes)(image, mask, RNG)
+    back = nib.as_closest_canonical(nib.Nifti1Image(found.image, found.affine))
+    assert np.array_equal(np.asarray(back.dataobj), image)
+    assert np.allclose(back.affine, np.eye(4))
+    moved = nib.as_closest_canonical(nib.Nifti1Image(found.mask.astype(np.uint8), found.affine))
+    assert np.array_equal(np.asarray(moved.dataobj) > 0, mask)
+
+
+def test_a_rotation_moves_image_and_mask_alike(head) -> None:
+    found = rotated(30, (0, 1))(*head, RNG)
+    bright = found.image > 600
+    both = found.mask & found.seen
+    assert np.count_nonzero(bright & both) / np.count_nonzero(both) > 0.98
+
+
+def test_coarser_voxels_stay_in_place(head) -> None:
+    image, mask = head
+    found = coarser((1, 7, 1))(image, mask, RNG)
+    centre = found.affine @ [*np.argwhere(found.mask).mean(axis=0), 1]
+    assert np.allclose(centre[:3], np.argwhere(mask).mean(axis=0), atol=0.6)
+    assert np.isclose(found.image.mean(), image[:, :63].mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("axis", "from_top"), [(2, True), (2, False), (0, True)])
+def test_a_cut_takes_its_share_of_the_brain(head, axis: int, from_top: bool) -> None:
+    _, mask = head
+    found = cut(axis, 0.5, from_top=from_top)(*head, RNG)
+    assert 0.4 < np.count_nonzero(found.mask) / np.count_nonzero(mask) < 0.6
+
+
+@pytest.mark.parametrize("kind", ["zeros", "noise", "nan"])
+def test_a_background_leaves_the_head_alone(head, kind: str) -> None:
+    image, mask = head
+    found = background(kind)(image, mask, RNG)
+    assert np.array_equal(found.image[mask], image[mask])
+    assert not np.array_equal(found.image[0, 0], image[0, 0])
