@@ -1,4 +1,4 @@
-"""What this process may use: processors from the affinity mask and the control group, memory."""
+"""What this process may use: processors from the affinity mask and control groups, memory."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
 _MOST_THREADS = 8
 RUN_GB = 2.0
 """Memory set aside for one run."""
 
 
 def available_cpus() -> int:
-    """Processors this process may use: the affinity mask, less if the control group says so."""
+    """Processors this process may use: the affinity mask, less if a control group says so."""
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
     else:
@@ -22,13 +23,13 @@ def available_cpus() -> int:
 
 
 def available_gb() -> float:
-    """Memory this process may use, GB: of the machine, less if the control group says so."""
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limits = [total]
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        text = _read(_CGROUP / name)
-        if text.isdigit():
-            limits.append(int(text))
+    """Memory this process may use, GB: of the machine, less if a control group says so."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for folder in (*_groups(""), *_groups("memory")):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            text = _read(folder / name)
+            if text.isdigit():
+                limits.append(int(text))
     return min(limits) / 1e9
 
 
@@ -58,14 +59,33 @@ def share(
 
 
 def _cgroup_cpus() -> int | None:
-    """Processors the control group grants, rounded up; None without a limit."""
-    quota, _, period = _read(_CGROUP / "cpu.max").partition(" ")
-    if not quota:
-        quota = _read(_CGROUP / "cpu/cpu.cfs_quota_us")
-        period = _read(_CGROUP / "cpu/cpu.cfs_period_us")
-    if not quota.isdigit() or not period.isdigit():
-        return None
-    return -(-int(quota) // int(period))
+    """Processors the control groups grant, rounded up; None without a limit."""
+    quotas = [_read(folder / "cpu.max").split() for folder in _groups("")]
+    quotas += [
+        [_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")]
+        for folder in _groups("cpu")
+    ]
+    granted = [
+        -(-int(pair[0]) // int(pair[1]))
+        for pair in quotas
+        if len(pair) == 2 and pair[0].isdigit() and pair[1].isdigit() and int(pair[1])
+    ]
+    return min(granted, default=None)
+
+
+def _groups(controller: str) -> list[Path]:
+    """The control group of this process, and all around it; the controller "" is version 2's own.
+
+    In a container the group is the root of what is mounted; on a cluster's node it lies deeper.
+    """
+    root = _CGROUP / controller
+    for line in _read(_MEMBERSHIP).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            group = root / path.strip("/")
+            inside = [p for p in (group, *group.parents) if p.is_relative_to(root)]
+            return inside or [root]
+    return [root]
 
 
 def _read(path: Path) -> str:

@@ -14,11 +14,12 @@ from bids_strip.resources import available_cpus, available_gb, share
 @pytest.fixture
 def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty control group, on a machine with 16 processors and 64 GB."""
-    monkeypatch.setattr(resources, "_CGROUP", tmp_path)
+    monkeypatch.setattr(resources, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(resources, "_MEMBERSHIP", tmp_path / "membership")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
     names = {"SC_PHYS_PAGES": 64_000_000_000 // 4096, "SC_PAGE_SIZE": 4096}
     monkeypatch.setattr(os, "sysconf", names.__getitem__)
-    return tmp_path
+    return tmp_path / "cgroup"
 
 
 def put(folder: Path, name: str, text: str) -> None:
@@ -98,3 +99,25 @@ def test_shares(cgroup: Path, asked: dict, runs: int, expected: tuple[int, int])
 def test_memory_of_the_control_group_bounds_the_runs(cgroup: Path) -> None:
     put(cgroup, "memory.max", "5000000000")
     assert share(nprocs=None, threads=None, mem_gb=None, runs=100) == (2, 8)
+
+
+@pytest.mark.parametrize(
+    ("membership", "place"),
+    [("0::/slurm/job_7/step_0\n", "slurm/job_7"), ("0::/slurm/job_7\n", "slurm/job_7"),
+     ("0::/../other\n", "")],
+)  # fmt: skip
+def test_a_job_has_the_limits_of_its_own_group(cgroup: Path, membership: str, place: str) -> None:
+    (cgroup.parent / "membership").write_text(membership)
+    put(cgroup / place, "cpu.max", "400000 100000")
+    put(cgroup / place, "memory.max", "6000000000")
+    assert available_cpus() == 4
+    assert available_gb() == pytest.approx(6)
+
+
+def test_a_job_of_version_1(cgroup: Path) -> None:
+    (cgroup.parent / "membership").write_text("4:cpu,cpuacct:/job\n5:memory:/job\n")
+    put(cgroup, "cpu/job/cpu.cfs_quota_us", "500000")
+    put(cgroup, "cpu/job/cpu.cfs_period_us", "100000")
+    put(cgroup, "memory/job/memory.limit_in_bytes", "3000000000")
+    assert available_cpus() == 5
+    assert available_gb() == pytest.approx(3)
