@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("bids_strip")
 _FILE_ONLY = {"file_only": True}
 """Marks what belongs in the log file alone: tracebacks."""
+_STALE_S = 7 * 24 * 3600.0
 _LIBRARY_FOLDERS = ("TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR")
 
 
@@ -59,6 +60,7 @@ def invocation(settings: Settings) -> Iterator[Path]:
     try:
         _make(staging)
         _make(work)
+        _remove_stale(staging.parent)
         logs.mkdir(exist_ok=True)
         handlers = _handlers(logs / f"bids_strip-{name}.log", settings.verbose)
     except OSError as error:
@@ -141,6 +143,14 @@ def _make(folder: Path) -> None:
                 raise
         else:
             return
+
+
+def _remove_stale(parent: Path) -> None:
+    """Remove what calls that were killed left behind, once nothing was written there for a week."""
+    for folder in parent.iterdir():
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _STALE_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove(folder: Path) -> None:

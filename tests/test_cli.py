@@ -200,6 +200,18 @@ def test_verbose_says_more(call: Call, capsys) -> None:
     assert len(capsys.readouterr().err.splitlines()) > len(plain)
 
 
+def test_what_a_killed_call_left_is_removed_after_a_week(call: Call, out: Path) -> None:
+    old, new = out / ".work" / "old", out / ".work" / "new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "half.nii.gz").write_bytes(b"half")
+    long_ago = time.time() - 8 * 24 * 3600
+    os.utime(old, (long_ago, long_ago))
+    assert call() == 0
+    assert not old.exists()
+    assert new.exists()
+
+
 def test_filters_reach_the_selection(call: Call, out: Path) -> None:
     assert call("--participant_label", "sub-02", "--session-id", "ses-1") == 0
     assert len(list(out.rglob("*_mask.nii.gz"))) == 1
