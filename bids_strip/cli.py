@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from bids_strip import __version__
-from bids_strip.errors import BidsStripError, ExitCode, MissingInputError, UsageError
+from bids_strip.errors import BidsStripError, ExitCode, LevelError, MissingInputError, UsageError
 from bids_strip.settings import LEVELS, OPTIONS, Settings, build_parser, spellings
 
 if TYPE_CHECKING:
@@ -48,8 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _stopped("terminated; runs that were done stay done", ExitCode.TERMINATED)
     except KeyboardInterrupt:
         return _stopped("interrupted; runs that were done stay done", ExitCode.INTERRUPTED)
+    except BrokenPipeError:  # whoever read the list has seen enough
+        sys.stdout = None  # nothing is left to flush at exit
+        return int(ExitCode.OK)
     except OSError as error:
-        return _stopped(f"{error.filename or ''}: {error.strerror or error}", ExitCode.IO_ERROR)
+        where = f"{error.filename}: " if error.filename else ""
+        return _stopped(f"{where}{error.strerror or error}", ExitCode.IO_ERROR)
     except Exception as error:  # noqa: BLE001 - no traceback on the terminal
         kind = f"{type(error).__name__}: {error}"
         return _stopped(
@@ -65,8 +69,8 @@ def parse(arguments: Sequence[str]) -> Settings:
     ------
     UsageError
         If they are not understood, or ask for what this version does not have.
-    BidsStripError
-        With exit code 17 if the level is unknown.
+    LevelError
+        If the level is unknown.
     """
     for option in OPTIONS:
         asked = option.later and any(a.partition("=")[0] in spellings(option) for a in arguments)
@@ -75,9 +79,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     values = vars(build_parser(__version__).parse_args(arguments))
     level = values["level"]
     if level not in LEVELS:
-        error = UsageError(f"unknown analysis level '{level}'; choose from {', '.join(LEVELS)}")
-        error.exit_code = ExitCode.UNKNOWN_LEVEL
-        raise error
+        raise LevelError(f"unknown analysis level '{level}'; choose from {', '.join(LEVELS)}")
     known = set(Settings.__dataclass_fields__)
     chosen: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value

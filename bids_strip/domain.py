@@ -77,22 +77,6 @@ class Volume:
     grid: Grid
 
 
-@dataclass(frozen=True, eq=False)
-class DistanceMap:
-    """A signed distance to the brain's surface.
-
-    Attributes
-    ----------
-    mm
-        (I, J, K) float32, mm, negative inside the brain.
-    grid
-        Where the voxels lie.
-    """
-
-    mm: Float3
-    grid: Grid
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
     """One image of the raw dataset.

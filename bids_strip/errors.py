@@ -4,6 +4,7 @@
 
     BidsStripError            anything we name ourselves; carries an exit code
     ├── UsageError            64  options that contradict each other or come later
+    ├── LevelError            17  unknown analysis level
     ├── DatasetError          16  no readable dataset_description.json
     ├── SelectionError        18  filters matched nothing, or a named label is absent
     ├── MissingInputError     66  no file of the modality, no results at group level
@@ -15,7 +16,7 @@
         ├── ConformError
         ├── PredictError
         ├── DeriveError
-        └── WriteError
+        └── WriteError        (74 when every selected run failed so)
 
 Each message is one line that names the file or option, the reason and the remedy.
 """
@@ -52,6 +53,12 @@ class UsageError(BidsStripError):
     """Options that contradict each other, or that this version does not have yet."""
 
     exit_code = ExitCode.USAGE
+
+
+class LevelError(BidsStripError):
+    """An analysis level that there is not."""
+
+    exit_code = ExitCode.UNKNOWN_LEVEL
 
 
 class DatasetError(BidsStripError):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import wait
@@ -15,6 +16,9 @@ from multiprocessing.connection import wait
 from bids_strip.card import Card
 from bids_strip.participant.pipeline import Failed, Job, Outcome, attempt, describe, recorded
 from bids_strip.participant.predict import OnnxPredictor, load_predictor
+
+_END_S = 5.0
+"""How long a worker that was told to end is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +62,20 @@ def execute(
     Done or Failed
         As they finish, in any order.
     """
-    outcomes = _pooled(jobs, network, nprocs) if nprocs > 1 else (work(j, network) for j in jobs)
-    for outcome in outcomes:
+    if nprocs > 1:
+        with closing(_pooled(jobs, network, nprocs, stop_on_failure)) as outcomes:
+            yield from outcomes
+        return
+    for job in jobs:
+        outcome = work(job, network)
         yield outcome
         if stop_on_failure and isinstance(outcome, Failed):
             return
 
 
-def _pooled(jobs: Sequence[Job], network: Network, nprocs: int) -> Iterator[Outcome]:
+def _pooled(
+    jobs: Sequence[Job], network: Network, nprocs: int, stop_on_failure: bool
+) -> Generator[Outcome]:
     """A pool, and a new one each time a worker dies.
 
     The runs that were under way then, the first ones not finished, are tried again each on its own:
@@ -74,9 +84,11 @@ def _pooled(jobs: Sequence[Job], network: Network, nprocs: int) -> Iterator[Outc
     left = {job.run.path: job for job in jobs}
     while left:
         try:
-            for outcome in _pool(tuple(left.values()), network, nprocs):
-                del left[outcome.run.path]
-                yield outcome
+            with closing(_pool(tuple(left.values()), network, nprocs, stop_on_failure)) as outcomes:
+                for outcome in outcomes:
+                    del left[outcome.run.path]
+                    yield outcome
+            return
         except BrokenProcessPool:
             for job in tuple(left.values())[: nprocs + 1]:
                 del left[job.run.path]
@@ -86,7 +98,8 @@ def _pooled(jobs: Sequence[Job], network: Network, nprocs: int) -> Iterator[Outc
 def _alone(job: Job, network: Network) -> Outcome:
     """One run in a process of its own."""
     try:
-        return next(_pool((job,), network, 1))
+        with closing(_pool((job,), network, 1, stop_on_failure=False)) as outcomes:
+            return next(outcomes)
     except BrokenProcessPool:
         reason = (
             f"{job.run.path}: the process working on it died, most likely for want of memory; "
@@ -95,19 +108,33 @@ def _alone(job: Job, network: Network) -> Outcome:
         return recorded(job, Failed(job.run, "run", reason, 1), describe(job, None))
 
 
-def _pool(jobs: Sequence[Job], network: Network, nprocs: int) -> Iterator[Outcome]:
-    """Outcomes of a pool of spawned workers, none of which outlives this call."""
+def _pool(
+    jobs: Sequence[Job], network: Network, nprocs: int, stop_on_failure: bool
+) -> Generator[Outcome]:
+    """Outcomes of a pool of spawned workers, none of which outlives this call.
+
+    After a failure that stops, what is under way is finished and nothing more is started.
+    """
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(nprocs, mp_context=context, initializer=_follow_parent)
     try:
-        for future in as_completed([pool.submit(work, job, network) for job in jobs]):
-            yield future.result()
+        futures = [pool.submit(work, job, network) for job in jobs]
+        for future in as_completed(futures):
+            if future.cancelled():
+                continue
+            outcome = future.result()
+            if stop_on_failure and isinstance(outcome, Failed):
+                for other in futures:
+                    other.cancel()
+            yield outcome
     finally:
         workers = set(multiprocessing.active_children()) - others
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.terminate()
+        for worker in workers:
+            worker.join(_END_S)
 
 
 def _follow_parent() -> None:

@@ -18,7 +18,6 @@ Box = tuple[slice, slice, slice]
 STORED_STEP_MM = float(np.float32(SDT_STEP_MM))
 """The step of stored distances as a NIfTI header holds it."""
 _NEAR_MM = 5.0
-_FAR_ZOOM_MM = 2.0
 
 
 def bounding_box(mask: Bool3, *, margin_mm: float, zooms: Zooms) -> Box:
@@ -49,7 +48,9 @@ def bounding_box(mask: Bool3, *, margin_mm: float, zooms: Zooms) -> Box:
     return box[0], box[1], box[2]
 
 
-def signed_distance(mask: Bool3, *, zooms: Zooms, limit_mm: float) -> Float3:
+def signed_distance(
+    mask: Bool3, *, zooms: Zooms, limit_mm: float, coarse_mm: float = 2.0
+) -> Float3:
     """Signed distance to the boundary between a mask's voxels and the others.
 
     Parameters
@@ -60,6 +61,8 @@ def signed_distance(mask: Bool3, *, zooms: Zooms, limit_mm: float) -> Float3:
         Voxel sizes in mm.
     limit_mm : float
         Distances are clipped to +-limit_mm.
+    coarse_mm : float
+        Distances are measured on every n-th voxel, about this far apart, and interpolated.
 
     Returns
     -------
@@ -70,7 +73,8 @@ def signed_distance(mask: Bool3, *, zooms: Zooms, limit_mm: float) -> Float3:
     Notes
     -----
     Distances to voxel faces, short on both sides of a stepped surface, serve as a level set;
-    `redistanced` measures from its zero surface, on a grid of about 2 mm.
+    `redistanced` measures from its zero surface. A sheet thinner than the coarse grid can be lost
+    there: near the surface no distance exceeds the one to the faces by more than a voxel.
     """
     box = bounding_box(mask, margin_mm=limit_mm, zooms=zooms)
     sdt = np.full(mask.shape, limit_mm, dtype=np.float32)
@@ -83,8 +87,10 @@ def signed_distance(mask: Bool3, *, zooms: Zooms, limit_mm: float) -> Float3:
     outward = distance_within(inside, zooms=zooms, reach_mm=reach, to_faces=True)
     inward = distance_within(~inside, zooms=zooms, reach_mm=reach, to_faces=True)
     level = sign * np.minimum(np.where(inside, inward, outward), np.float32(reach))
-    distance = _redistanced_coarsely(level, zooms, limit_mm)
-    sdt[box] = sign * np.clip(sign * distance, SDT_STEP_MM, limit_mm)
+    length = sign * _redistanced_coarsely(level, zooms, limit_mm, coarse_mm)
+    faces = np.abs(level)
+    length = np.where(faces < reach, np.minimum(length, faces + max(zooms)), length)
+    sdt[box] = sign * np.clip(length, SDT_STEP_MM, limit_mm)
     return sdt
 
 
@@ -129,9 +135,9 @@ def distance_within(
     return np.ascontiguousarray(distance)
 
 
-def _redistanced_coarsely(level: Float3, zooms: Zooms, limit_mm: float) -> Float3:
-    """`redistanced` on every n-th voxel (about 2 mm), interpolated to the others."""
-    strides = tuple(max(1, round(_FAR_ZOOM_MM / z)) for z in zooms)
+def _redistanced_coarsely(level: Float3, zooms: Zooms, limit_mm: float, coarse_mm: float) -> Float3:
+    """`redistanced` on every n-th voxel, interpolated to the others."""
+    strides = tuple(max(1, round(coarse_mm / z)) for z in zooms)
     i, j, k = (n * z for n, z in zip(strides, zooms, strict=True))
     few = level[tuple(slice(None, None, n) for n in strides)]
     if not (few <= 0).any():

@@ -57,9 +57,10 @@ def invocation(settings: Settings) -> Iterator[Path]:
     staging = settings.output_dir / ".work" / name
     logs = settings.output_dir / "logs"
     work = (settings.work_dir or settings.output_dir / ".work") / name
+    if settings.work_dir is not None:
+        _make_work_dir(work)
     try:
         _make(staging)
-        _make(work)
         _remove_stale(staging.parent)
         logs.mkdir(exist_ok=True)
         handlers = _handlers(logs / f"bids_strip-{name}.log", settings.verbose)
@@ -131,6 +132,23 @@ def _libraries_in(work: Path) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _make_work_dir(work: Path) -> None:
+    """Make this call's folder in ``--work-dir``.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    try:
+        _make(work)
+    except OSError as error:
+        raise OutputError(
+            f"--work-dir {work.parent}: cannot be written ({error.strerror or error}); give "
+            "another folder, or leave the option out"
+        ) from error
 
 
 def _make(folder: Path) -> None:

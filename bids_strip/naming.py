@@ -322,4 +322,5 @@ def to_json(value: Any) -> bytes:
     ValueError
         If a number is NaN or infinite, which JSON does not have.
     """
-    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")  # a path may hold bytes that are no text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,27 @@ def read_record(path: Path) -> Record | None:
         record = Record(**data, input=InputFile(**source) if source else None, outputs=outputs)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    tables = (record.entities, record.options, record.network, record.flags, record.metrics)
-    texts = (record.bids_name, record.suffix, record.status)
-    sound = all(isinstance(t, dict) for t in tables) and all(isinstance(t, str) for t in texts)
-    return record if sound else None
+    return record if _is_sound(record) else None
+
+
+def _is_sound(record: Record) -> bool:
+    """True if every field that others rely on holds what its type says."""
+    tables: tuple[tuple[object, type | tuple[type, ...]], ...] = (
+        (record.entities, str),
+        (record.network, str),
+        (record.flags, bool),
+        (record.metrics, (int, float)),
+        (record.options, object),
+    )
+    return (
+        record.status in (OK, FAILED)
+        and all(isinstance(text, str) for text in (record.bids_name, record.suffix))
+        and all(
+            isinstance(table, dict) and all(isinstance(value, kind) for value in table.values())
+            for table, kind in tables
+        )
+        and all(math.isfinite(value) for value in record.metrics.values())
+    )
 
 
 def fingerprint(run: Run) -> InputFile | None:

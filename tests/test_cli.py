@@ -531,3 +531,12 @@ def test_the_session_is_opened_once(call: Call, monkeypatch) -> None:
     monkeypatch.setattr(executor, "load_predictor", counting)
     assert call() == 0
     assert len(opened) == 1
+
+
+def test_a_work_dir_that_cannot_be_made_is_named(
+    call: Call, out: Path, tmp_path: Path, capsys
+) -> None:
+    (tmp_path / "file").write_text("x")
+    assert call("-w", str(tmp_path / "file" / "w")) == 73
+    assert "--work-dir" in capsys.readouterr().err
+    assert not list(out.glob(".work/*"))

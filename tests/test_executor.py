@@ -97,3 +97,17 @@ def test_a_worker_that_dies_is_a_recorded_failure(
 def test_a_network_is_opened_once_in_a_process(opened: Network) -> None:
     executor.opened.cache_clear()
     assert executor.opened(opened) is executor.opened(opened)
+
+
+def test_stopping_lets_what_is_under_way_finish(jobs_of, opened: Network) -> None:
+    jobs = jobs_of(*(f"{n:02d}" for n in range(12)))
+    jobs[0].run.path.write_bytes(b"")
+    outcomes = list(execute(jobs, opened, nprocs=2, stop_on_failure=True))
+    assert sum(isinstance(o, Failed) for o in outcomes) == 1
+    assert len(outcomes) < len(jobs)
+    for outcome in outcomes:
+        job = next(j for j in jobs if j.run == outcome.run)
+        assert status_of(job) == ("failed" if isinstance(outcome, Failed) else "ok")
+    started = {o.run for o in outcomes}
+    for job in jobs:
+        assert job.run in started or not (job.place.output_dir / names_of(job.run)["mask"]).exists()

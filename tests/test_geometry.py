@@ -383,3 +383,32 @@ def test_quantised_rounds_to_half_a_step_and_clips() -> None:
     assert steps.dtype == np.int16
     assert steps.ravel().tolist() == [-1000, -1000, -1, 0, 0, 1, 167, 1000, 1000]
     assert np.abs(steps * STORED_STEP_MM - np.clip(mm, -SDT_LIMIT_MM, SDT_LIMIT_MM)).max() <= 0.0101
+
+
+@pytest.mark.parametrize("at", [20, 21])
+@pytest.mark.parametrize("filled_in", [True, False])
+def test_a_sheet_of_one_voxel_is_not_lost(at: int, filled_in: bool) -> None:
+    """A sulcus or a plate one voxel wide, wherever it lies on the coarse grid."""
+    mask = np.zeros((44, 40, 40), dtype=bool)
+    mask[4:40, 4:36, 4:36] = not filled_in
+    mask[at, 4:36, 4:36] = filled_in
+    sdt = signed_distance(mask, zooms=ISO, limit_mm=12.0)
+    assert np.array_equal(mask, sdt <= 0)
+    beside = np.abs(sdt[[at - 3, at - 2, at - 1, at + 1, at + 2, at + 3], 20, 20])
+    assert np.all(np.abs(beside - [2.5, 1.5, 0.5, 0.5, 1.5, 2.5]) <= 1.01)
+
+
+def test_a_folded_surface_is_near_the_transform() -> None:
+    """Against scipy's distance transform of the same mask, three times finer."""
+    rng = np.random.default_rng(5)
+    smooth = ndimage.gaussian_filter(rng.normal(size=(36, 36, 36)), 3.0)
+    mask = np.zeros((48, 48, 48), dtype=bool)
+    mask[6:42, 6:42, 6:42] = smooth > 0
+    fine = np.kron(mask, np.ones((3, 3, 3), dtype=bool))
+    outward = ndimage.distance_transform_edt(~fine, sampling=1 / 3) - 1 / 6
+    inward = ndimage.distance_transform_edt(fine, sampling=1 / 3) - 1 / 6
+    expected = np.where(fine, -inward, outward)[1::3, 1::3, 1::3]
+    error = np.abs(signed_distance(mask, zooms=ISO, limit_mm=10.0) - np.clip(expected, -10, 10))
+    near = np.abs(expected) < 5
+    assert error[near].max() < 1.6
+    assert error[near].mean() < 0.45

@@ -1,4 +1,4 @@
-"""Turn a checkpoint into ONNX and its card: ``python -m training.export WORK NAME``.
+"""Turn a checkpoint into ONNX and its card: ``python -m training.export WORK LABELS NAME``.
 
 Refuses to write unless torch and onnxruntime give the same distances on three heads.
 """

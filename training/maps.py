@@ -114,9 +114,9 @@ def prepare(path: Path) -> TrainingMap:
     """Read a label map and compute what the generator needs (about 15 s)."""
     image = nib.as_closest_canonical(nib.load(path))
     labels = np.asarray(image.dataobj).astype(np.int16)
-    labels, _ = _largest_head(labels)
+    labels = _largest_head(labels)
     brain, tissue = region_of(labels)
-    sdt = np.stack([_halved(signed_distance(m, zooms=UNIT, limit_mm=SDT_LIMIT_MM))
+    sdt = np.stack([_halved(signed_distance(m, zooms=UNIT, limit_mm=SDT_LIMIT_MM, coarse_mm=1.0))
                     for m in (brain, tissue)])  # fmt: skip
     return TrainingMap(
         name=path.name.split(".")[0],
@@ -149,7 +149,7 @@ def _group_lut() -> NDArray[np.uint8]:
     return lut
 
 
-def _largest_head(labels: NDArray[np.int16]) -> tuple[NDArray[np.int16], object]:
+def _largest_head(labels: NDArray[np.int16]) -> NDArray[np.int16]:
     """Drop specks in the air; crop to the head with a margin, sides even."""
     components, count = ndimage.label(labels > 0)
     if count > 1:
@@ -161,7 +161,7 @@ def _largest_head(labels: NDArray[np.int16]) -> tuple[NDArray[np.int16], object]
         slice(s.start, s.start + (min(s.stop, n) - s.start) // 2 * 2)
         for s, n in zip(box, labels.shape, strict=True)
     )
-    return labels[even], even
+    return labels[even]
 
 
 def _halved(array: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,10 +14,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.maps import GROUP_INDEX, GROUPS, SDT_STEP_MM, TISSUE_OF_GROUP, TrainingMap
+from training.maps import (
+    GROUP_INDEX,
+    GROUPS,
+    SDT_LIMIT_MM,
+    SDT_STEP_MM,
+    TISSUE_OF_GROUP,
+    TrainingMap,
+)
 
 ZOOM_MM = 2.0
 """Voxel size of the rendered window, the network's own."""
+FAR_MM = 20.0
+"""Distance where a map's stored distances end."""
 Range = tuple[float, float]
 Triple = tuple[float, float, float]
 
@@ -120,7 +129,7 @@ class Sample:
     image : (N, 1, I, J, K) float32
         Scaled as the card says.
     sdt : (N, 2, I, J, K) float32
-        mm, negative inside: brain surface, tissue surface; clipped to +-12.7.
+        mm, negative inside: brain surface, tissue surface; `FAR_MM` where it is not known.
     tissue : (N, I, J, K) int64
         0 BG, 1 GM, 2 WM, 3 CSF, 4 bone, 5 soft tissue.
     weight : (N, 1, I, J, K) float32
@@ -466,7 +475,8 @@ def render(source: TrainingMap, item: SynthesisDraw, device: str = "cpu") -> Sam
     tissue = _tissue_lut(where)[found[0].long()]
     sdt = _sample(sdt_source[None].float(), (index - 0.5) / 2, "bilinear", "border")
     mean_scale = float(np.prod(item.scale) ** (1 / 3))
-    sdt = sdt * (SDT_STEP_MM * mean_scale)
+    beyond = sdt.abs() > SDT_LIMIT_MM / SDT_STEP_MM - 0.5
+    sdt = torch.where(beyond, sdt.sign() * FAR_MM, sdt * (SDT_STEP_MM * mean_scale))
     brain = (sdt[0, 0] <= 0).float()
     image = _texture(image, item, random)
     image = _add_dura(_add_blobs(image, sdt[:, :1], item), sdt[:, :1], item, random)

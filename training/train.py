@@ -62,7 +62,7 @@ class Draws(IterableDataset[Sample]):
     maps
         What to draw from.
     seed, first
-        Batch after batch, draw n of a seed is the same image in every training.
+        For the same batch size and first draw, draw n of a seed is the same image each time.
     batch
         Samples a batch.
     """

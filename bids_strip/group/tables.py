@@ -39,7 +39,7 @@ class Table:
     def to_tsv(self) -> bytes:
         """Tab-separated, with a header line."""
         lines = ["\t".join(line) for line in (self.columns, *self.rows)]
-        return ("\n".join(lines) + "\n").encode()
+        return ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
 
 
 def tabulate(records: Sequence[Record]) -> Table:
@@ -118,5 +118,5 @@ def _text(value: Any) -> str:
     if value is None or value == "":
         return NOT_AVAILABLE
     if isinstance(value, float):
-        return f"{value + 0.0:.4f}".rstrip("0").rstrip(".")
+        return f"{round(value, 4) + 0.0:.4f}".rstrip("0").rstrip(".")
     return " ".join(str(value).split())

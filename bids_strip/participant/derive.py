@@ -97,7 +97,7 @@ def _one_piece_within(steps: NDArray[np.int16], border_mm: float) -> NDArray[np.
     piece, rest = largest_component(mask)
     if not rest.components:
         return steps
-    above = np.int16(np.floor(border_mm / STORED_STEP_MM) + 1)
+    above = np.int16(round(border_mm / STORED_STEP_MM) + 2)  # clear of the border in any precision
     return np.where(mask & ~piece, above, steps).astype(np.int16)
 
 

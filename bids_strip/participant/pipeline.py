@@ -145,10 +145,7 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
 
 
 def attempt(job: Job, predictor: Predictor) -> Outcome:
-    """Strip one run; whatever goes wrong becomes a `Failed` with its record.
-
-    The only place where any exception is caught.
-    """
+    """Strip one run; whatever goes wrong becomes a `Failed` with its record."""
     clock = Clock()
     try:
         remove_outputs(job.run, job.place.output_dir)
@@ -188,7 +185,7 @@ def recorded(job: Job, failed: Failed, record: Record) -> Failed:
                     input=fingerprint(job.run)),
             job.place,
         )  # fmt: skip
-    except (OSError, RunError) as error:
+    except (OSError, RunError, ValueError) as error:
         return replace(failed, details=f"{failed.details}\nits record: {error}")
     return failed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bids_strip.domain import Grid, Volume
 from bids_strip.errors import DeriveError
@@ -167,3 +168,21 @@ def test_the_input_is_left_alone() -> None:
     derive(native(head), head.sdt, border_mm=1.0)
     assert np.array_equal(head.data, data)
     assert np.array_equal(head.sdt, sdt)
+
+
+@pytest.mark.parametrize("border", [-0.5, -1.0, -2.0, -3.0, -2.01])
+def test_a_tighter_border_keeps_the_larger_lobe(border: float) -> None:
+    """Two balls and a thin bridge: one piece at 0, the bridge goes with the border."""
+    grid = Grid((60, 30, 30), np.eye(4))
+    i, j, k = np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij")
+    large = np.sqrt((i - 16) ** 2 + (j - 15) ** 2 + (k - 15) ** 2) - 12
+    small = np.sqrt((i - 44) ** 2 + (j - 15) ** 2 + (k - 15) ** 2) - 9
+    bridge = np.maximum(np.sqrt((j - 15) ** 2 + (k - 15) ** 2) - 0.4, np.abs(i - 30) - 10)
+    sdt = np.minimum(np.minimum(large, small), bridge).astype(np.float32)
+    brain = derive(Volume(np.ones(grid.shape, np.float32), grid), sdt, border_mm=border)
+    assert ndimage.label(brain.mask)[1] == 1
+    assert dice(brain.mask, large <= border) > 0.99
+    assert not brain.mask[44, 15, 15]
+    for stored in (brain.sdt_steps.astype(np.float32) * np.float32(0.02),
+                   brain.sdt_steps * STORED_STEP_MM, brain.sdt_steps * 0.02):  # fmt: skip
+        assert np.array_equal(brain.mask, stored <= border)

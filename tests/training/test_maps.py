@@ -94,7 +94,7 @@ def test_stored_distances_are_means_of_the_true_ones(folder: Path) -> None:
     made = prepare(folder / "a.nii.gz")
     tissue = np.isin(made.groups, [GROUP_INDEX[g] for g in ("cortex", "white_matter",
                                                             "brain_stem")])  # fmt: skip
-    full = signed_distance(tissue, zooms=UNIT, limit_mm=SDT_LIMIT_MM)
+    full = signed_distance(tissue, zooms=UNIT, limit_mm=SDT_LIMIT_MM, coarse_mm=1.0)
     for index in [(10, 10, 10), (16, 15, 20), (5, 20, 12)]:
         block = full[tuple(slice(2 * n, 2 * n + 2) for n in index)]
         assert made.sdt[(1, *index)] * SDT_STEP_MM == pytest.approx(block.mean(), abs=0.051)
