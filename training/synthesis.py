@@ -65,8 +65,8 @@ class SynthesisRanges:
     dura: float = 0.5
     blob: float = 0.3
     blob_radius_mm: Range = (3.0, 24.0)
-    stripped: float = 0.15
-    stripped_margin_mm: Range = (-1.0, 4.0)
+    stripped: float = 0.3
+    stripped_margin_mm: Range = (-2.0, 2.0)
     face_cut: float = 0.2
     bias_sd: Range = (0.0, 0.45)
     blur_sd_mm: Range = (0.0, 1.6)
@@ -75,7 +75,7 @@ class SynthesisRanges:
     noise_sd: Range = (0.0, 0.10)
     zero_air: float = 0.45
     cut: float = 0.6
-    cut_crown: float = 0.2
+    cut_crown: float = 0.25
     cut_crown_mm: float = 14.0
     low_percentile: Range = (0.0, 2.0)
     high_percentile: Range = (98.0, 99.95)

@@ -244,6 +244,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--average", type=float, default=0.998, help="share of the average kept")
     train(Plan(**vars(parser.parse_args())))
 
 
