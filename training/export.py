@@ -124,6 +124,7 @@ def card_of(name: str, version: str, model: bytes, state: dict[str, Any]) -> dic
             "draws": progress["draws"],
             "steps": progress["step"],
             "hours": round(progress["seconds"] / 3600 + progress.get("earlier_hours", 0.0), 2),
+            "weights": state.get("weights", "moving average of one training"),
             "architecture": state["architecture"],
         },
         "parameters": weights,
@@ -131,7 +132,16 @@ def card_of(name: str, version: str, model: bytes, state: dict[str, Any]) -> dic
     }
 
 
-def export(work: Path, labels: Path, folder: Path, name: str, version: str) -> Path:
+def with_mean_weights(state: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint whose weights are the mean of two trainings, one gone on from the other."""
+    mean = {name: (w + other["average"][name]) / 2 for name, w in state["average"].items()}
+    return {**state, "average": mean, "weights": "mean of the network before and after its last "
+            "training"}  # fmt: skip
+
+
+def export(
+    work: Path, labels: Path, folder: Path, name: str, version: str, mean_with: Path | None = None
+) -> Path:
     """Write ``NAME.onnx`` and ``NAME.json`` from the checkpoint of a work folder.
 
     Raises
@@ -140,6 +150,9 @@ def export(work: Path, labels: Path, folder: Path, name: str, version: str) -> P
         If onnxruntime's distances differ from torch's by more than `TOLERANCE_MM`.
     """
     state = torch.load(work / "checkpoint.pt", map_location="cpu")
+    if mean_with is not None:
+        other = torch.load(mean_with / "checkpoint.pt", map_location="cpu")
+        state = with_mean_weights(state, other)
     net = StripNet(architecture_of(state["architecture"]))
     net.load_state_dict(state["average"])
     model = to_onnx(net)
@@ -163,8 +176,10 @@ def main() -> None:
     parser.add_argument("name", help="name of the network")
     parser.add_argument("--version", default="0.1")
     parser.add_argument("--folder", type=Path, default=Path("bids_strip/models"))
+    parser.add_argument("--mean-with", type=Path, metavar="WORK",
+                        help="take the mean of the weights with another training's")  # fmt: skip
     args = parser.parse_args()
-    print(export(args.work, args.labels, args.folder, args.name, args.version))
+    print(export(args.work, args.labels, args.folder, args.name, args.version, args.mean_with))
 
 
 if __name__ == "__main__":
