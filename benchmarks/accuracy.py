@@ -110,7 +110,7 @@ class RunReport:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the tables; return 1 if something is missing or below ``--minimum-dice``."""
+    """Print the tables; return 1 if something is missing or below a minimum."""
     args = _parser().parse_args(argv)
     try:
         reports = _reports(args)
@@ -120,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(render(reports))
     if args.json:
         args.json.write_text(json.dumps([asdict(r) for r in reports], indent=2) + "\n")
-    return _verdict(reports, args.minimum_dice)
+    return _verdict(reports, args.minimum_dice, args.minimum_mean)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -136,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     against.add_argument("--truth", type=Path, metavar="DIR", help=truth)
     parser.add_argument("--dataset", metavar="NAME", help=DATASET)
     parser.add_argument("--minimum-dice", type=float, default=0.0, metavar="D")
+    parser.add_argument("--minimum-mean", type=float, default=0.0, metavar="D")
     parser.add_argument("--json", type=Path, metavar="FILE")
     return parser
 
@@ -256,11 +257,15 @@ def _stray_table(reports: Sequence[RunReport]) -> str:
     return text_table(header, rows)
 
 
-def _verdict(reports: Sequence[RunReport], minimum: float) -> int:
+def _verdict(reports: Sequence[RunReport], minimum: float, minimum_mean: float) -> int:
     low = [a for r in reports for a in r.agreements if a.dice < minimum]
     for a in low:
         print(f"{a.run}: Dice {a.dice:.3f} with {a.reference}, below {minimum:g}", file=sys.stderr)
-    return 1 if low else 0
+    every = [a.dice for r in reports for a in r.agreements]
+    mean = sum(every) / len(every) if every else 0.0
+    if mean < minimum_mean:
+        print(f"mean Dice {mean:.3f}, below {minimum_mean:g}", file=sys.stderr)
+    return 1 if low or mean < minimum_mean else 0
 
 
 if __name__ == "__main__":
