@@ -1,7 +1,7 @@
-"""Score a network on held-out label maps: ``python -m training.evaluate MODEL LABELS CACHE``.
+"""Score a network: ``python -m training.evaluate MODEL --labels LABELS CACHE --data DATA``.
 
-Fresh images of maps 17-20 that no training draw has used; real heads are scored by
-``benchmarks.accuracy`` on the program's own output.
+On fresh images of the label maps 17-20 that no training draw has used, and on real heads beside the
+masks of published networks. The embedded network goes by its name, any other by its file.
 """
 
 from __future__ import annotations
@@ -11,112 +11,211 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bids_strip.card import find_card
-from bids_strip.domain import Conformed, Frame
+from benchmarks.tables import Cell, text_table
+from bids_strip.card import Card, find_card
+from bids_strip.domain import Bool3, Conformed, Float3, Frame
 from bids_strip.geometry import dice
 from bids_strip.participant.predict import Predictor, load_predictor
+from training.heads import HeadScore, find_heads, score_head
 from training.maps import TrainingMap, load_maps
-from training.synthesis import ZOOM_MM, SynthesisDraw, SynthesisRanges, draw, render
+from training.synthesis import Sample, SynthesisDraw, SynthesisRanges, draw, render
 
 HELD_OUT = tuple(f"training_seg_{n}" for n in (17, 18, 19, 20))
 SEED = 20261120
+SIDES_MM = (224.0, 256.0, 224.0)
+"""Of the rendered images."""
+SURFACE_MM = 1.0
+"""Distances are compared where the true one is at most this."""
 _TISSUES = ("GM", "WM", "CSF")
-_ZOOMS = (ZOOM_MM, ZOOM_MM, ZOOM_MM)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One image: Dice of the brain on the 2 mm grid, brain missed in ml, Dice a tissue."""
+    """One rendered image.
 
-    contrast: str
-    slices: str
+    Attributes
+    ----------
+    groups
+        Rows of the table that it counts in.
+    brain
+        Dice of the brain on the network's grid.
+    surface_mm
+        Mean absolute difference of predicted and true distance at the true surface.
+    labels_missed_ml, labels_missed_share, labels_missed_mm
+        Brain labels (no fluid outside them) that the mask leaves out: ml, share of their volume,
+        greatest depth outside the mask.
+    tissue
+        Dice of grey matter, white matter, fluid, inside both masks.
+    """
+
+    groups: tuple[str, ...]
     brain: float
-    missed_ml: float
-    tissue: tuple[float, ...]
+    surface_mm: float
+    labels_missed_ml: float
+    labels_missed_share: float
+    labels_missed_mm: float
+    tissue: tuple[float, float, float]
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The columns of the table."""
+        return {
+            "dice": self.brain,
+            "surface_mm": self.surface_mm,
+            "labels_missed_ml": self.labels_missed_ml,
+            "labels_missed_percent": 100 * self.labels_missed_share,
+            "labels_missed_mm": self.labels_missed_mm,
+            **{f"dice_{name}": d for name, d in zip(_TISSUES, self.tissue, strict=True)},
+        }
 
 
-def kind_of(item: SynthesisDraw) -> tuple[str, str]:
-    """Contrast and slice thickness, as groups of the table."""
-    contrast = "T1w-like" if item.t1w else "any contrast"
-    if item.stripped_margin_mm is not None:
+def groups_of(item: SynthesisDraw, source: TrainingMap) -> tuple[str, ...]:
+    """Contrast, slice thickness and map of an image; a stripped or halved head is its own group."""
+    contrast = item.contrast + (", inverted" if item.scan.inverted is not None else "")
+    if item.processing.stripped_margin_mm is not None:
         contrast = "stripped"
-    return contrast, "thick slices" if item.slice_mm else "full resolution"
+    elif min(item.scan.cuts_mm) < -15:
+        contrast = "cut head"
+    thickness = item.scan.slice_mm
+    slices = "slices to 2.5 mm" if thickness <= 2.5 else (
+        "slices 2.5-5 mm" if thickness <= 5 else "slices 5-7.5 mm")  # fmt: skip
+    return contrast, slices, source.name
 
 
-def score(predictor: Predictor, source: TrainingMap, item: SynthesisDraw) -> Score:
+def rendered_score(predictor: Predictor, source: TrainingMap, item: SynthesisDraw) -> Score:
     """Render an image and compare the prediction with its map."""
     sample = render(source, item)
-    shape = item.shape
-    frame = Frame((0, 1, 2), (False,) * 3, shape, (0.0,) * 3, (1.0,) * 3)
-    found = predictor(Conformed(sample.image[0, 0].numpy(), _ZOOMS, frame))
+    frame = Frame((0, 1, 2), (False,) * 3, item.shape, (0.0,) * 3, (1.0,) * 3)
+    found = predictor(Conformed(sample.image[0, 0].numpy(), predictor.card.zooms, frame))
     seen = sample.weight[0, 0].numpy() > 0.5
-    truth = (sample.sdt[0, 0].numpy() <= 0) & seen
-    mask = (found.brain_mm <= 0) & seen
-    tissue = sample.tissue[0].numpy()
-    per_tissue = tuple(
-        dice((found.tissue == n) & mask, (tissue == n) & mask) if found.tissue is not None else 0.0
+    missed = _missed(found.brain_mm, sample, seen)
+    truth_mm = sample.sdt[0, 0].numpy()
+    truth, mask = (truth_mm <= 0) & seen, (found.brain_mm <= 0) & seen
+    near = (np.abs(truth_mm) <= SURFACE_MM) & seen
+    labels = sample.tissue[0].numpy()
+    gm, wm, csf = (
+        dice((found.tissue == n) & mask, (labels == n) & truth) if found.tissue is not None else 0.0
         for n in (1, 2, 3)
     )
-    missed = float(np.count_nonzero(truth & ~mask)) * ZOOM_MM**3 / 1000
-    return Score(*kind_of(item), dice(mask, truth), missed, per_tissue)
+    return Score(
+        groups=groups_of(item, source),
+        brain=dice(mask, truth),
+        surface_mm=float(np.abs(found.brain_mm - truth_mm)[near].mean()) if near.any() else 0.0,
+        labels_missed_ml=missed[0] * item.zoom_mm**3 / 1000,
+        labels_missed_share=missed[1],
+        labels_missed_mm=missed[2],
+        tissue=(gm, wm, csf),
+    )
 
 
-def evaluate(predictor: Predictor, maps: list[TrainingMap], images: int) -> list[Score]:
-    """Scores of fresh images, the same ones for every network."""
-    ranges = SynthesisRanges(windows=(((112, 128, 112), 1.0),))
+def _missed(brain_mm: Float3, sample: Sample, seen: Bool3) -> tuple[int, float, float]:
+    """Voxels of brain labels outside the mask, their share, their greatest distance to it."""
+    labels = (sample.sdt[0, 1].numpy() <= 0) & seen
+    missed = labels & (brain_mm > 0)
+    count = int(missed.sum())
+    deepest = float(brain_mm[missed].max()) if count else 0.0
+    return count, count / max(int(labels.sum()), 1), deepest
+
+
+def rendered_scores(predictor: Predictor, maps: list[TrainingMap], images: int) -> list[Score]:
+    """Scores of fresh images, the same ones for every network of one grid."""
+    multiple, zoom = predictor.card.multiple, predictor.card.zooms[0]
+    i, j, k = (round(side / zoom / multiple) * multiple for side in SIDES_MM)
+    ranges = SynthesisRanges(zoom_mm=zoom, windows=(((i, j, k), 1.0),))
     scores = []
     for number in range(images):
         item = draw(np.random.default_rng((SEED, number)), len(maps), ranges)
         item = replace(item, map_index=number % len(maps))
-        scores.append(score(predictor, maps[item.map_index], item))
+        scores.append(rendered_score(predictor, maps[item.map_index], item))
     return scores
 
 
 def summary(scores: Iterable[Score]) -> dict[str, dict[str, float]]:
-    """Means by contrast and by slice thickness."""
+    """Means by contrast, by slice thickness and by map; the least Dice beside the mean."""
     groups: dict[str, list[Score]] = {}
     for one in scores:
-        groups.setdefault(one.contrast, []).append(one)
-        groups.setdefault(one.slices, []).append(one)
+        for name in ("all", *one.groups):
+            groups.setdefault(name, []).append(one)
     return {
         name: {
             "images": len(members),
-            "dice": float(np.mean([m.brain for m in members])),
-            "dice_min": float(min(m.brain for m in members)),
-            "missed_ml": float(np.mean([m.missed_ml for m in members])),
-            **{
-                f"dice_{tissue}": float(np.mean([m.tissue[n] for m in members]))
-                for n, tissue in enumerate(_TISSUES)
-            },
+            "dice_min": min(m.brain for m in members),
+            **{key: float(np.mean([m.numbers[key] for m in members]))
+               for key in members[0].numbers},
         }
         for name, members in sorted(groups.items())
+    }  # fmt: skip
+
+
+def heads_table(scores: list[HeadScore]) -> str:
+    """A line a head: volume, both references, whether the surface runs between them."""
+    names = [a.reference for a in scores[0].agreements]
+    header = ["head", "ml"]
+    for name in names:
+        header += [f"Dice {name}", "signed mm", "95% mm"]
+    rows: list[list[Cell]] = []
+    for one in scores:
+        row: list[Cell] = [one.name, one.volume_ml]
+        for agreement in one.agreements:
+            row += [agreement.dice, agreement.signed_mm, agreement.p95_mm]
+        better = "yes" if one.mean_dice >= one.between else "no"
+        rows.append([*row, one.between, "yes" if one.in_shell else "no", better])
+    return text_table([*header, "Dice of references", "in shell", "Dice >= theirs"], rows)
+
+
+def heads_summary(scores: list[HeadScore]) -> dict[str, Any]:
+    """The same for the card."""
+    return {
+        "heads": len(scores),
+        **{
+            f"dice_{name}": float(np.mean([s.agreements[n].dice for s in scores]))
+            for n, name in enumerate(a.reference for a in scores[0].agreements)
+        },
+        "dice_of_references": float(np.mean([s.between for s in scores])),
+        "in_shell": sum(s.in_shell for s in scores),
+        "dice_at_least_references": sum(s.mean_dice >= s.between for s in scores),
     }
 
 
 def main() -> None:
-    """Read the command line, print the table, store it in the card if asked."""
-    parser = argparse.ArgumentParser(description="Score a network on held-out label maps.")
+    """Read the command line, print the tables, store them in the card if asked."""
+    parser = argparse.ArgumentParser(description="Score a network.")
     parser.add_argument("model", help="NAME of an embedded network or FILE.onnx")
-    parser.add_argument("labels", type=Path, help="folder of whole-head label maps")
-    parser.add_argument("cache", type=Path, help="folder of prepared maps")
-    parser.add_argument("--images", type=int, default=40)
+    parser.add_argument("--labels", type=Path, nargs=2, metavar=("LABELS", "CACHE"),
+                        help="folders of label maps and of prepared maps")  # fmt: skip
+    parser.add_argument("--data", type=Path, help="folder of real heads and reference masks")
+    parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--card", action="store_true", help="store the table in the card")
+    parser.add_argument("--card", action="store_true", help="store the figures in the card")
     args = parser.parse_args()
     card = find_card(args.model)
     predictor = load_predictor(card, device="cpu", threads=args.threads)
-    maps = load_maps(args.labels, args.cache, list(HELD_OUT))
-    table = summary(evaluate(predictor, maps, args.images))
-    for name, row in table.items():
-        print(name, *(f"{key} {value:.4g}" for key, value in row.items()))
+    found: dict[str, Any] = {}
+    if args.labels:
+        labels, cache = args.labels
+        maps = load_maps(labels, cache, list(HELD_OUT))
+        found["held_out_label_maps"] = summary(rendered_scores(predictor, maps, args.images))
+        for name, row in found["held_out_label_maps"].items():
+            print(f"{name:18}", *(f"{key} {value:.4g}" for key, value in row.items()))
+    if args.data:
+        scores = [score_head(predictor, head) for head in find_heads(args.data)]
+        print(heads_table(scores))
+        found["real_heads"] = heads_summary(scores)
+        print(json.dumps(found["real_heads"]))
     if args.card:
-        path = card.path.with_suffix(".json")
-        data = json.loads(path.read_text(encoding="utf-8"))
-        data["accuracy"] = {"held_out_label_maps": table}
-        path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        _store(card, found)
+
+
+def _store(card: Card, found: dict[str, Any]) -> None:
+    """Put figures into the card of a network, in place of earlier ones of the same kind."""
+    path = card.path.with_suffix(".json")
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["accuracy"] = data.get("accuracy", {}) | found
+    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

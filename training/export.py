@@ -20,16 +20,13 @@ import onnxruntime as ort
 import torch
 from torch import Tensor
 
-from training.losses import BAND_MM
 from training.maps import REACH_MM, load_maps
-from training.network import TISSUE_CHANNELS, StripNet, count_macs
-from training.synthesis import ZOOM_MM, SynthesisRanges, draw, render
+from training.network import StripNet, card_values, count_macs
+from training.synthesis import SynthesisRanges, draw, render
 from training.weights import architecture_of
 
 TOLERANCE_MM = 0.01
 HELD_OUT = tuple(f"training_seg_{n}" for n in (17, 18, 19))
-CARD_PERCENTILES = (1.0, 99.5)
-CARD_CLIP = (0.0, 1.3)
 TYPICAL_SHAPE = (128, 128, 128)
 
 
@@ -86,33 +83,7 @@ def card_of(name: str, version: str, model: bytes, state: dict[str, Any]) -> dic
         "version": version,
         "sha256": hashlib.sha256(model).hexdigest(),
         "licence": "Apache-2.0",
-        "input": {
-            "zooms_mm": [ZOOM_MM] * 3,
-            "multiple": architecture.multiple,
-            "axis_codes": "RAS",
-            "intensity": {"percentiles": CARD_PERCENTILES, "clip": CARD_CLIP},
-        },
-        "outputs": [
-            *(
-                {
-                    "name": "sdt",
-                    "channel": n,
-                    "meaning": "sdt_mm",
-                    "role": role,
-                    "sign": 1,
-                    "offset_mm": 0.0,
-                    "band_mm": BAND_MM,
-                }
-                for n, role in enumerate(("brain", "brain_no_csf"))
-            ),
-            {
-                "name": "tissue",
-                "channel": None,
-                "meaning": "logits",
-                "role": "tissue",
-                "labels": TISSUE_CHANNELS,
-            },
-        ],
+        **card_values(architecture, state["zoom_mm"]),
         "surface": {
             "reach_mm": REACH_MM,
             "definition": "brain labels and ventricles, fluid within reach_mm of them, closed by "
@@ -124,7 +95,7 @@ def card_of(name: str, version: str, model: bytes, state: dict[str, Any]) -> dic
             "draws": progress["draws"],
             "steps": progress["step"],
             "hours": round(progress["seconds"] / 3600 + progress.get("earlier_hours", 0.0), 2),
-            "weights": state.get("weights", "moving average of one training"),
+            "weights": state.get("weights", "moving average of the last training"),
             "architecture": state["architecture"],
         },
         "parameters": weights,

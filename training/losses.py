@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.network import BAND_MM
 from training.synthesis import Sample
-
-BAND_MM = 10.0
-"""Distances are asked for within this band; beyond it only the side matters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

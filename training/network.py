@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,11 @@ SDT_CHANNELS = ("brain", "tissue")
 TISSUE_CHANNELS = ("BG", "GM", "WM", "CSF", "bone", "soft")
 SDT_SCALE_MM = 10.0
 """Millimetres per unit of the head's SDT output; keeps its weights of order one."""
+BAND_MM = 10.0
+"""Distances are asked for within this band; beyond it only the side matters."""
+PERCENTILES = (1.0, 99.5)
+CLIP = (0.0, 1.3)
+"""How intensities are scaled before the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +52,8 @@ class Architecture:
 class InstanceNorm(nn.Module):
     """Instance normalisation that keeps ``channels_last_3d``.
 
-    Image by image, batch normalisation in training mode is the same arithmetic, and unlike
-    `torch.nn.InstanceNorm3d` does not copy the tensor out of its memory layout.
+    On the CPU, batch normalisation in training mode is the same arithmetic image by image, and
+    unlike `torch.nn.InstanceNorm3d` does not copy the tensor out of its memory layout.
     """
 
     def __init__(self, channels: int) -> None:
@@ -56,7 +62,7 @@ class InstanceNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.onnx.is_in_onnx_export():
+        if torch.onnx.is_in_onnx_export() or x.is_cuda:
             return F.instance_norm(x, weight=self.weight, bias=self.bias)
         images = [
             F.batch_norm(one, None, None, self.weight, self.bias, training=True)
@@ -167,6 +173,26 @@ class StripNet(nn.Module):
         split = len(SDT_CHANNELS)
         sdt = _upsample(self.coarse(x), "trilinear") + fine[:, :split]
         return sdt * SDT_SCALE_MM, fine[:, split:]
+
+
+def card_values(architecture: Architecture, zoom_mm: float) -> dict[str, Any]:
+    """What a network's card says of its input and its outputs, as plain values."""
+    distances = [
+        {"name": "sdt", "channel": channel, "meaning": "sdt_mm", "role": role, "sign": 1,
+         "offset_mm": 0.0, "band_mm": BAND_MM}
+        for channel, role in enumerate(("brain", "brain_no_csf"))
+    ]  # fmt: skip
+    tissue = {"name": "tissue", "channel": None, "meaning": "logits", "role": "tissue",
+              "labels": TISSUE_CHANNELS}  # fmt: skip
+    return {
+        "input": {
+            "zooms_mm": [zoom_mm] * 3,
+            "multiple": architecture.multiple,
+            "axis_codes": "RAS",
+            "intensity": {"percentiles": PERCENTILES, "clip": CLIP},
+        },
+        "outputs": [*distances, tissue],
+    }
 
 
 def count_macs(architecture: Architecture, shape: tuple[int, int, int]) -> int:

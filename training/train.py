@@ -1,6 +1,6 @@
 """Train the network: ``python -m training.train LABELS WORK --minutes 120``.
 
-One process draws and renders, the other learns; each with the threads it is told. A checkpoint
+On a CPU one process draws and renders, the other learns; on a GPU both happen there. A checkpoint
 holds all that is needed to go on, the draw counter included, so interrupted trainings add up.
 """
 
@@ -8,39 +8,63 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
 import math
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning starves the renderer
 
-import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset
 
+from training.draws import Sequence, batches
+from training.heads import find_heads
+from training.log import Log
 from training.losses import Loss, loss_of
-from training.maps import TrainingMap, load_maps
-from training.network import StripNet
-from training.synthesis import Sample, SynthesisDraw, SynthesisRanges, draw, render
-from training.weights import architecture_of, restored
+from training.maps import load_maps
+from training.network import Architecture, StripNet
+from training.synthesis import Sample, SynthesisRanges
+from training.weights import architecture_of, restored, widened
 
 TRAINING_MAPS = tuple(f"training_seg_{n:02d}" for n in range(1, 17))
 """17-20 are held out for evaluation."""
+REPORT_STEPS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to train."""
+    """How to train.
+
+    Attributes
+    ----------
+    labels, work
+        Folder of label maps; folder of checkpoint, logs and prepared maps.
+    minutes
+        Time in training steps.
+    steps
+        End after so many steps instead.
+    origin
+        Exported network to go on from.
+    widths
+        Channels a level of a fresh network, or to widen the origin to.
+    data
+        Folder of real heads and reference masks, scored every `score_every` steps.
+    bf16
+        Multiply in bfloat16; None where the processor has it.
+    """
 
     labels: Path
     work: Path
-    minutes: float
+    minutes: float = 120.0
+    steps: int | None = None
     origin: Path | None = None
+    widths: tuple[int, ...] | None = None
+    ranges: SynthesisRanges = field(default_factory=SynthesisRanges)
+    data: Path | None = None
+    score_every: int = 1000
     rate: float = 2e-3
     final_rate: float = 2e-5
     warm_up_steps: int = 100
@@ -51,49 +75,8 @@ class Plan:
     batch: int = 2
     threads: int = 1
     device: str = "cpu"
+    bf16: bool | None = None
     seed: int = 1
-
-
-class Draws(IterableDataset[Sample]):
-    """Batches of rendered samples, by draw number; those of a batch share the first one's window.
-
-    Parameters
-    ----------
-    maps
-        What to draw from.
-    seed, first
-        For the same batch size and first draw, draw n of a seed is the same image each time.
-    batch
-        Samples a batch.
-    """
-
-    def __init__(self, maps: list[TrainingMap], seed: int, first: int, batch: int) -> None:
-        self.maps = maps
-        self.seed = seed
-        self.first = first
-        self.batch = batch
-
-    def __iter__(self) -> Iterator[Sample]:
-        torch.set_num_threads(1)
-        number = self.first
-        while True:
-            items = [self.item(number + n) for n in range(self.batch)]
-            shared = [replace(item, shape=items[0].shape) for item in items]
-            yield joined([render(self.maps[item.map_index], item) for item in shared])
-            number += self.batch
-
-    def item(self, number: int) -> SynthesisDraw:
-        """Draw number n."""
-        rng = np.random.default_rng((self.seed, number))
-        return draw(rng, len(self.maps), SynthesisRanges())
-
-
-PARTS = ("image", "sdt", "tissue", "weight")
-
-
-def joined(samples: list[Sample]) -> Sample:
-    """Samples of one shape as a batch."""
-    return Sample(*(torch.cat([getattr(s, part) for s in samples]) for part in PARTS))
 
 
 @dataclass
@@ -115,10 +98,16 @@ class Progress:
     seconds: float = 0.0
     earlier_hours: float = 0.0
 
+    def share_of(self, plan: Plan) -> float:
+        """How much of a plan is done, 0 to 1."""
+        if plan.steps is not None:
+            return min(1.0, self.step / plan.steps)
+        return min(1.0, self.seconds / (60 * plan.minutes))
+
 
 def learning_rate(plan: Plan, progress: Progress) -> float:
-    """Warm-up, then a cosine over the planned time."""
-    share = min(1.0, progress.seconds / (60 * plan.minutes))
+    """Warm-up, then a cosine over the plan."""
+    share = progress.share_of(plan)
     cosine = 0.5 * (1 + math.cos(math.pi * share))
     warm = min(1.0, (progress.step + 1) / plan.warm_up_steps)
     return warm * (plan.final_rate + (plan.rate - plan.final_rate) * cosine)
@@ -131,103 +120,122 @@ def update_average(average: nn.Module, net: nn.Module, keep: float) -> None:
             a.lerp_(p, 1 - keep)
 
 
-def save(path: Path, net: StripNet, average: StripNet, optimiser: torch.optim.Optimizer,
-         progress: Progress) -> None:  # fmt: skip
+@dataclass(frozen=True)
+class Learner:
+    """The network, the moving average of its weights, and what changes them."""
+
+    net: StripNet
+    average: StripNet
+    optimiser: torch.optim.Optimizer
+
+
+def save(path: Path, learner: Learner, progress: Progress, plan: Plan) -> None:
     """Write a checkpoint, by rename."""
     state = {
-        "architecture": asdict(net.architecture),
-        "net": net.state_dict(),
-        "average": average.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "architecture": asdict(learner.net.architecture),
+        "zoom_mm": plan.ranges.zoom_mm,
+        "net": learner.net.state_dict(),
+        "average": learner.average.state_dict(),
+        "optimiser": learner.optimiser.state_dict(),
         "progress": asdict(progress),
+        "seed": plan.seed,
+        "ranges": asdict(plan.ranges),
     }
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     partial.replace(path)
 
 
-def step_once(
-    net: StripNet, optimiser: torch.optim.Optimizer, sample: Sample, clip_norm: float
-) -> Loss:
+def step_once(learner: Learner, sample: Sample, clip_norm: float, bf16: bool) -> Loss:
     """Forward, backward, update."""
-    optimiser.zero_grad(set_to_none=True)
-    sdt, tissue = net(sample.image)
-    loss = loss_of(sdt, tissue, sample)
+    learner.optimiser.zero_grad(set_to_none=True)
+    with torch.autocast(sample.image.device.type, torch.bfloat16, enabled=bf16):
+        sdt, tissue = learner.net(sample.image)
+    loss = loss_of(sdt.float(), tissue.float(), sample)
     loss.total.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(net.parameters(), clip_norm)
+    norm = nn.utils.clip_grad_norm_(learner.net.parameters(), clip_norm)
     if bool(torch.isfinite(norm)):
-        optimiser.step()
+        learner.optimiser.step()
     return loss
 
 
-def start(plan: Plan) -> tuple[StripNet, StripNet, torch.optim.Optimizer, Progress]:
+def start(plan: Plan) -> tuple[Learner, Progress]:
     """The checkpoint of the work folder, else the network to go on from, else a fresh one."""
     torch.manual_seed(plan.seed)
     found = plan.work / "checkpoint.pt"
-    state = torch.load(found, map_location="cpu") if found.exists() else None
+    if found.exists():
+        state = torch.load(found, map_location="cpu")
+        return _resumed(plan, state), Progress(**state["progress"])
     progress = Progress()
-    if state is not None:
-        net = StripNet(architecture_of(state["architecture"]))
-    elif plan.origin is not None:
-        net, progress.draws, progress.earlier_hours = restored(plan.origin)
-    else:
-        net = StripNet()
-    average = copy.deepcopy(net)
+    wanted = Architecture() if plan.widths is None else Architecture(widths=plan.widths)
+    if plan.origin is None:
+        return learner_of(plan, StripNet(wanted)), progress
+    net, progress.draws, progress.earlier_hours = restored(plan.origin)
+    if plan.widths is not None and wanted != net.architecture:
+        net = widened(net, wanted)
+    return learner_of(plan, net), progress
+
+
+def learner_of(plan: Plan, net: StripNet) -> Learner:
+    """A network on its device, with a fresh average and optimiser."""
+    average = copy.deepcopy(net).to(plan.device)
     net.to(plan.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    average.to(plan.device)
     optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=plan.weight_decay)
-    if state is None:
-        return net, average, optimiser, progress
-    net.load_state_dict(state["net"])
-    average.load_state_dict(state["average"])
-    optimiser.load_state_dict(state["optimiser"])
-    return net, average, optimiser, Progress(**state["progress"])
+    return Learner(net, average, optimiser)
 
 
-def moved(sample: Sample, device: str) -> Sample:
-    """The sample on a device."""
-    return Sample(*(getattr(sample, part).to(device) for part in PARTS))
+def _resumed(plan: Plan, state: dict[str, Any]) -> Learner:
+    learner = learner_of(plan, StripNet(architecture_of(state["architecture"])))
+    learner.net.load_state_dict(state["net"])
+    learner.average.load_state_dict(state["average"])
+    learner.optimiser.load_state_dict(state["optimiser"])
+    return learner
 
 
-def train(plan: Plan) -> None:
-    """Train until the planned time is used up."""
+def has_bf16(device: str) -> bool:
+    """True if the processor multiplies bfloat16 itself."""
+    if device != "cpu":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def train(plan: Plan) -> Learner:
+    """Train until the plan is done."""
     torch.set_num_threads(plan.threads)
     plan.work.mkdir(parents=True, exist_ok=True)
-    net, average, optimiser, progress = start(plan)
+    learner, progress = start(plan)
     maps = load_maps(plan.labels, plan.work / "maps", list(TRAINING_MAPS))
-    samples = DataLoader(
-        Draws(maps, plan.seed, progress.draws, plan.batch),
-        batch_size=None,
-        num_workers=1,
-        prefetch_factor=6,
-    )
-    recent: list[list[float]] = []
-    for sample in samples:
-        begun = time.perf_counter()
-        for group in optimiser.param_groups:
+    bf16 = has_bf16(plan.device) if plan.bf16 is None else plan.bf16
+    sequence = Sequence(len(maps), plan.seed, plan.batch, plan.ranges)
+    log = Log(plan.work, find_heads(plan.data) if plan.data else [], plan.ranges.zoom_mm)
+    begun = time.perf_counter()
+    for items, sample in batches(maps, sequence, progress.draws, plan.device):
+        if plan.device == "cpu":
+            begun = time.perf_counter()  # rendering is another process's
+        for group in learner.optimiser.param_groups:
             group["lr"] = learning_rate(plan, progress)
-        loss = step_once(net, optimiser, moved(sample, plan.device), plan.clip_norm)
-        update_average(average, net, min(plan.average, (progress.step + 1) / (progress.step + 20)))
+        loss = step_once(learner, sample, plan.clip_norm, bf16)
+        keep = min(plan.average, (progress.step + 1) / (progress.step + 20))
+        update_average(learner.average, learner.net, keep)
         progress.step += 1
         progress.draws += plan.batch
-        recent.append([v.item() for v in (loss.distance, loss.dice, loss.tissue)])
+        log.add(loss, items)
         progress.seconds += min(time.perf_counter() - begun, 30.0)
-        if progress.step % 50 == 0:
-            report(plan, progress, recent)
-            recent.clear()
-        done = progress.seconds >= 60 * plan.minutes
+        begun = time.perf_counter()
+        done = progress.share_of(plan) >= 1
+        if progress.step % REPORT_STEPS == 0 or done:
+            log.report(progress.step, progress.seconds)
         if progress.step % plan.save_every == 0 or done:
-            save(plan.work / "checkpoint.pt", net, average, optimiser, progress)
+            save(plan.work / "checkpoint.pt", learner, progress, plan)
+        if progress.step % plan.score_every == 0 or done:
+            log.score(progress.step, progress.seconds, learner.average)
         if done:
-            return
+            break
+    return learner
 
 
-def report(plan: Plan, progress: Progress, recent: list[list[float]]) -> None:
-    """Append the mean losses of the last steps to ``log.csv`` and print them."""
-    row = [progress.step, round(progress.seconds), *np.mean(recent, axis=0).round(4).tolist()]
-    with (plan.work / "log.csv").open("a", newline="") as log:
-        csv.writer(log).writerow(row)
-    print("step {} {} s distance {} dice {} tissue {}".format(*row), flush=True)
+def _widths(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
 
 def main() -> None:
@@ -236,12 +244,19 @@ def main() -> None:
     parser.add_argument("labels", type=Path, help="folder of whole-head label maps")
     parser.add_argument("work", type=Path, help="folder for checkpoint, log and prepared maps")
     parser.add_argument("--minutes", type=float, default=120.0, help="time in training steps")
+    parser.add_argument("--steps", type=int, help="end after so many steps instead")
     parser.add_argument(
         "--from", dest="origin", type=Path, metavar="FILE.onnx",
         help="go on from an exported network: its weights and draw counter, a fresh optimiser",
     )  # fmt: skip
+    parser.add_argument("--widths", type=_widths, metavar="N,N,...",
+                        help="channels a level; with --from, widens that network")  # fmt: skip
+    parser.add_argument("--data", type=Path, help="folder of real heads and reference masks, to "
+                        "log their Dice; they have no part in learning")  # fmt: skip
+    parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--average", type=float, default=0.998, help="share of the average kept")

@@ -50,3 +50,41 @@ def restored(model: Path) -> tuple[StripNet, int, float]:
     }
     net.load_state_dict({name: weights[name] for name in net.state_dict() if name in weights})
     return net, int(card["training"]["draws"]), float(card["training"]["hours"])
+
+
+def widened(net: StripNet, architecture: Architecture) -> StripNet:
+    """The same function with more channels (Chen, Goodfellow, Shlens 2016, arXiv:1511.05641).
+
+    Parameters
+    ----------
+    net
+        A trained network.
+    architecture
+        As many blocks, no level narrower.
+
+    Returns
+    -------
+    StripNet
+        New channels start from random weights; nothing that was there before reads them yet.
+
+    Raises
+    ------
+    ValueError
+        If the architecture is no widening of the network's.
+    """
+    old, new = net.architecture, architecture
+    blocks = (old.encoder_blocks, old.decoder_blocks) == (new.encoder_blocks, new.decoder_blocks)
+    if not blocks or any(b < a for a, b in zip(old.widths, new.widths, strict=True)):
+        raise ValueError(f"{new} does not widen {old}")
+    wide = StripNet(architecture)
+    state = wide.state_dict()
+    for name, weight in net.state_dict().items():
+        target = state[name]
+        rows = weight.shape[0]
+        if target.ndim > 1:
+            target[:rows, weight.shape[1] :] = 0.0
+            target[:rows, : weight.shape[1]] = weight
+        else:
+            target[:rows] = weight
+    wide.load_state_dict(state)
+    return wide

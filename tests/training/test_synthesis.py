@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -19,14 +21,22 @@ from training.maps import (  # noqa: E402
     UNIT,
     TrainingMap,
 )
+from training.network import CLIP  # noqa: E402
 from training.synthesis import (  # noqa: E402
-    CLIP,
     FAR_MM,
+    Anatomy,
+    Placement,
+    Processing,
+    Scan,
     SynthesisDraw,
     SynthesisRanges,
     draw,
     render,
+    stored,
+    unstored,
 )
+from training.synthesis.draws import Ellipsoid  # noqa: E402
+from training.synthesis.scanner import acquired  # noqa: E402
 
 pytestmark = pytest.mark.training
 SIDE = 72
@@ -61,14 +71,38 @@ def source() -> TrainingMap:
 
 def identity() -> SynthesisDraw:
     """A draw that changes nothing but the contrast."""
+    drawn = draw(np.random.default_rng(0), 1, RANGES)
     return replace(
-        draw(np.random.default_rng(0), 1, RANGES),
-        flip=False, rotation_deg=(0.0, 0.0, 0.0), scale=(1.0, 1.0, 1.0), shear=(0.0, 0.0, 0.0),
-        shift_mm=(0.0, 0.0, 0.0), elastic_mm=((4, 0.0),), texture_sd=0.0, fat=None, dura=None,
-        blobs=(), stripped_margin_mm=None, face_cut=None, bias_sd=0.0, blur_sd_mm=0.0,
-        slice_mm=0.0, noise_sd=0.0, zero_air=False, cuts_mm=(1e3,) * 6, percentiles=(0.0, 100.0),
-        gamma=1.0, means=tuple({"cortex": 1.0, "skin": 0.6}.get(g, 0.0) for g in GROUPS),
+        drawn,
+        means=tuple({"cortex": 1.0, "skin": 0.6}.get(g, 0.0) for g in GROUPS),
+        placement=Placement(
+            flip=False, rotation_deg=(0.0, 0.0, 0.0), scale=(1.0, 1.0, 1.0), shear=(0.0, 0.0, 0.0),
+            shift_mm=(0.0, 0.0, 0.0), elastic_mm=((4, 0.0),),
+        ),
+        anatomy=Anatomy(
+            texture_sd=0.0, fat=None, dura=None, atrophy_mm=0.0, ventricles_mm=0.0, lesions=None,
+            blobs=(), scalp=None, strays=(), clutter=None,
+        ),
+        scan=Scan(
+            bias_sd=0.0, bias_cells=2, blur_sd_mm=0.0, slice_axis=0, slice_mm=0.0, coarse_mm=0.0,
+            noise_sd=0.0, noise_left=1.0, ghost=None, ripple=None, wrap=None, inverted=None,
+            cuts_mm=(1e3,) * 6,
+        ),
+        processing=Processing(
+            zero_air=False, background=0.0, stripped_margin_mm=None, ragged_mm=0.0, face=None,
+            levels=0, percentiles=(0.0, 100.0), gamma=1.0,
+        ),
     )  # fmt: skip
+
+
+def changed(part: str, **values: object) -> SynthesisDraw:
+    """The identity with some values of one part."""
+    plain = identity()
+    return replace(plain, **{part: replace(getattr(plain, part), **values)})
+
+
+def image_of(source: TrainingMap, item: SynthesisDraw) -> np.ndarray:
+    return render(source, item).image[0, 0].numpy()
 
 
 def window_radius() -> np.ndarray:
@@ -84,18 +118,41 @@ def test_a_draw_is_repeatable() -> None:
     assert draw(np.random.default_rng(12), 16, SynthesisRanges()) != one
 
 
+def test_a_draw_survives_json() -> None:
+    rng = np.random.default_rng(8)
+    for _ in range(100):
+        item = draw(rng, 16, SynthesisRanges())
+        assert unstored(json.loads(json.dumps(stored(item)))) == item
+
+
 def test_draws_stay_in_their_ranges() -> None:
     ranges = SynthesisRanges()
     rng = np.random.default_rng(3)
-    draws = [draw(rng, 16, ranges) for _ in range(200)]
+    draws = [draw(rng, 16, ranges) for _ in range(300)]
     assert {d.map_index for d in draws} == set(range(16))
-    assert all(abs(v) <= ranges.rotation_deg for d in draws for v in d.rotation_deg)
-    assert all(0.74 <= s <= 1.29 for d in draws for s in d.scale)
-    assert all(0 <= d.noise_sd <= ranges.noise_sd[1] for d in draws)
-    assert all(d.percentiles[0] < d.percentiles[1] for d in draws)
+    angles = [abs(v) for d in draws for v in d.placement.rotation_deg]
+    assert max(angles) <= ranges.tilt_deg
+    assert sum(a > 2 * ranges.rotation_sd_deg for a in angles) > 10
+    assert all(0.72 <= s <= 1.31 for d in draws for s in d.placement.scale)
+    assert all(0 <= d.scan.noise_sd <= ranges.noise_sd[1] for d in draws)
+    assert all(d.processing.percentiles[0] < d.processing.percentiles[1] for d in draws)
     assert {d.shape for d in draws} == {w for w, _ in ranges.windows}
-    assert 0.5 < np.mean([d.t1w for d in draws]) < 0.75
+    assert 0.5 < np.mean([d.contrast == "T1w-like" for d in draws]) < 0.67
+    assert {d.contrast for d in draws} == {"T1w-like", "any", "CT-like"}
     assert all(len(d.means) == len(GROUPS) and min(d.means) >= 0 for d in draws)
+
+
+def test_every_change_is_drawn_sometimes() -> None:
+    rng = np.random.default_rng(4)
+    draws = [draw(rng, 16, SynthesisRanges()) for _ in range(400)]
+    plain = identity()
+    for part in ("anatomy", "scan", "processing"):
+        for name in getattr(plain, part).__slots__:
+            if name in ("wrap", "slice_axis", "bias_cells"):
+                continue
+            neutral = getattr(getattr(plain, part), name)
+            share = np.mean([getattr(getattr(d, part), name) != neutral for d in draws])
+            assert share > 0.02, (part, name)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -124,9 +181,9 @@ def test_samples_are_well_formed(source: TrainingMap, seed: int) -> None:
     assert sample.weight.shape == (1, 1, *WINDOW)
     assert torch.isfinite(sample.image).all()
     assert float(sample.image.min()) >= 0
-    assert float(sample.image.max()) <= max(CLIP, CLIP**2)
-    known = sample.sdt.abs() < FAR_MM
-    assert sample.sdt.abs()[known].max() <= SDT_LIMIT_MM * 1.3
+    assert float(sample.image.max()) <= CLIP[1] ** math.exp(SynthesisRanges().log_gamma_limit)
+    brain_mm = sample.sdt[:, 0].abs()
+    assert brain_mm[brain_mm < FAR_MM].max() <= SDT_LIMIT_MM * 1.3
     assert sample.sdt.abs().max() <= FAR_MM
     assert sample.tissue.dtype == torch.int64
 
@@ -161,8 +218,7 @@ def test_identity_gives_an_image_of_the_means(source: TrainingMap) -> None:
 
 
 def test_image_and_target_move_together(source: TrainingMap) -> None:
-    moved = replace(identity(), shift_mm=(4.0, -6.0, 2.0), flip=True)
-    sample = render(source, moved)
+    sample = render(source, changed("placement", shift_mm=(4.0, -6.0, 2.0), flip=True))
     inside = (sample.image[0, 0] > 0.5) & (sample.tissue[0] != 5) & (sample.tissue[0] != 0)
     target = sample.sdt[0, 0] <= 0
     overlap = 2 * (inside & target).sum() / (inside.sum() + target.sum())
@@ -173,24 +229,146 @@ def test_image_and_target_move_together(source: TrainingMap) -> None:
 
 @pytest.mark.parametrize("scale", [0.8, 1.2])
 def test_scaling_scales_the_distances(source: TrainingMap, scale: float) -> None:
-    sample = render(source, replace(identity(), scale=(scale,) * 3))
+    sample = render(source, changed("placement", scale=(scale,) * 3))
     true = window_radius() - RADIUS * scale
     near = np.abs(true) < 5
     assert np.abs(sample.sdt[0, 0].numpy() - true)[near].mean() < 0.35
 
 
+def test_another_zoom_shows_the_same_ball(source: TrainingMap) -> None:
+    fine = replace(identity(), zoom_mm=1.6, shape=(40, 45, 40))
+    sample = render(source, fine)
+    volume_ml = float((sample.sdt[0, 0] <= 0).sum()) * 1.6**3 / 1000
+    assert volume_ml == pytest.approx(4 / 3 * math.pi * RADIUS**3 / 1000, rel=0.03)
+
+
 def test_stripping_leaves_nothing_outside(source: TrainingMap) -> None:
-    sample = render(source, replace(identity(), stripped_margin_mm=0.0))
+    sample = render(source, changed("processing", stripped_margin_mm=0.0))
     outside = sample.sdt[0, 0] > 0.1
     assert float(sample.image[0, 0][outside].abs().max()) == 0
     assert float(sample.image[0, 0][sample.sdt[0, 0] < -3].min()) > 0.8
 
 
+def test_a_ragged_rim_strays_from_the_margin(source: TrainingMap) -> None:
+    image = image_of(source, changed("processing", stripped_margin_mm=4.0, ragged_mm=1.0))
+    r = window_radius() - RADIUS
+    bone = render(source, identity()).tissue[0].numpy() == 4
+    kept = image_of(source, identity()) > 0
+    assert not image[r > 9].any()
+    assert (image[r < -1] > 0.8).all()
+    assert bone.any()
+    assert kept.any()
+
+
 def test_a_cut_field_of_view_is_dark_and_weighs_less(source: TrainingMap) -> None:
-    sample = render(source, replace(identity(), cuts_mm=(1e3, 1e3, 1e3, 1e3, -8.0, 1e3)))
+    sample = render(source, changed("scan", cuts_mm=(1e3, 1e3, 1e3, 1e3, -8.0, 1e3)))
     weight = sample.weight[0, 0]
     unseen = weight < 0.5
     assert unseen.any()
     assert not unseen.all()
     assert float(sample.image[0, 0][unseen].abs().max()) == 0
     assert np.allclose(np.unique(weight.numpy()), [0.05, 1.0])
+
+
+def test_what_is_outside_the_field_folds_into_it(source: TrainingMap) -> None:
+    """The skin beyond the cut appears at the other end, one field away."""
+    cut = (1e3, 1e3, 1e3, 4.0, 1e3, 1e3)
+    plain = image_of(source, identity())
+    folded = image_of(source, changed("scan", cuts_mm=cut, wrap=1))
+    folded *= plain[16, 18, 16] / folded[16, 18, 16]  # what is folded may be the new maximum
+    field = (folded.any(axis=(0, 2))).nonzero()[0]
+    low, high = int(field[0]), int(field[-1])
+    beyond = plain[:, high + 1 :]
+    assert beyond.max() > 0.5
+    gained = folded[:, low : low + beyond.shape[1]] - plain[:, low : low + beyond.shape[1]]
+    assert np.allclose(gained, beyond, atol=1e-5)
+
+
+def test_atrophy_draws_the_tissue_back_and_leaves_the_brain(source: TrainingMap) -> None:
+    plain, shrunk = (render(source, item) for item in (identity(), changed(
+        "anatomy", atrophy_mm=2.0)))  # fmt: skip
+    assert torch.equal(plain.sdt[:, :1], shrunk.sdt[:, :1])
+    moved = (shrunk.sdt[:, 1:] - plain.sdt[:, 1:])[plain.sdt[:, 1:].abs() < 8]
+    assert 0.2 < float(moved.min()) < 1.8 < float(moved.max()) < 4.0
+    became = (plain.tissue == 1) & (shrunk.tissue == 3)
+    assert became.any()
+    drawn_back = (shrunk.sdt[:, 1] > 0) & (plain.tissue == 1)
+    assert torch.equal(became, drawn_back)
+
+
+def test_a_cavity_is_fluid_and_stays_in_the_brain(source: TrainingMap) -> None:
+    hole = Ellipsoid((0.5, 0.5, 0.5), (12.0, 12.0, 12.0), 0.0, fluid=True)
+    sample = render(source, changed("anatomy", blobs=(hole,)))
+    r = window_radius()
+    assert (sample.tissue[0].numpy()[r < 5] == 3).all()
+    assert sample.image[0, 0].numpy()[r < 5].max() < 0.3
+    assert torch.equal(sample.sdt, render(source, identity()).sdt)
+
+
+def test_a_stray_object_stays_outside_the_brain(source: TrainingMap) -> None:
+    stray = Ellipsoid((0.5, 0.5, 0.5), (28.0, 28.0, 28.0), 0.8)
+    image = image_of(source, changed("anatomy", strays=(stray,)))
+    r = window_radius()
+    bone = (r > RADIUS + 3) & (r < 25.5)
+    assert image[bone].mean() > 0.4
+    assert np.allclose(image[r < RADIUS - 3], 1.0, atol=0.02)
+
+
+def test_a_scalp_covers_the_head_only(source: TrainingMap) -> None:
+    sample = render(source, changed("anatomy", scalp=(4.0, 0.9)))
+    r = window_radius()
+    layer = (r > 34.0) & (r < 36.0)
+    assert sample.image[0, 0].numpy()[layer].mean() > 0.5
+    assert (sample.tissue[0].numpy()[layer] == 5).mean() > 0.8
+    assert torch.equal(sample.sdt, render(source, identity()).sdt)
+
+
+def test_inverting_turns_bright_and_dark_around(source: TrainingMap) -> None:
+    image = image_of(source, changed("scan", inverted=1.0))
+    r = window_radius()
+    assert image[r < RADIUS - 3].max() < 0.1
+    assert image[(r > RADIUS + 2.5) & (r < 26.5)].min() > 0.9
+
+
+def test_noise_leaves_its_floor_in_air() -> None:
+    """Rayleigh: sqrt(pi / 2) standard deviations where there is no signal."""
+    at = {}
+    for left in (0.3, 1.0):
+        item = changed("scan", noise_sd=0.2, noise_left=left)
+        random = torch.Generator().manual_seed(3)
+        at[left] = acquired(torch.zeros((1, 1, *WINDOW)), item, random)
+        assert float(at[left].mean()) == pytest.approx(0.2 * math.sqrt(math.pi / 2), rel=0.04)
+    assert float(at[0.3].std()) < 0.5 * float(at[1.0].std())
+
+
+@pytest.mark.parametrize(("part", "values"), [
+    ("scan", {"bias_sd": 0.4}), ("scan", {"blur_sd_mm": 1.2}), ("scan", {"slice_mm": 6.0}),
+    ("scan", {"coarse_mm": 3.0}), ("scan", {"noise_sd": 0.1}), ("scan", {"ghost": (1, 3, 0.2)}),
+    ("scan", {"ripple": ((9.0, -4.0, 12.0), 0.5, 0.05)}), ("processing", {"levels": 12}),
+    ("processing", {"gamma": 1.6}), ("processing", {"face": (45.0, 8.0, 1)}),
+    ("processing", {"background": 0.2}), ("anatomy", {"texture_sd": 0.1}),
+    ("anatomy", {"clutter": (9, 0.3, 0.7)}), ("anatomy", {"dura": (1.0, 1.0, -0.5)}),
+])  # fmt: skip
+def test_each_change_alone_keeps_the_brain_where_it_is(
+    source: TrainingMap, part: str, values: dict[str, object]
+) -> None:
+    plain, other = render(source, identity()), render(source, changed(part, **values))
+    assert not torch.equal(plain.image, other.image)
+    assert torch.equal(plain.sdt, other.sdt)
+    assert torch.equal(plain.tissue, other.tissue)
+    brain = plain.sdt[0, 0] < -6
+    assert float(other.image[0, 0][brain].mean()) > 0.5
+    assert float((other.image - plain.image).abs().mean()) < 0.2
+
+
+def test_rounding_to_levels_leaves_so_many(source: TrainingMap) -> None:
+    image = image_of(source, changed("processing", levels=12))
+    assert len(np.unique(image)) <= 12 * CLIP[1] + 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_renders_the_same_head(source: TrainingMap) -> None:
+    here, there = render(source, identity()), render(source, identity(), device="cuda")
+    assert float((here.image - there.image.cpu()).abs().max()) < 1e-3
+    assert float((here.sdt - there.sdt.cpu()).abs().max()) < 1e-3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,23 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from training.draws import Sequence, rendered  # noqa: E402
 from training.export import to_onnx  # noqa: E402
 from training.losses import distance_loss  # noqa: E402
 from training.maps import GROUP_INDEX, TrainingMap  # noqa: E402
 from training.network import Architecture, StripNet  # noqa: E402
-from training.synthesis import FAR_MM  # noqa: E402
-from training.train import Draws, Plan, Progress, learning_rate, save, start  # noqa: E402
-from training.weights import restored  # noqa: E402
+from training.synthesis import FAR_MM, SynthesisRanges, unstored  # noqa: E402
+from training.train import (  # noqa: E402
+    Learner,
+    Plan,
+    Progress,
+    learner_of,
+    learning_rate,
+    save,
+    start,
+    train,
+)
+from training.weights import restored, widened  # noqa: E402
 
 pytestmark = pytest.mark.training
 TINY = Architecture(widths=(4, 6), encoder_blocks=(1, 1), decoder_blocks=(1,))
@@ -35,8 +45,11 @@ def maps() -> list[TrainingMap]:
 
 
 def test_a_draw_number_is_the_same_image_each_time(maps) -> None:
-    first, again = (next(iter(Draws(maps, seed=3, first=40, batch=2))) for _ in range(2))
-    other = next(iter(Draws(maps, seed=3, first=42, batch=2)))
+    sequence = Sequence(maps=1, seed=3, batch=2)
+    (items, first), (_, again), (_, other) = (
+        next(rendered(maps, sequence, number, "cpu")) for number in (40, 40, 42)
+    )
+    assert items == sequence.items(40)
     assert torch.equal(first.image, again.image)
     assert torch.equal(first.sdt, again.sdt)
     assert other.image.shape != first.image.shape or not torch.equal(first.image, other.image)
@@ -44,7 +57,7 @@ def test_a_draw_number_is_the_same_image_each_time(maps) -> None:
 
 
 def test_the_far_field_is_marked(maps) -> None:
-    sample = next(iter(Draws(maps, seed=3, first=0, batch=1)))
+    _, sample = next(rendered(maps, Sequence(maps=1, seed=3, batch=1), 0, "cpu"))
     assert float(sample.sdt.max()) == FAR_MM
     far = torch.full((1, 1, 2, 2, 2), FAR_MM)
     one = torch.ones_like(far)
@@ -63,20 +76,68 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
     assert rates[3] == rates[4] == pytest.approx(plan.final_rate)
 
 
+def test_a_plan_of_steps_falls_by_steps() -> None:
+    plan = Plan(Path(), Path(), steps=200, warm_up_steps=1)
+    assert learning_rate(plan, Progress(step=100)) == pytest.approx(
+        (plan.rate + plan.final_rate) / 2
+    )
+    assert learning_rate(plan, Progress(step=200)) == pytest.approx(plan.final_rate)
+
+
+def same(one: StripNet, other: StripNet) -> bool:
+    states = one.state_dict(), other.state_dict()
+    return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
 def test_a_checkpoint_goes_on_where_it_stood(tmp_path: Path) -> None:
     plan = Plan(tmp_path, tmp_path, minutes=1)
-    net = StripNet(TINY)
-    average = StripNet(TINY)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3)
-    save(tmp_path / "checkpoint.pt", net, average, optimiser, Progress(7, 14, 3.5, 0.25))
-    found, smooth, _, progress = start(plan)
+    learner = learner_of(plan, StripNet(TINY))
+    learner = Learner(learner.net, StripNet(TINY), learner.optimiser)
+    save(tmp_path / "checkpoint.pt", learner, Progress(7, 14, 3.5, 0.25), plan)
+    found, progress = start(plan)
     assert progress == Progress(7, 14, 3.5, 0.25)
-    for mine, theirs in ((net, found), (average, smooth)):
-        assert all(
-            torch.equal(a, b)
-            for a, b in zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True)
-        )
+    assert same(found.net, learner.net)
+    assert same(found.average, learner.average)
+    assert not same(found.net, found.average)
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_training_makes_the_loss_fall_and_adds_up(tmp_path: Path, maps, monkeypatch) -> None:
+    """Two starts of one training see the draws of one that was never interrupted."""
+    monkeypatch.setattr("training.train.load_maps", lambda *_: maps)
+    monkeypatch.setattr("training.train.REPORT_STEPS", 4)
+    ranges = SynthesisRanges(windows=(((32, 32, 32), 1.0),))
+    plan = Plan(tmp_path, tmp_path, steps=12, widths=(4, 6, 8, 8), ranges=ranges, save_every=6,
+                warm_up_steps=2, rate=5e-3)  # fmt: skip
+    train(replace(plan, steps=6))
+    train(plan)
+    rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().split()]
+    assert [int(row[0]) for row in rows] == [4, 6, 8, 12]
+    assert float(rows[-1][2]) < 0.8 * float(rows[0][2])
+    hard = [json.loads(line) for line in (tmp_path / "hardest.jsonl").read_text().splitlines()]
+    sequence = Sequence(1, plan.seed, plan.batch, ranges)
+    drawn = [item for number in range(0, 24, 2) for item in sequence.items(number)]
+    for note in hard:
+        assert unstored({k: v for k, v in note.items() if k not in ("step", "loss")}) in drawn
+    _, progress = start(plan)
+    assert (progress.step, progress.draws) == (12, 24)
+
+
+def test_widening_keeps_the_function_and_can_learn() -> None:
+    net = StripNet(TINY)
+    wide = widened(net, replace(TINY, widths=(7, 6)))
+    image = torch.rand(1, 1, 16, 16, 16)
+    for ours, theirs in zip(net(image), wide(image), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-4)
+    wide(image)[0].abs().sum().backward()
+    assert float(wide.fine.weight.grad[:, 4:].abs().max()) > 0
+
+
+@pytest.mark.parametrize("other", [replace(TINY, widths=(3, 6)), replace(
+    TINY, encoder_blocks=(1, 2))])  # fmt: skip
+def test_a_network_that_is_not_wider_is_refused(other: Architecture) -> None:
+    with pytest.raises(ValueError, match="does not widen"):
+        widened(StripNet(TINY), other)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -94,6 +155,6 @@ def test_a_shipped_network_gives_its_weights_back(tmp_path: Path) -> None:
     for name, weight in net.state_dict().items():
         assert torch.equal(weight, found.state_dict()[name]), name
     plan = Plan(tmp_path, tmp_path / "work", minutes=1, origin=path)
-    begun, _, _, progress = start(plan)
+    begun, progress = start(plan)
     assert (progress.step, progress.draws, progress.earlier_hours) == (0, 900, 1.5)
-    assert torch.equal(begun.state_dict()["stem.weight"], net.state_dict()["stem.weight"])
+    assert torch.equal(begun.net.state_dict()["stem.weight"], net.state_dict()["stem.weight"])

@@ -1,0 +1,147 @@
+"""Scores against oracles: a predictor that knows the truth, one that errs by a known distance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from bids_strip.domain import Conformed, Prediction  # noqa: E402
+from training.candidates import CANDIDATES  # noqa: E402
+from training.evaluate import rendered_score, summary  # noqa: E402
+from training.heads import Agreement, HeadScore, dices, find_heads, score_head  # noqa: E402
+from training.maps import GROUP_INDEX, TrainingMap  # noqa: E402
+from training.network import Architecture, StripNet  # noqa: E402
+from training.predictor import torch_predictor  # noqa: E402
+from training.synthesis import SynthesisDraw, SynthesisRanges, draw, render  # noqa: E402
+
+pytestmark = pytest.mark.training
+TINY = Architecture(widths=(4, 4), encoder_blocks=(1, 1), decoder_blocks=(1,))
+CARD = torch_predictor(StripNet(TINY), 2.0).card
+
+
+@pytest.fixture(scope="module")
+def source() -> TrainingMap:
+    """A ball of cortex of 40 mm in skin; the brain's surface lies 4 mm outside it."""
+    i, j, k = np.indices((120, 120, 120)) - 59.5
+    radius = np.sqrt(i**2 + j**2 + k**2)
+    groups = np.zeros(radius.shape, np.uint8)
+    groups[radius < 55] = GROUP_INDEX["skin"]
+    groups[radius < 44] = GROUP_INDEX["fluid"]
+    groups[radius < 40] = GROUP_INDEX["cortex"]
+    half = radius.reshape(60, 2, 60, 2, 60, 2).mean(axis=(1, 3, 5))
+    sdt = np.stack([half - 44, half - 40]) * 10
+    return TrainingMap("ball", groups, np.clip(sdt.round(), -127, 127).astype(np.int8))
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """Gives the truth of one draw, its surface moved inwards."""
+
+    source: TrainingMap
+    item: SynthesisDraw
+    inwards_mm: float = 0.0
+    card = CARD
+    provider = "oracle"
+
+    def __call__(self, _conformed: Conformed) -> Prediction:
+        sample = render(self.source, self.item)
+        mm = sample.sdt[0, 0].numpy() + self.inwards_mm
+        return Prediction(mm, sample.tissue[0].numpy().astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def item() -> SynthesisDraw:
+    ranges = SynthesisRanges(
+        windows=(((64, 64, 64), 1.0),), cut=0, cut_crown=0, half=0, atrophy=0, blob=0, stripped=0,
+        scale=(1, 1), axis_scale=(1, 1), shear_sd=0, elastic=((4, 0.0),), ventricles=0,
+    )  # fmt: skip
+    return draw(np.random.default_rng(1), 1, ranges)
+
+
+def test_the_truth_scores_full_marks(source: TrainingMap, item: SynthesisDraw) -> None:
+    score = rendered_score(Oracle(source, item), source, item)
+    assert score.brain == 1
+    assert (score.surface_mm, score.labels_missed_ml, score.labels_missed_mm) == (0, 0, 0)
+    assert score.tissue[0] == 1
+    assert "ball" in score.groups
+
+
+def test_six_mm_too_small_misses_two_mm_of_the_labels(
+    source: TrainingMap, item: SynthesisDraw
+) -> None:
+    """The labels end 4 mm inside the surface: a shell of 38 to 40 mm is lost."""
+    score = rendered_score(Oracle(source, item, inwards_mm=6.0), source, item)
+    shell = 1 - (38 / 40) ** 3
+    assert score.labels_missed_share == pytest.approx(shell, rel=0.1)
+    assert score.labels_missed_ml == pytest.approx(shell * 4 / 3 * np.pi * 40**3 / 1000, rel=0.1)
+    assert score.labels_missed_mm == pytest.approx(2.0, abs=0.4)
+    assert score.surface_mm == pytest.approx(6.0, abs=0.01)
+    assert score.brain == pytest.approx(2 * 38**3 / (38**3 + 44**3), abs=0.01)
+    table = summary([score, rendered_score(Oracle(source, item), source, item)])
+    assert table["ball"]["images"] == 2
+    assert table["all"]["dice_min"] == score.brain
+    assert table["all"]["dice"] == pytest.approx((score.brain + 1) / 2)
+
+
+@pytest.mark.parametrize(("signed", "inside"), [
+    ((-1.0, 0.3), True), ((0.4, 1.5), True), ((0.6, 1.5), False), ((-2.0, -0.6), False),
+    ((-2.0, -0.4), True),
+])  # fmt: skip
+def test_a_surface_lies_in_the_shell_or_not(signed: tuple[float, float], inside: bool) -> None:
+    agreements = tuple(Agreement(n, 0.96, mm, 3.0) for n, mm in zip("ab", signed, strict=True))
+    score = HeadScore("head", 1400.0, agreements, 0.97)
+    assert score.in_shell is inside
+    assert score.mean_dice == pytest.approx(0.96)
+
+
+@dataclass(frozen=True)
+class Ball:
+    """Finds a ball of 50 mm in the middle of any head."""
+
+    card = CARD
+    provider = "ball"
+
+    def __call__(self, conformed: Conformed) -> Prediction:
+        axes = [(np.arange(n) - (n - 1) / 2) * 2.0 for n in conformed.data.shape]
+        i, j, k = np.meshgrid(*axes, indexing="ij")
+        return Prediction((np.sqrt(i**2 + j**2 + k**2) - 50).astype(np.float32), None)
+
+
+def test_real_heads_are_found_with_their_references(tmp_path: Path) -> None:
+    """Two references, 2 mm inside and 2 mm outside our ball."""
+    i, j, k = np.indices((128, 128, 128)) - 63.5
+    radius = np.sqrt(i**2 + j**2 + k**2)
+    image = tmp_path / "ds1" / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
+    image.parent.mkdir(parents=True)
+    nib.Nifti1Image((100 - radius).clip(1).astype(np.float32), np.eye(4)).to_filename(image)
+    for name, size in (("inner", 48), ("outer", 52)):
+        mask = tmp_path / "reference" / name / "ds1_sub-01_T1w_mask.nii.gz"
+        mask.parent.mkdir(parents=True)
+        nib.Nifti1Image((radius < size).astype(np.uint8), np.eye(4)).to_filename(mask)
+    (head,) = find_heads(tmp_path)
+    assert [name for name, _ in head.references] == ["inner", "outer"]
+    score = score_head(Ball(), head)
+    assert [a.signed_mm for a in score.agreements] == pytest.approx([2.0, -2.0], abs=0.15)
+    assert score.in_shell
+    assert score.volume_ml == pytest.approx(4 / 3 * np.pi * 50**3 / 1000, rel=0.01)
+    assert score.between == pytest.approx(2 * 48**3 / (48**3 + 52**3), abs=0.005)
+    assert dict(dices(Ball(), [head])) == {"sub-01_T1w": pytest.approx(score.mean_dice)}
+
+
+@pytest.mark.parametrize("candidate", CANDIDATES, ids=lambda c: c.name)
+def test_windows_of_a_candidate_fit_its_network(candidate) -> None:
+    multiple = candidate.architecture.multiple
+    for (shape, share), (plain, same) in zip(
+        candidate.ranges.windows, SynthesisRanges().windows, strict=True
+    ):
+        assert share == same
+        assert all(n % multiple == 0 for n in shape)
+        for n, m in zip(shape, plain, strict=True):
+            assert n * candidate.zoom_mm == pytest.approx(m * 2.0, abs=multiple * candidate.zoom_mm)
+    assert candidate.macs < 60e9

@@ -1,0 +1,127 @@
+"""Real heads with the masks of published networks: they choose and validate, never teach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.overlap import common_box, dice, surface_distances, surface_of, volume_ml
+from bids_strip.domain import Bool3, Source
+from bids_strip.participant.clean import clean
+from bids_strip.participant.conform import conform
+from bids_strip.participant.derive import derive
+from bids_strip.participant.load import load
+from bids_strip.participant.predict import Predictor
+from bids_strip.participant.restore import restore
+
+SHELL_MM = 0.5
+"""How far a surface may lie outside the shell between two references on average."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An image and its reference masks, by the name of the network that made them."""
+
+    name: str
+    image: Path
+    references: tuple[tuple[str, Path], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Our mask and one reference's; distances in mm, positive where ours lies outside."""
+
+    reference: str
+    dice: float
+    signed_mm: float
+    p95_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeadScore:
+    """One head.
+
+    Attributes
+    ----------
+    name
+        Of the run.
+    volume_ml
+        Of our mask.
+    agreements
+        With each reference.
+    between
+        Mean Dice of the references with one another; 1 for a single one.
+    """
+
+    name: str
+    volume_ml: float
+    agreements: tuple[Agreement, ...]
+    between: float
+
+    @property
+    def in_shell(self) -> bool:
+        """True if our surface lies between the references', `SHELL_MM` given, on average."""
+        signed = [a.signed_mm for a in self.agreements]
+        return min(signed) <= SHELL_MM and max(signed) >= -SHELL_MM
+
+    @property
+    def mean_dice(self) -> float:
+        """Of our Dice with each reference."""
+        return float(np.mean([a.dice for a in self.agreements]))
+
+
+def find_heads(data: Path) -> list[Head]:
+    """Heads of ``data/<dataset>`` with masks in ``data/reference/<network>``.
+
+    A mask is called ``<dataset>_<stem of the image>_mask.nii.gz``.
+    """
+    heads: dict[Path, list[tuple[str, Path]]] = {}
+    for mask in sorted((data / "reference").glob("*/*_mask.nii.gz")):
+        dataset, _, stem = mask.name.removesuffix("_mask.nii.gz").partition("_")
+        for image in sorted((data / dataset).rglob(f"{stem}.nii*")):
+            heads.setdefault(image, []).append((mask.parent.name, mask))
+    return [Head(i.name.split(".")[0], i, tuple(found)) for i, found in sorted(heads.items())]
+
+
+def masked(predictor: Predictor, source: Source) -> Bool3:
+    """The App's own way from an image to a mask, without writing anything."""
+    conformed = conform(source.volume, predictor.card)
+    surface = clean(predictor(conformed), conformed.zooms)
+    brain = derive(source.volume, restore(surface, conformed.frame), border_mm=0.0)
+    return brain.mask
+
+
+def dices(predictor: Predictor, heads: list[Head]) -> Iterator[tuple[str, float]]:
+    """Name and mean Dice of each head: what a training logs."""
+    for head in heads:
+        mask = masked(predictor, load(head.image))
+        yield head.name, float(np.mean([dice(mask, _read(path)) for _, path in head.references]))
+
+
+def score_head(predictor: Predictor, head: Head) -> HeadScore:
+    """Compare a head's mask with each of its references."""
+    source = load(head.image)
+    zooms = source.volume.grid.zooms
+    mask = masked(predictor, source)
+    others = {name: _read(path) for name, path in head.references}
+    box = common_box([mask, *others.values()], zooms=zooms)
+    ours = surface_of(mask[box], zooms=zooms)
+    agreements = []
+    for name, other in others.items():
+        distances = surface_distances(ours, surface_of(other[box], zooms=zooms))
+        agreements.append(Agreement(name, dice(mask, other), distances.signed_mm, distances.p95_mm))
+    pairs = [dice(a, b) for a, b in combinations(others.values(), 2)]
+    return HeadScore(
+        name=head.name,
+        volume_ml=volume_ml(mask, zooms=zooms),
+        agreements=tuple(agreements),
+        between=float(np.mean(pairs)) if pairs else 1.0,
+    )
+
+
+def _read(path: Path) -> Bool3:
+    return load(path).volume.data > 0

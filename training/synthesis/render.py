@@ -1,0 +1,122 @@
+"""One image and its targets from a map and a draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.maps import (
+    GROUPS,
+    SDT_LIMIT_MM,
+    SDT_STEP_MM,
+    TISSUE_OF_GROUP,
+    TrainingMap,
+)
+from training.synthesis.anatomy import Window, altered, painted
+from training.synthesis.draws import SynthesisDraw
+from training.synthesis.ranges import FAR_MM
+from training.synthesis.scanner import acquired, field_box, seen_in, wrapped
+from training.synthesis.software import processed, scaled
+from training.synthesis.space import coordinates, needed, sampled
+
+UNSEEN_WEIGHT = 0.05
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A rendered window, or several of one shape.
+
+    Attributes
+    ----------
+    image : (N, 1, I, J, K) float32
+        Scaled as the card says.
+    sdt : (N, 2, I, J, K) float32
+        mm, negative inside: brain surface, tissue surface; `FAR_MM` where it is not known.
+    tissue : (N, I, J, K) int64
+        0 BG, 1 GM, 2 WM, 3 CSF, 4 bone, 5 soft tissue.
+    weight : (N, 1, I, J, K) float32
+        1 inside the simulated field of view, less outside.
+    """
+
+    image: Tensor
+    sdt: Tensor
+    tissue: Tensor
+    weight: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A training map on a device.
+
+    Attributes
+    ----------
+    groups : (I, J, K) uint8
+    sdt : (1, 2, I/2, J/2, K/2) int8
+        In steps of `SDT_STEP_MM`.
+    centre : (3,)
+        Middle of the brain's box in 1 mm voxels.
+    """
+
+    groups: Tensor
+    sdt: Tensor
+    centre: Tensor
+
+
+def on_device(source: TrainingMap, device: torch.device | str = "cpu") -> Source:
+    """A map's arrays as tensors, once for all draws from it."""
+    groups = torch.from_numpy(source.groups).to(device)
+    sdt = torch.from_numpy(source.sdt).to(device)
+    inside = torch.nonzero(sdt[0] <= 0).float()
+    return Source(groups, sdt[None], inside.amin(0) + inside.amax(0) + 0.5)
+
+
+def render(source: TrainingMap | Source, item: SynthesisDraw, device: str = "cpu") -> Sample:
+    """Make the image and the targets of a draw.
+
+    Parameters
+    ----------
+    source
+        The map that ``item.map_index`` stands for; a `Source` is used where it is.
+    item
+        The draw. The same one gives the same bytes on one device; devices differ in their noise.
+    device
+        Where to compute when `source` is a map.
+    """
+    held = on_device(source, device) if isinstance(source, TrainingMap) else source
+    random = torch.Generator(device=held.groups.device)
+    random.manual_seed(item.seed)
+    window = _placed(held, item, random)
+    image = acquired(window.image, item, random)
+    image = processed(image, window.brain_mm, window.tissue, item, random)
+    box = field_box(item, window.brain_mm[0, 0] <= 0)
+    seen = seen_in(box, item.shape, image.device)
+    image = scaled(wrapped(image, item, box), seen, item)
+    weight = UNSEEN_WEIGHT + (1 - UNSEEN_WEIGHT) * seen.float()
+    return Sample(image, window.sdt, window.tissue, weight)
+
+
+def _placed(source: Source, item: SynthesisDraw, random: torch.Generator) -> Window:
+    """The map in the window, painted, its anatomy changed."""
+    index = coordinates(item, source.centre, random)
+    low, high = needed(index, source.groups.shape)
+    crop = source.groups[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+    origin = torch.tensor(low, device=crop.device)
+    image = sampled(painted(crop, item, random), index - origin - 0.5, "bilinear", "zeros")
+    found = sampled(crop[None, None].float(), index - origin, "nearest", "zeros")[0].long()
+    window = Window(image, _distances(source, item, index), _tissue_lut(crop.device)[found])
+    return altered(window, found, item, random)
+
+
+def _distances(source: Source, item: SynthesisDraw, index: Tensor) -> Tensor:
+    """(1, 2, I, J, K): the map's distances in the window, in mm of the window."""
+    sdt = sampled(source.sdt.float(), (index - 0.5) / 2, "bilinear", "border")
+    beyond = sdt.abs() > SDT_LIMIT_MM / SDT_STEP_MM - 0.5
+    mean_scale = float(np.prod(item.placement.scale) ** (1 / 3))
+    return torch.where(beyond, sdt.sign() * FAR_MM, sdt * (SDT_STEP_MM * mean_scale))
+
+
+def _tissue_lut(device: torch.device) -> Tensor:
+    return torch.tensor([TISSUE_OF_GROUP[name] for name in GROUPS], device=device)
