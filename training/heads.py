@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 
 from benchmarks.overlap import common_box, dice, surface_distances, surface_of, volume_ml
-from bids_strip.domain import Bool3, Source
-from bids_strip.participant.clean import clean
-from bids_strip.participant.conform import conform
-from bids_strip.participant.derive import derive
-from bids_strip.participant.load import load
+from bids_strip.domain import Bool3
 from bids_strip.participant.predict import Predictor
-from bids_strip.participant.restore import restore
+from bids_strip.single import strip_image
 
 SHELL_MM = 0.5
 """How far a surface may lie outside the shell between two references on average."""
@@ -87,26 +84,24 @@ def find_heads(data: Path) -> list[Head]:
     return [Head(i.name.split(".")[0], i, tuple(found)) for i, found in sorted(heads.items())]
 
 
-def masked(predictor: Predictor, source: Source) -> Bool3:
+def masked(predictor: Predictor, head: Head) -> nib.Nifti1Image:
     """The App's own way from an image to a mask, without writing anything."""
-    conformed = conform(source.volume, predictor.card)
-    surface = clean(predictor(conformed), conformed.zooms)
-    brain = derive(source.volume, restore(surface, conformed.frame), border_mm=0.0)
-    return brain.mask
+    return strip_image(head.image, predictor=predictor).mask
 
 
 def dices(predictor: Predictor, heads: list[Head]) -> Iterator[tuple[str, float]]:
     """Name and mean Dice of each head: what a training logs."""
     for head in heads:
-        mask = masked(predictor, load(head.image))
+        mask = np.asarray(masked(predictor, head).dataobj) > 0
         yield head.name, float(np.mean([dice(mask, _read(path)) for _, path in head.references]))
 
 
 def score_head(predictor: Predictor, head: Head) -> HeadScore:
     """Compare a head's mask with each of its references."""
-    source = load(head.image)
-    zooms = source.volume.grid.zooms
-    mask = masked(predictor, source)
+    found = masked(predictor, head)
+    mask = np.asarray(found.dataobj) > 0
+    i, j, k = (float(z) for z in found.header.get_zooms()[:3])
+    zooms = (i, j, k)
     others = {name: _read(path) for name, path in head.references}
     box = common_box([mask, *others.values()], zooms=zooms)
     ours = surface_of(mask[box], zooms=zooms)
@@ -124,4 +119,4 @@ def score_head(predictor: Predictor, head: Head) -> HeadScore:
 
 
 def _read(path: Path) -> Bool3:
-    return load(path).volume.data > 0
+    return np.asarray(nib.Nifti1Image.from_filename(path).dataobj) > 0

@@ -1,0 +1,119 @@
+"""Whether masks agree with themselves: mirrored heads, other contrasts, a second session.
+
+``python -m benchmarks.consistency BIDS_DIR [--model NAME] [--json FILE]``
+
+A mirrored head should give the mirrored mask. The T2w and FLAIR of a session should give the mask
+of its T1w, brought over by the scanner's affines alone: motion between the scans counts as error.
+Sessions of a person should give the same volume.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.processing import resample_from_to
+
+from benchmarks.overlap import dice
+from benchmarks.tables import Cell, text_table
+from bids_strip.card import find_card
+from bids_strip.participant.predict import Predictor, load_predictor
+from bids_strip.resources import available_cpus
+from bids_strip.single import Stripped, strip_image
+
+OTHERS = ("T2w", "FLAIR", "PDw")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison.
+
+    Attributes
+    ----------
+    kind
+        ``mirrored``, ``contrast`` or ``sessions``.
+    run
+        What is compared with its counterpart.
+    dice
+        With the counterpart's mask; not known between sessions, which lie elsewhere.
+    volume_change
+        Relative to the counterpart, 0.01 for one percent more.
+    """
+
+    kind: str
+    run: str
+    dice: float | None
+    volume_change: float
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table; return 0."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.consistency",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("bids_dir", type=Path)
+    parser.add_argument("--model", metavar="NAME")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    args = parser.parse_args(argv)
+    predictor = load_predictor(find_card(args.model), device="cpu", threads=available_cpus())
+    checks = sorted(check(args.bids_dir, predictor), key=lambda one: one.kind)
+    rows: list[list[Cell]] = [[c.kind, c.run, c.dice, 100 * c.volume_change] for c in checks]
+    print(text_table(["check", "run", "Dice", "volume %"], rows))
+    if args.json:
+        args.json.write_text(json.dumps([asdict(c) for c in checks], indent=2) + "\n")
+    return 0
+
+
+def check(bids_dir: Path, predictor: Predictor) -> Iterator[Check]:
+    """All comparisons of a dataset, head by head."""
+    volumes: dict[str, list[float]] = {}
+    for path in sorted(bids_dir.glob("sub-*/**/anat/*_T1w.nii*")):
+        found = strip_image(path, predictor=predictor)
+        yield mirrored(path, found, predictor)
+        for suffix in OTHERS:
+            other = path.with_name(path.name.replace("_T1w.", f"_{suffix}."))
+            if other.exists():
+                yield contrast(other, found, predictor)
+        subject = path.name.split("_")[0]
+        volumes.setdefault(subject, []).append(volume_of(found.mask))
+    for subject, found_ml in volumes.items():
+        for number, volume in enumerate(found_ml[1:], start=2):
+            yield Check("sessions", f"{subject} {number}:1", None, volume / found_ml[0] - 1)
+
+
+def mirrored(path: Path, found: Stripped, predictor: Predictor) -> Check:
+    """Left and right exchanged in the array, not in the affine: another head, as it were."""
+    image = nib.Nifti1Image.from_filename(path)
+    axis = next(n for n, code in enumerate(nib.aff2axcodes(image.affine)) if code in "LR")
+    turned = nib.Nifti1Image(np.flip(np.asanyarray(image.dataobj), axis), image.affine)
+    mask = strip_image(turned, predictor=predictor).mask
+    back = np.flip(np.asarray(mask.dataobj), axis) > 0
+    ours = np.asarray(found.mask.dataobj) > 0
+    return Check("mirrored", path.name.split(".")[0], dice(back, ours), back.sum() / ours.sum() - 1)
+
+
+def contrast(path: Path, t1w: Stripped, predictor: Predictor) -> Check:
+    """Another contrast of the session, against the T1w's surface on its grid."""
+    found = strip_image(path, predictor=predictor)
+    ours = np.asarray(found.mask.dataobj) > 0
+    brought = resample_from_to(t1w.sdt, found.mask, order=1, cval=20.0)
+    theirs = np.asarray(brought.dataobj) <= 0
+    return Check("contrast", path.name.split(".")[0], dice(ours, theirs),
+                 ours.sum() / theirs.sum() - 1)  # fmt: skip
+
+
+def volume_of(mask: nib.Nifti1Image) -> float:
+    """Volume of a mask image, ml."""
+    return float(np.asarray(mask.dataobj).sum() * np.prod(mask.header.get_zooms()[:3]) / 1000)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
