@@ -36,14 +36,14 @@ def distance_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     weight : (N, 1, I, J, K)
         Of each voxel.
     """
-    bounded = target.clamp(-BAND_MM, BAND_MM)
-    error = predicted - bounded
-    error = torch.where(target >= BAND_MM, error.clamp(max=0), error)
-    error = torch.where(target <= -BAND_MM, error.clamp(min=0), error)
-    near = 1 + 4 * torch.exp(-((bounded / 2.5) ** 2))
-    cost = F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
-    total = near * weight
-    return (cost * total).sum() / total.sum() / 2
+    with torch.no_grad():
+        low = target.masked_fill(target <= -BAND_MM, -torch.inf).clamp(max=BAND_MM)
+        high = target.masked_fill(target >= BAND_MM, torch.inf).clamp(min=-BAND_MM)
+        wanted = torch.minimum(torch.maximum(predicted, low), high)
+        near = (1 + 4 * torch.exp(-((target / 2.5) ** 2))) * weight
+        near /= 2 * near.sum()
+    cost = F.smooth_l1_loss(predicted, wanted, reduction="none")
+    return (cost * near).sum()
 
 
 def surface_dice_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:

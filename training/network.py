@@ -169,10 +169,9 @@ class StripNet(nn.Module):
         for level in reversed(range(len(self.ups))):
             x = skips[level] + _upsample(self.ups[level](x), "nearest")
             x = self.decoders[level](x)
-        fine = depth_to_space(self.fine(x))
-        split = len(SDT_CHANNELS)
-        sdt = _upsample(self.coarse(x), "trilinear") + fine[:, :split]
-        return sdt * SDT_SCALE_MM, fine[:, split:]
+        parts = (len(SDT_CHANNELS), len(TISSUE_CHANNELS))
+        sdt, tissue = depth_to_space(self.fine(x)).split(parts, dim=1)
+        return (_upsample(self.coarse(x), "trilinear") + sdt) * SDT_SCALE_MM, tissue
 
 
 def card_values(architecture: Architecture, zoom_mm: float) -> dict[str, Any]:
