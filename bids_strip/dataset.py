@@ -21,6 +21,7 @@ import shlex
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def select(settings: Settings) -> Selection:
     if not images:
         raise MissingInputError(_nothing_of_the_modality(settings, subjects))
     for one in filters:
-        _check_present(one, images)
+        _check_present(one, images, _images_of_others(root, subjects, settings.modality))
     chosen = [
         image.run
         for image in images
@@ -254,14 +255,24 @@ def _same(value: Any, label: str) -> bool:
     return str(value) == label
 
 
-def _check_present(one: _LabelFilter, images: Sequence[_Image]) -> None:
-    """Refuse labels that no image carries."""
-    values = [image.entities[one.entity] for image in images if one.entity in image.entities]
-    absent = [label for label in one.labels if not any(_same(v, label) for v in values)]
+def _check_present(one: _LabelFilter, images: Iterable[_Image], others: Iterable[_Image]) -> None:
+    """Refuse labels that no image of the dataset carries.
+
+    A label that the participants named do not carry may be another's: platforms and job arrays
+    start each participant on its own with the sessions of the whole dataset. The others are looked
+    at only then, and no farther than the label is found.
+    """
+    absent, present = one.labels, set()
+    for image in chain(images, others):
+        if not absent:
+            return
+        value = image.entities.get(one.entity)
+        if value is not None:
+            present.add(str(value))
+            absent = tuple(label for label in absent if not _same(value, label))
     if absent:
-        present = sorted({str(value) for value in values})
         raise SelectionError(
-            f"{one.option} {', '.join(absent)}: no such {one.entity}; {_present(present)}"
+            f"{one.option} {', '.join(absent)}: no such {one.entity}; {_present(sorted(present))}"
         )
 
 
@@ -319,9 +330,14 @@ def _as_list(value: Any) -> list[Any]:
 # The walk ------------------------------------------------------------------------------------
 
 
+def _all_subject_folders(root: Path) -> list[str]:
+    """List the participants' folders."""
+    return sorted(e.name for e in _entries(root) if e.name.startswith("sub-") and _is_folder(e))
+
+
 def _subject_folders(root: Path, labels: Sequence[str]) -> list[str]:
     """List the participants' folders: those named, else all."""
-    found = sorted(e.name for e in _entries(root) if e.name.startswith("sub-") and _is_folder(e))
+    found = _all_subject_folders(root)
     absent = [label for label in labels if f"sub-{label}" not in found]
     if absent:
         present = [name.removeprefix("sub-") for name in found]
@@ -345,6 +361,18 @@ def _find_images(
     images = (i for i in found.values() if i is not None)
     magnitude = tuple(i for i in images if i.entities.get("part") in _MAGNITUDE)
     return magnitude, tuple(name for name, image in found.items() if image is None)
+
+
+def _images_of_others(
+    root: Path, subjects: Sequence[str], suffixes: Sequence[str]
+) -> Iterator[_Image]:
+    """Find the images of the participants that are not among some, one participant at a time."""
+    read = _NameReader.of_pybids(root)
+    named = set(subjects)
+    for other in _all_subject_folders(root):
+        if other not in named:
+            found = (read(relative) for relative in _anat_files(root, other, suffixes))
+            yield from (image for image in found if image is not None)
 
 
 def _anat_files(root: Path, subject: str, suffixes: Sequence[str]) -> Iterator[str]:

@@ -98,7 +98,7 @@ def test_a_file_of_labels_that_is_absent_or_empty(
         ({"session_label": ("3", "1")}, r"session-label 3: no such session; present: 1, 2"),
         ({"session_label": ("01",)}, r"session-label 01"),  # sessions are text, not numbers
         ({"participant_label": ("02",), "acquisition_label": ("lo",)}, r"present: hi"),
-        ({"participant_label": ("01",), "session_label": ("1",)}, r"session-label 1: .*no image"),
+        ({"participant_label": ("01",), "session_label": ("3",)}, r"label 3: .*present: 1, 2"),
         ({"participant_label": ("02",), "session_label": ("2",), "modality": ("T1w",),
           "run_label": ("1",), "acquisition_label": ("hi",)}, None),
     ],
@@ -111,6 +111,21 @@ def test_absent_labels(mixed: Path, options: dict[str, object], message: str | N
         select_runs(settings(mixed, **options))
     assert caught.value.exit_code == 18
     assert "\n" not in str(caught.value)
+
+
+def test_a_label_of_another_participant_is_no_mistake(mixed: Path) -> None:
+    """Platforms and job arrays give each participant the sessions of the whole dataset."""
+    assert names(mixed, participant_label=("01",), session_label=("1", "2")) == [S01]
+    assert names(mixed, participant_label=("01",), acquisition_label=("hi",)) == [S01]
+
+
+def test_others_labels_do_not_make_a_match(tiny_bids: TinyBids) -> None:
+    root = tiny_bids(
+        ("sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz", "sub-02/ses-2/anat/sub-02_ses-2_T1w.nii.gz")
+    )
+    assert names(root, participant_label=("01",), session_label=("1", "2")) == ["sub-01_ses-1_T1w"]
+    with pytest.raises(SelectionError, match="none of 1 T1w images passes --session-label 2"):
+        select_runs(settings(root, participant_label=("01",), session_label=("2",)))
 
 
 def test_filters_that_leave_nothing(tiny_bids: TinyBids) -> None:
