@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from bids_strip import __version__
 from bids_strip.errors import BidsStripError, ExitCode, LevelError, MissingInputError, UsageError
-from bids_strip.settings import LEVELS, OPTIONS, Settings, build_parser, spellings
+from bids_strip.settings import (
+    LEVEL_SYNONYMS,
+    LEVELS,
+    OPTIONS,
+    Settings,
+    build_parser,
+    spellings,
+)
 
 if TYPE_CHECKING:
     from bids_strip.card import Card
@@ -77,7 +84,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         if asked:
             raise UsageError(f"{option.flags[0]}: not in this version ({__version__}) yet")
     values = vars(build_parser(__version__).parse_args(arguments))
-    level = values["level"]
+    level = LEVEL_SYNONYMS.get(values["level"], values["level"])
     if level not in LEVELS:
         raise LevelError(f"unknown analysis level '{level}'; choose from {', '.join(LEVELS)}")
     known = set(Settings.__dataclass_fields__)
@@ -86,7 +93,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         for name, value in values.items()
         if name in known and value is not None
     }
-    return Settings(**chosen, command_line=tuple(arguments))
+    return Settings(**{**chosen, "level": level}, command_line=tuple(arguments))
 
 
 @contextlib.contextmanager

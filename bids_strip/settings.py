@@ -1,6 +1,6 @@
 """The option table as data, and the one frozen value made from it.
 
-The parser, the Boutiques descriptor and the documentation are renderings of `OPTIONS`.
+The parser and the descriptors (`bids_strip.descriptors`) are renderings of `OPTIONS`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 from bids_strip.errors import UsageError
 
 LEVELS = ("participant", "group")
+LEVEL_SYNONYMS = {"subject": "participant", "dataset": "group"}
+"""The draft BIDS execution specification's words for them."""
 OUTPUT_KINDS = ("mask", "sdt", "brain")
 LATER_KINDS = ("preproc", "dseg", "probseg")
 DEVICES = ("auto", "cpu", "gpu")
@@ -102,7 +105,6 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--dask-scheduler",), "dask_scheduler", "address of a Dask scheduler", "text",
            "ADDRESS", later=True),
     Option(("--identity-check",), "identity_check", "compare heads across subjects", later=True),
-    Option(("--bids-exec-spec",), "bids_exec_spec", "print the execution descriptor", later=True),
     Option(("-v", "--verbose"), "verbose", "more lines"),
 )  # fmt: skip
 
@@ -161,10 +163,11 @@ class Settings:
                 raise UsageError(f"--modality {suffix}: a BIDS suffix is letters and digits only")
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """argparse, with our exit code and one line on stderr."""
 
     def error(self, message: str) -> Any:
+        """Raise what is not understood."""
         raise UsageError(f"{message}; see bids_strip --help")
 
 
@@ -180,9 +183,20 @@ class _Help(argparse.HelpFormatter):
         return f"{flags} {self._format_args(action, action.dest.upper())}"
 
 
+class _ExecSpec(argparse.Action):
+    """Print the execution descriptor and stop, as ``--version`` does: no place is needed."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_others: object) -> None:
+        from bids_strip.descriptors.common import to_text
+        from bids_strip.descriptors.execspec import descriptor
+
+        sys.stdout.write(to_text(descriptor()))
+        parser.exit()
+
+
 def build_parser(version: str) -> argparse.ArgumentParser:
     """Make the parser from `OPTIONS`."""
-    parser = _Parser(
+    parser = Parser(
         prog="bids_strip",
         description="Brain masks, distances and quality metrics for the head scans of a BIDS "
         "dataset.",
@@ -195,9 +209,23 @@ def build_parser(version: str) -> argparse.ArgumentParser:
     parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=Path, help="the derivatives")
     parser.add_argument("level", metavar="{participant,group}", help="level of analysis")
     for option in OPTIONS:
-        parser.add_argument(*spellings(option), **_argument(option))
+        add_option(parser, option)
+    parser.add_argument(
+        "--bids-exec-spec", "--bids_exec_spec", action=_ExecSpec, nargs=0,
+        help="print the descriptor that the draft BIDS execution specification describes",
+    )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"bids_strip {version}")
     return parser
+
+
+def add_option(parser: argparse.ArgumentParser, option: Option) -> None:
+    """Give a parser a row of the table."""
+    parser.add_argument(*spellings(option), **_argument(option))
+
+
+def long_flag(option: Option) -> str:
+    """The documented spelling that starts with two hyphens."""
+    return next(flag for flag in option.flags if flag.startswith("--"))
 
 
 def spellings(option: Option) -> tuple[str, ...]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 
 from bids_strip.domain import Grid, Source, Volume
+from bids_strip.example.dataset import write_example
 from bids_strip.participant.load import from_image
 from tests.fakes import Phantom, make_phantom, write_network
 
@@ -84,3 +88,24 @@ def phantoms(tiny_bids: TinyBids) -> TinyBids:
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ONNX network that calls what is bright the brain; its card lies beside it."""
     return write_network(tmp_path_factory.mktemp("network"))
+
+
+@pytest.fixture(scope="session")
+def command_on_path(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment in which ``bids_strip`` is this checkout, installed or not."""
+    folder = tmp_path_factory.mktemp("bin")
+    root = shlex.quote(str(Path(__file__).parents[1]))
+    script = folder / "bids_strip"
+    script.write_text(
+        f'#!/bin/sh\nPYTHONPATH={root} exec {shlex.quote(sys.executable)} -m bids_strip "$@"\n'
+    )
+    script.chmod(0o755)
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded example, drawn once."""
+    out = tmp_path_factory.mktemp("example") / "ds"
+    write_example(out)
+    return out

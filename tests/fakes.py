@@ -268,3 +268,8 @@ def write_card(path: Path, **changes: Any) -> Path:
     beside = path.with_suffix(".json")
     beside.write_text(json.dumps(card), encoding="utf-8")
     return beside
+
+
+def damage(path: Path) -> None:
+    """Cut an image short."""
+    path.write_bytes(path.read_bytes()[:1500])

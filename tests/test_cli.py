@@ -20,7 +20,7 @@ from bids_strip import cli, executor
 from bids_strip.errors import LoadError
 from bids_strip.participant import pipeline
 from bids_strip.participant.predict import OnnxPredictor
-from tests.fakes import make_phantom, write_card, write_network
+from tests.fakes import damage, make_phantom, write_card, write_network
 
 ROOT = Path(__file__).parents[1]
 ONE = "sub-01/anat/sub-01_T1w.nii.gz"
@@ -74,10 +74,6 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     assert captured.err.startswith("bids_strip: ")
     assert "Traceback" not in captured.err
     return captured.err
-
-
-def damage(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:1500])
 
 
 # 0 -------------------------------------------------------------------------------------------
@@ -289,7 +285,7 @@ def test_no_dataset_is_16(call: Call, tmp_path: Path, capsys) -> None:
 
 
 def test_an_unknown_level_is_17(call: Call, capsys) -> None:
-    assert call(level="dataset") == 17
+    assert call(level="session") == 17
     one_line(capsys)
 
 

@@ -14,13 +14,6 @@ from bids_strip.example.dataset import write_example
 STEMS = ("sub-01/ses-1/anat/sub-01_ses-1", "sub-01/ses-2/anat/sub-01_ses-2", "sub-02/anat/sub-02")
 
 
-@pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("example") / "ds"
-    write_example(out)
-    return out
-
-
 def test_the_dataset_is_whole_and_small(example: Path) -> None:
     images = {str(p.relative_to(example)) for p in example.rglob("*.nii.gz")}
     raw = {f"{stem}_T1w.nii.gz" for stem in STEMS}

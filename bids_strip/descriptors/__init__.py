@@ -1,0 +1,1 @@
+"""The option table as JSON descriptors: Boutiques, the draft BIDS execution specification."""
