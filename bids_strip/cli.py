@@ -16,6 +16,7 @@ from bids_strip.settings import (
     LEVEL_SYNONYMS,
     LEVELS,
     OPTIONS,
+    SLURM_SCRIPT,
     Settings,
     build_parser,
     spellings,
@@ -46,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
+        if arguments[:1] == [SLURM_SCRIPT]:
+            return slurm_script(arguments[1:])
         settings = parse(arguments)
         with terminable():
             return group(settings) if settings.level == "group" else participant(settings)
@@ -156,6 +159,29 @@ def participant(settings: Settings) -> int:
             LOG.warning("%s", note)
         outcomes = _work_through(settings, card, runs, staging)
         return _conclude(settings, outcomes, runs)
+
+
+def slurm_script(arguments: Sequence[str]) -> int:
+    """Print a job array for what is to do at participant level; submits nothing."""
+    from bids_strip.card import find_card
+    from bids_strip.naming import check_output_dir
+    from bids_strip.participant.level import check_owner, plan
+    from bids_strip.slurm import make_logs, note, plan_work, read_arguments, script
+
+    cluster, command = read_arguments(arguments)
+    settings = parse(command)
+    check_output_dir(settings.bids_dir, settings.output_dir)
+    runs = plan(settings, find_card(settings.model))
+    check_owner(settings.output_dir)
+    work = plan_work(cluster, settings, (dict(run.entities)["sub"] for run in runs.to_do))
+    if not work.tasks:
+        print(f"{len(runs.done)} runs, all done before: no script is needed", file=sys.stderr)
+        return int(ExitCode.OK)
+    text = script(cluster, work)
+    make_logs(settings.output_dir)
+    print(text, end="")
+    print(note(work), file=sys.stderr)
+    return int(ExitCode.OK)
 
 
 def _left_out(names: Sequence[str]) -> str | None:

@@ -18,6 +18,8 @@ from bids_strip.errors import UsageError
 LEVELS = ("participant", "group")
 LEVEL_SYNONYMS = {"subject": "participant", "dataset": "group"}
 """The draft BIDS execution specification's words for them."""
+SLURM_SCRIPT = "slurm-script"
+"""The sub-command; a BIDS_DIR of that name is given as ``./slurm-script``."""
 OUTPUT_KINDS = ("mask", "sdt", "brain")
 LATER_KINDS = ("preproc", "dseg", "probseg")
 DEVICES = ("auto", "cpu", "gpu")
@@ -171,7 +173,7 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see bids_strip --help")
 
 
-class _Help(argparse.HelpFormatter):
+class Help(argparse.HelpFormatter):
     """Each option once: hyphens stand for underscores too, the value is named once."""
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
@@ -200,8 +202,9 @@ def build_parser(version: str) -> argparse.ArgumentParser:
         prog="bids_strip",
         description="Brain masks, distances and quality metrics for the head scans of a BIDS "
         "dataset.",
-        epilog="Hyphens and underscores in options are the same.",
-        formatter_class=_Help,
+        epilog="Hyphens and underscores in options are the same. "
+        f"'bids_strip {SLURM_SCRIPT} BIDS_DIR OUTPUT_DIR' prints a Slurm job array.",
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("bids_dir", metavar="BIDS_DIR", type=Path,
