@@ -166,7 +166,9 @@ def slurm_script(arguments: Sequence[str]) -> int:
     from bids_strip.card import find_card
     from bids_strip.naming import check_output_dir
     from bids_strip.participant.level import check_owner, plan
-    from bids_strip.slurm import make_logs, note, plan_work, read_arguments, script
+    from bids_strip.slurm.arguments import read_arguments
+    from bids_strip.slurm.jobs import make_logs, note, plan_work
+    from bids_strip.slurm.script import script
 
     cluster, command = read_arguments(arguments)
     settings = parse(command)

@@ -18,7 +18,9 @@ import pytest
 from bids_strip.cli import main
 from bids_strip.errors import UsageError
 from bids_strip.settings import Settings
-from bids_strip.slurm import MOST_TASKS, Cluster, note, plan_work, read_arguments, script
+from bids_strip.slurm.arguments import read_arguments
+from bids_strip.slurm.jobs import MOST_TASKS, Cluster, note, plan_work
+from bids_strip.slurm.script import script
 
 IMAGES = [f"sub-{n:02}/ses-{s}/anat/sub-{n:02}_ses-{s}_T1w.nii.gz" for n, s in
           ((1, 1), (1, 2), (2, 1), (3, 2), (4, 1), (5, 1))]  # fmt: skip

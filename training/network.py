@@ -169,8 +169,8 @@ class StripNet(nn.Module):
         for level in reversed(range(len(self.ups))):
             x = skips[level] + _upsample(self.ups[level](x), "nearest")
             x = self.decoders[level](x)
-        parts = (len(SDT_CHANNELS), len(TISSUE_CHANNELS))
-        sdt, tissue = depth_to_space(self.fine(x)).split(parts, dim=1)
+        parts = [len(SDT_CHANNELS), len(TISSUE_CHANNELS)]
+        sdt, tissue = torch.split(depth_to_space(self.fine(x)), parts, dim=1)
         return (_upsample(self.coarse(x), "trilinear") + sdt) * SDT_SCALE_MM, tissue
 
 
