@@ -90,6 +90,12 @@ class Card:
     intensity: Intensity
     outputs: tuple[Output, ...]
 
+    @property
+    def reference(self) -> str:
+        """What `find_card` finds it by on any machine: an embedded name, or an absolute path."""
+        embedded = self.path.parent == _FOLDER
+        return self.path.stem if embedded else str(self.path.absolute())
+
     def output(self, role: str) -> Output | None:
         """The output with a role, None if the network has none."""
         return next((o for o in self.outputs if o.role == role), None)

@@ -24,8 +24,11 @@ from bids_strip.settings import (
 
 if TYPE_CHECKING:
     from bids_strip.card import Card
+    from bids_strip.execution.cluster import Cluster
+    from bids_strip.execution.local import ThisMachine
     from bids_strip.participant.level import Worklist
     from bids_strip.participant.pipeline import Outcome
+    from bids_strip.participant.write import Place
 
 
 class Terminated(BaseException):
@@ -198,32 +201,42 @@ def _left_out(names: Sequence[str]) -> str | None:
 
 def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path) -> list[Outcome]:
     """Do the runs that are to do."""
-    from bids_strip.executor import Network, execute, opened
     from bids_strip.invocation import LOG, shown
     from bids_strip.participant.level import write_dataset_files
     from bids_strip.participant.pipeline import Job
     from bids_strip.participant.write import Place
-    from bids_strip.resources import share
 
-    nprocs, threads = share(
-        nprocs=settings.nprocs, threads=settings.omp_nthreads, mem_gb=settings.mem_gb,
-        runs=len(runs.to_do),
-    )  # fmt: skip
-    network = Network(card, settings.device, threads)
-    if runs.to_do:
-        LOG.info(
-            "%d runs to do, %d done before; network %s %s on %s, %d at a time, %d threads each",
-            len(runs.to_do), len(runs.done), card.name, card.version, opened(network).provider,
-            nprocs, threads,
-        )  # fmt: skip
-    place = Place(settings.output_dir, staging)
-    write_dataset_files(settings, place, __version__)
-    jobs = [
-        Job(run, settings.outputs, settings.border_mm, place, __version__, threads)
-        for run in runs.to_do
-    ]
-    found = execute(jobs, network, nprocs=nprocs, stop_on_failure=settings.stop_on_first_crash)
-    return list(shown(found, len(jobs)))
+    # absolute: a worker of another machine stands in another folder
+    place = Place(settings.output_dir.absolute(), staging.absolute())
+    if not runs.to_do:
+        write_dataset_files(settings, place, __version__)
+        return []
+    with _site(settings, card, runs, place) as site:
+        LOG.info("%d runs to do, %d done before; network %s %s on %s", len(runs.to_do),
+                 len(runs.done), card.name, card.version, site.where)  # fmt: skip
+        write_dataset_files(settings, place, __version__)
+        jobs = [
+            Job(run, settings.outputs, settings.border_mm, place, __version__, site.network.threads)
+            for run in runs.to_do
+        ]
+        found = site.execute(jobs, stop_on_failure=settings.stop_on_first_crash)
+        return list(shown(found, len(jobs)))
+
+
+@contextlib.contextmanager
+def _site(
+    settings: Settings, card: Card, runs: Worklist, place: Place
+) -> Iterator[ThisMachine | Cluster]:
+    """Where the runs execute, ready for work: the network is open there."""
+    if settings.dask_scheduler is None:
+        from bids_strip.execution.local import this_machine
+
+        yield this_machine(settings, card, runs=len(runs.to_do))
+        return
+    from bids_strip.execution.cluster import connected
+
+    with connected(settings, card, place, image=runs.to_do[0].path) as cluster:
+        yield cluster
 
 
 def _conclude(settings: Settings, outcomes: Sequence[Outcome], runs: Worklist) -> int:

@@ -10,6 +10,7 @@
     ├── MissingInputError     66  no file of the modality, no results at group level
     ├── OutputError           73  output cannot be made, or would lie in the raw data
     ├── ProviderError          1  the execution provider asked for did not load
+    ├── ClusterError           1  the Dask scheduler or its workers cannot be worked with
     ├── ModelError            66  a network or its card is missing, altered or not understood
     └── RunError               a single run failed; the others go on
         ├── LoadError         (65 when every selected run is unreadable)
@@ -87,6 +88,10 @@ class OutputError(BidsStripError):
 
 class ProviderError(BidsStripError):
     """The execution provider that was asked for did not load."""
+
+
+class ClusterError(BidsStripError):
+    """The Dask scheduler cannot be reached, or its workers cannot do the work."""
 
 
 class ModelError(BidsStripError):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
-_MOST_THREADS = 8
+MOST_THREADS = 8
+"""More make one head hardly faster."""
 RUN_GB = 2.0
 """Memory set aside for one run."""
 
@@ -55,7 +57,17 @@ def share(
     fit = max(1, int(memory // RUN_GB))
     wanted = nprocs if nprocs is not None else max(1, cpus // (threads or 4))
     count = max(1, min(wanted, fit, max(runs, 1)))
-    return count, threads or max(1, min(_MOST_THREADS, cpus // count))
+    return count, threads or max(1, min(MOST_THREADS, cpus // count))
+
+
+def granted() -> str:
+    """What stands for the processors that this process may use: equal where they are the same."""
+    if hasattr(os, "sched_getaffinity"):
+        processors = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    else:
+        processors = "all"
+    group = _read(_MEMBERSHIP) if _cgroup_cpus() else ""
+    return f"{platform.node()} {processors} {group}"
 
 
 def _cgroup_cpus() -> int | None:

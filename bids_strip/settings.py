@@ -104,8 +104,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--dry-run",), "dry_run", "list what would be done and stop"),
     Option(("--force",), "force", "redo runs that are done"),
     Option(("--stop-on-first-crash",), "stop_on_first_crash", "start no run after one has failed"),
-    Option(("--dask-scheduler",), "dask_scheduler", "address of a Dask scheduler", "text",
-           "ADDRESS", later=True),
+    Option(("--dask-scheduler",), "dask_scheduler", "address of a running Dask scheduler whose "
+           "workers process the runs; they must see BIDS_DIR and OUTPUT_DIR under the same paths",
+           "text", "ADDRESS"),
     Option(("--identity-check",), "identity_check", "compare heads across subjects", later=True),
     Option(("-v", "--verbose"), "verbose", "more lines"),
 )  # fmt: skip
@@ -136,6 +137,7 @@ class Settings:
     mem_gb: float | None = None
     work_dir: Path | None = None
     raw_uri: str | None = None
+    dask_scheduler: str | None = None
     dry_run: bool = False
     force: bool = False
     stop_on_first_crash: bool = False

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from bids_strip.card import Card, Intensity, Output
 from bids_strip.domain import Affine, Conformed, Float3, Prediction, Run
-from bids_strip.participant.pipeline import Job, Outcome, attempt
+from bids_strip.participant import pipeline
+from bids_strip.participant.pipeline import Job, Outcome
 
 RADIUS_MM = 28.0
 """Radius of the phantom's brain: 92 ml."""
@@ -204,8 +205,13 @@ def run_of(path: Path, root: Path) -> Run:
     return Run(path, path.relative_to(root).as_posix(), pairs, suffix)
 
 
+def attempt(job: Job, predictor: FakePredictor) -> Outcome:
+    """Strip one run with a predictor that is open already."""
+    return pipeline.attempt(job, lambda: predictor)
+
+
 def work_or_die(job: Job, _network: object) -> Outcome:
-    """Stand-in for `executor.work`: the process dies of a run that has 'deadly' in its name."""
+    """Stand-in for `worker.work`: the process dies of a run that has 'deadly' in its name."""
     if "deadly" in job.run.path.name:
         os._exit(9)
     return attempt(job, FakePredictor())

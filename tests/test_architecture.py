@@ -50,9 +50,9 @@ def by_name(paths: list[Path]) -> pytest.MarkDecorator:
 
 
 def test_the_reader_of_imports_sees_them(tmp_path: Path) -> None:
-    found = set(imports(ROOT / "bids_strip" / "executor.py"))
+    found = set(imports(ROOT / "bids_strip" / "execution" / "local.py"))
     assert {"bids_strip.participant.pipeline", "concurrent.futures", "multiprocessing"} <= found
-    assert "bids_strip.executor" in set(imports(ROOT / "bids_strip" / "cli.py"))
+    assert "bids_strip.execution.local" in set(imports(ROOT / "bids_strip" / "cli.py"))
 
 
 @by_name([p for p in SOURCES if p.parent.name == "participant" and p.stem not in ORDER])
@@ -98,6 +98,7 @@ def test_the_example_is_for_itself() -> None:
     [
         ("onnxruntime", {"bids_strip.participant.predict"}),
         ("bids", {"bids_strip.dataset"}),
+        ("distributed", {"bids_strip.execution.cluster"}),
     ],
 )
 def test_a_package_has_one_door(package: str, allowed: set[str]) -> None:
@@ -117,7 +118,7 @@ def test_the_way_to_an_answer_is_light(module: str) -> None:
 
 
 def test_lower_layers_do_not_look_up() -> None:
-    upper = ("bids_strip.cli", "bids_strip.executor", "bids_strip.participant",
+    upper = ("bids_strip.cli", "bids_strip.execution", "bids_strip.participant",
              "bids_strip.group")  # fmt: skip
     for module in ("domain", "errors", "geometry", "naming", "record", "settings", "card",
                    "dataset", "metrics", "resources"):  # fmt: skip
@@ -177,7 +178,7 @@ def test_one_cache_and_no_other() -> None:
         for decorator in node.decorator_list
         if {"cache", "lru_cache"} & {n.id for n in ast.walk(decorator) if isinstance(n, ast.Name)}
     }
-    assert found == {"bids_strip.executor.opened"}
+    assert found == {"bids_strip.execution.worker.opened"}
 
 
 @by_name(SOURCES)

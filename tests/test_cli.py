@@ -16,8 +16,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_strip import cli, executor
+from bids_strip import cli
 from bids_strip.errors import LoadError
+from bids_strip.execution import local, worker
 from bids_strip.participant import pipeline
 from bids_strip.participant.predict import OnnxPredictor
 from tests.fakes import damage, make_phantom, write_card, write_network
@@ -419,15 +420,15 @@ def test_a_full_disk_is_74(call: Call, out: Path, monkeypatch, capsys) -> None:
 
 _SLOW = """
 import sys, time
-from bids_strip import cli, executor
-from bids_strip.participant import pipeline
-real = executor.work
+from bids_strip import cli
+from bids_strip.execution import local
+real = local.work
 def slow(job, network):
     if "sub-02" in job.run.path.name:
         print("waiting", flush=True)
         time.sleep(60)
     return real(job, network)
-executor.work = slow
+local.work = slow
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -460,7 +461,7 @@ def test_ctrl_c_is_130(call: Call, monkeypatch, capsys) -> None:
     def interrupt(*_args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(executor, "work", interrupt)
+    monkeypatch.setattr(local, "work", interrupt)
     assert call() == 130
     assert "Traceback" not in capsys.readouterr().err
 
@@ -516,15 +517,15 @@ def test_the_network_answers_deterministically(call: Call, out: Path, tmp_path: 
 
 
 def test_the_session_is_opened_once(call: Call, monkeypatch) -> None:
-    executor.opened.cache_clear()
+    worker.opened.cache_clear()
     opened: list[object] = []
-    load = executor.load_predictor
+    load = worker.load_predictor
 
     def counting(*args: object, **kwargs: object) -> OnnxPredictor:
         opened.append(args)
         return load(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(executor, "load_predictor", counting)
+    monkeypatch.setattr(worker, "load_predictor", counting)
     assert call() == 0
     assert len(opened) == 1
 

@@ -16,7 +16,7 @@ from bids_strip.geometry import dice
 from bids_strip.metrics import METRICS
 from bids_strip.naming import names_of, sidecar_name
 from bids_strip.participant import pipeline, write
-from bids_strip.participant.pipeline import Done, Failed, Job, Outcome, attempt
+from bids_strip.participant.pipeline import Done, Failed, Job, Outcome
 from bids_strip.participant.write import Place
 from bids_strip.record import read_record
 from tests.fakes import (
@@ -24,6 +24,7 @@ from tests.fakes import (
     RADIUS_MM,
     FakePredictor,
     TrueSphere,
+    attempt,
     conformed_world,
     make_phantom,
     raises_on,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from bids_strip.domain import BrainMask, Run, Source
-from bids_strip.errors import RunError
+from bids_strip.errors import BidsStripError, RunError
 from bids_strip.participant.clean import clean
 from bids_strip.participant.conform import conform
 from bids_strip.participant.derive import derive
@@ -144,20 +144,30 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     return Done(run, record)
 
 
-def attempt(job: Job, predictor: Predictor) -> Outcome:
-    """Strip one run; whatever goes wrong becomes a `Failed` with its record."""
+def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
+    """Strip one run; whatever goes wrong becomes a `Failed` with its record.
+
+    Parameters
+    ----------
+    job
+        The run.
+    open_predictor
+        Gives this process's network; that, too, may fail.
+    """
     clock = Clock()
+    predictor: Predictor | None = None
     try:
         remove_outputs(job.run, job.place.output_dir)
+        predictor = open_predictor()
         return strip_run(job, predictor, clock)
     except Exception as error:  # noqa: BLE001 - the seam
-        failed = failure(job, error, stage=next(reversed(clock.seconds), "write"))
+        failed = failure(job, error, stage=next(reversed(clock.seconds), "open"))
     return recorded(job, failed, describe(job, predictor))
 
 
-def failure(job: Job, error: Exception, *, stage: str) -> Failed:
+def failure(job: Job, error: BaseException, *, stage: str) -> Failed:
     """An exception as an outcome."""
-    if isinstance(error, RunError):
+    if isinstance(error, BidsStripError):
         reason = str(error)
     elif isinstance(error, MemoryError):
         reason = "not enough memory; give fewer --nprocs or more memory"

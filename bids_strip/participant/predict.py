@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,9 +17,16 @@ from bids_strip.errors import ModelError, PredictError, ProviderError
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 _CUDA_OPTIONS = {
-    "arena_extend_strategy": "kSameAsRequested",
-    "cudnn_conv_algo_search": "HEURISTIC",
+    "device_id": "0",  # the first of those that CUDA_VISIBLE_DEVICES leaves visible
+    "arena_extend_strategy": "kSameAsRequested",  # no doubling of what is held
+    "cudnn_conv_algo_search": "HEURISTIC",  # trying all algorithms takes gigabytes
+    "cudnn_conv_use_max_workspace": "0",
+    "use_tf32": "0",  # ten bits of mantissa would move the surface
 }
+_DEVICE_NODES = ("/dev/nvidiactl", "/dev/dxg")
+_GPU_REMEDY = (
+    "add --nv (Singularity) or --gpus all (docker), install '.[gpu]', or take --device cpu"
+)
 _LOGIT_MM = 1.0
 """A logit of 1 is taken for 1 mm: only its sign is used, distances are measured anew."""
 
@@ -49,11 +58,19 @@ class OnnxPredictor:
         Execution provider that really loaded.
     session
         The onnxruntime session.
+    why
+        Why this provider, for the user.
     """
 
     card: Card
     provider: str
     session: Any
+    why: str = ""
+
+    @property
+    def where(self) -> str:
+        """The provider and why it was taken."""
+        return f"{self.provider} ({self.why})" if self.why else self.provider
 
     def __call__(self, conformed: Conformed) -> Prediction:
         """Run the network on one head.
@@ -68,9 +85,8 @@ class OnnxPredictor:
         try:
             values = self.session.run(None, {name: conformed.data[None, None]})
         except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise PredictError(
-                f"the network failed ({reason}); if this is memory, give fewer --nprocs"
+                f"the network failed ({_first_line(error)}); if this is memory, give fewer --nprocs"
             ) from error
         found = dict(zip(names, values, strict=True))
         brain = self.card.output("brain")
@@ -123,34 +139,95 @@ def load_predictor(card: Card, *, device: str, threads: int) -> OnnxPredictor:
     import onnxruntime as ort
 
     ort.set_default_logger_severity(4)
+    if device == "cpu":
+        return _on_cpu(ort, card, threads, why="--device cpu")
+    found = _on_gpu(ort, card, threads)
+    if isinstance(found, OnnxPredictor):
+        return found
+    if device == "gpu":
+        raise ProviderError(f"--device gpu: {found}; {_GPU_REMEDY}")
+    return _on_cpu(ort, card, threads, why=found)
+
+
+def session_options(ort: Any, *, threads: int) -> Any:
+    """Options of every session; memory and time of the choices: ``benchmarks.network --choices``.
+
+    Parameters
+    ----------
+    ort
+        The onnxruntime module.
+    threads
+        Threads of one prediction: without a number onnxruntime takes the machine's processors
+        and binds to them, those of others too.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.enable_cpu_mem_arena = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    wanted: list[Any] = [CPU]
-    if device != "cpu" and CUDA in ort.get_available_providers() and _has_gpu():
-        wanted = [(CUDA, _CUDA_OPTIONS), CPU]
-    session = _session(ort, card, options, wanted)
-    provider = session.get_providers()[0]
-    if device == "gpu" and provider != CUDA:
-        raise ProviderError(
-            "--device gpu: the CUDA provider did not load (no GPU seen, or its libraries do not "
-            "match); add --nv (Singularity) or --gpus all (docker), or take --device cpu"
-        )
-    return OnnxPredictor(card=card, provider=provider, session=session)
+    return options
 
 
-def _session(ort: Any, card: Card, options: Any, providers: list[Any]) -> Any:
-    """Open the file and compare it with its card."""
+def _on_cpu(ort: Any, card: Card, threads: int, *, why: str) -> OnnxPredictor:
+    """The network on the processor.
+
+    Raises
+    ------
+    ModelError
+        If the file is no network, or not the one its card describes.
+    """
     try:
-        session = ort.InferenceSession(str(card.path), options, providers=providers)
+        session = ort.InferenceSession(
+            str(card.path), session_options(ort, threads=threads), providers=[CPU]
+        )
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"{card.path}: onnxruntime cannot open it ({reason}); give an ONNX network"
+            f"{card.path}: onnxruntime cannot open it ({_first_line(error)}); give an ONNX network"
         ) from error
+    _check_outputs(session, card)
+    return OnnxPredictor(card, CPU, session, why)
+
+
+def _on_gpu(ort: Any, card: Card, threads: int) -> OnnxPredictor | str:
+    """The network on the GPU, or why it is not there.
+
+    onnxruntime lists CUDA though its libraries are absent, and then falls back in silence or with
+    a print: what the session says afterwards counts.
+    """
+    if CUDA not in ort.get_available_providers():
+        return "this onnxruntime is built without CUDA"
+    if hidden := _hidden():
+        return hidden
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        if hasattr(ort, "preload_dlls"):  # CUDA and cuDNN of the nvidia-*-cu12 wheels
+            ort.preload_dlls()
+        try:
+            session = ort.InferenceSession(
+                str(card.path),
+                session_options(ort, threads=threads),
+                providers=[(CUDA, _CUDA_OPTIONS), CPU],
+                enable_fallback=0,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the GPU is not to be had
+            return f"the CUDA provider failed ({_first_line(error)})"
+    if session.get_providers()[0] != CUDA:
+        missing = [line for line in said.getvalue().splitlines() if line.startswith("Failed")]
+        detail = f" ({missing[0]})" if missing else ""
+        return f"the CUDA provider did not load{detail}"
+    _check_outputs(session, card)
+    return OnnxPredictor(card, CUDA, session, "its libraries loaded")
+
+
+def _check_outputs(session: Any, card: Card) -> None:
+    """Compare a session with its card.
+
+    Raises
+    ------
+    ModelError
+        If the network lacks an output that its card names.
+    """
     given = {output.name for output in session.get_outputs()}
     absent = sorted({o.name for o in card.outputs} - given)
     if absent:
@@ -158,9 +235,17 @@ def _session(ort: Any, card: Card, options: Any, providers: list[Any]) -> Any:
             f"{card.path}: has no output {absent[0]!r} (it gives {', '.join(sorted(given))}); mend "
             "its card"
         )
-    return session
 
 
-def _has_gpu() -> bool:
-    """True if an NVIDIA device is visible; asking CUDA on a machine without one prints errors."""
-    return os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/dxg")  # noqa: PTH110
+def _hidden() -> str:
+    """Why no NVIDIA device can be seen, "" if one is: asking CUDA without one prints errors."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    if first in ("", "-1", "NoDevFiles"):  # CUDA sees the devices listed before the first bad one
+        return "CUDA_VISIBLE_DEVICES hides every GPU"
+    if not any(os.path.exists(node) for node in _DEVICE_NODES):  # noqa: PTH110
+        return "no GPU seen"
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import os
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,8 @@ class Place:
             If the file system refuses.
         """
         final = self.output_dir / name
-        partial = self.staging / f"{os.getpid()}-{final.name}"
+        # a name of its own: workers of several machines share the folder
+        partial = self.staging / f"{uuid.uuid4().hex[:8]}-{final.name}"
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
             partial.parent.mkdir(parents=True, exist_ok=True)

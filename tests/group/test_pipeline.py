@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bids_strip import cli
-from bids_strip.participant.pipeline import Job, attempt
+from bids_strip.participant.pipeline import Job
 from bids_strip.participant.write import Place
-from tests.fakes import FakePredictor, TrueSphere, run_of
+from tests.fakes import FakePredictor, TrueSphere, attempt, run_of
 
 
 @pytest.fixture

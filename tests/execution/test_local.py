@@ -1,4 +1,4 @@
-"""Where runs execute: here, in a pool, and when a worker dies."""
+"""Runs on this machine: in this process, in a pool, and when a worker dies."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bids_strip import executor
 from bids_strip.card import find_card
-from bids_strip.executor import Network, execute
+from bids_strip.execution import local, worker
+from bids_strip.execution.local import execute
+from bids_strip.execution.worker import Network, network_of
 from bids_strip.naming import names_of
 from bids_strip.participant.pipeline import Done, Failed, Job
 from bids_strip.participant.write import Place
@@ -32,7 +33,7 @@ def jobs_of(phantoms, tmp_path: Path):
 
 @pytest.fixture
 def opened(network: Path) -> Network:
-    return Network(find_card(str(network)), "cpu", 1)
+    return network_of(find_card(str(network)), device="cpu", threads=1)
 
 
 def status_of(job: Job) -> str:
@@ -81,7 +82,7 @@ def test_a_worker_that_dies_is_a_recorded_failure(
     jobs_of, opened: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others go on, each in a process of its own."""
-    monkeypatch.setattr(executor, "work", work_or_die)
+    monkeypatch.setattr(local, "work", work_or_die)
     jobs = jobs_of("deadly", "02")
     outcomes = {o.run.name: o for o in execute(jobs, opened, nprocs=2, stop_on_failure=False)}
     kinds = {name: type(o) for name, o in outcomes.items()}
@@ -95,8 +96,8 @@ def test_a_worker_that_dies_is_a_recorded_failure(
 
 
 def test_a_network_is_opened_once_in_a_process(opened: Network) -> None:
-    executor.opened.cache_clear()
-    assert executor.opened(opened) is executor.opened(opened)
+    worker.opened.cache_clear()
+    assert worker.opened(opened) is worker.opened(opened)
 
 
 def test_stopping_lets_what_is_under_way_finish(jobs_of, opened: Network) -> None:

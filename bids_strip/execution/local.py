@@ -1,4 +1,4 @@
-"""Where runs execute: in this process, or in a pool of spawned workers."""
+"""On this machine: in this process, or in a pool of spawned workers."""
 
 from __future__ import annotations
 
@@ -10,35 +10,62 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
 from multiprocessing.connection import wait
 
 from bids_strip.card import Card
-from bids_strip.participant.pipeline import Failed, Job, Outcome, attempt, describe, recorded
-from bids_strip.participant.predict import OnnxPredictor, load_predictor
+from bids_strip.execution.worker import Network, network_of, opened, work
+from bids_strip.participant.pipeline import Failed, Job, Outcome, describe, recorded
+from bids_strip.participant.predict import CUDA
+from bids_strip.resources import share
+from bids_strip.settings import Settings
 
 _END_S = 5.0
 """How long a worker that was told to end is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
-    """How a worker opens the network."""
+class ThisMachine:
+    """Runs on this machine.
 
-    card: Card
-    device: str
-    threads: int
+    Attributes
+    ----------
+    network
+        Opened once in each process.
+    nprocs
+        Processes; 1 works in this one.
+    where
+        What the network runs on, for the user.
+    """
+
+    network: Network
+    nprocs: int
+    where: str
+
+    def execute(self, jobs: Sequence[Job], *, stop_on_failure: bool) -> Iterator[Outcome]:
+        """See `execute`."""
+        return execute(jobs, self.network, nprocs=self.nprocs, stop_on_failure=stop_on_failure)
 
 
-@cache
-def opened(network: Network) -> OnnxPredictor:
-    """The network of this process, opened once."""
-    return load_predictor(network.card, device=network.device, threads=network.threads)
+def this_machine(settings: Settings, card: Card, *, runs: int) -> ThisMachine:
+    """Share this machine out and open the network, before any work.
 
+    On a GPU one process works unless the user says otherwise: each more holds a context and
+    buffers of its own in the GPU's memory.
 
-def work(job: Job, network: Network) -> Outcome:
-    """One run, in whichever process this is."""
-    return attempt(job, opened(network))
+    Raises
+    ------
+    ModelError, ProviderError
+        If the network cannot be opened.
+    """
+    nprocs, threads = share(
+        nprocs=settings.nprocs, threads=settings.omp_nthreads, mem_gb=settings.mem_gb, runs=runs
+    )
+    network = network_of(card, device=settings.device, threads=threads)
+    predictor = opened(network)
+    if predictor.provider == CUDA and settings.nprocs is None:
+        nprocs = 1
+    where = f"{predictor.where}, {nprocs} at a time, {threads} threads each"
+    return ThisMachine(network, nprocs, where)
 
 
 def execute(

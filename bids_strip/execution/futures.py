@@ -1,0 +1,158 @@
+"""Runs on any engine behind the interface of ``concurrent.futures``.
+
+Engines give what a dead worker was doing to the next one. Two rules keep that from doing a run
+twice or killing worker after worker: an attempt that was begun is not begun again (`attempts`), and
+what it leaves unfinished is tried once more when nothing else of ours is under way; if its worker
+dies again, the run is to blame.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from functools import partial
+from pathlib import Path
+
+from bids_strip import __version__
+from bids_strip.errors import ClusterError
+from bids_strip.execution.attempts import Unfinished, attempt_of
+from bids_strip.execution.worker import Network, work
+from bids_strip.participant.pipeline import Failed, Job, Outcome, describe, failure, recorded
+
+_LOOK_S = 2.0
+_DEATHS = ("KilledWorker", "BrokenProcessPool")
+"""Exceptions by which engines say that a worker died; Dask may not be installed."""
+
+Ended = Outcome | Unfinished
+
+
+def execute(
+    jobs: Sequence[Job], network: Network, executor: Executor, *, at_once: int | None,
+    look: Callable[[int], None], stop_on_failure: bool,
+) -> Iterator[Outcome]:  # fmt: skip
+    """Work through jobs on any engine behind the interface of ``concurrent.futures``.
+
+    Parameters
+    ----------
+    jobs
+        What to do.
+    network
+        Opened once in each worker.
+    executor
+        The engine.
+    at_once
+        Runs under way at a time; None sends all.
+    look
+        Called every few seconds with the number of runs not finished; raises to give up.
+    stop_on_failure
+        Start nothing more after a failure.
+
+    Yields
+    ------
+    Done or Failed
+        As they finish, in any order.
+    """
+    again: list[Job] = []
+
+    def submit(number: int, job: Job) -> Future[Ended]:
+        return executor.submit(attempt_on_worker, job, network=network, number=number)
+
+    waiting = deque(jobs)
+    for job, future in _ending(waiting, partial(submit, 1), at_once or len(jobs), look):
+        ended = _outcome(job, future)
+        if isinstance(ended, Unfinished):
+            again.append(job)
+            continue
+        yield ended
+        if stop_on_failure and isinstance(ended, Failed):
+            waiting.clear()
+            again.clear()
+    for job, future in _ending(deque(again), partial(submit, 2), 1, look):
+        ended = _outcome(job, future)
+        yield _blamed(job) if isinstance(ended, Unfinished) else ended
+
+
+def _ending(
+    waiting: deque[Job], submit: Callable[[Job], Future[Ended]], at_once: int,
+    look: Callable[[int], None],
+) -> Generator[tuple[Job, Future[Ended]]]:  # fmt: skip
+    """Submit jobs, so many at a time, and give each with its future when that has ended."""
+    under_way: dict[Future[Ended], Job] = {}
+    while waiting or under_way:
+        while waiting and len(under_way) < at_once:
+            job = waiting.popleft()
+            under_way[submit(job)] = job
+        ended, _ = wait(under_way, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
+        if not ended or any(future.cancelled() for future in ended):
+            look(len(waiting) + len(under_way))
+        for future in ended:
+            yield under_way.pop(future), future
+
+
+def _outcome(job: Job, future: Future[Ended]) -> Ended:
+    """What a future came to; whatever the engine says went wrong is the run's failure."""
+    if future.cancelled():
+        return Unfinished(job.run)
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if type(error).__name__ in _DEATHS:
+        return Unfinished(job.run)
+    return recorded(job, failure(job, error, stage="run"), describe(job, None))
+
+
+def _blamed(job: Job) -> Outcome:
+    """A run whose workers died, or that somebody finished after all."""
+    known = attempt_of(job, 2).outcome()
+    if known is not None:
+        return known
+    reason = (
+        f"{job.run.path}: the worker processing it died, and so did the next one, most likely for "
+        "want of memory; give workers more memory or fewer threads"
+    )
+    return recorded(job, Failed(job.run, "run", reason, 1), describe(job, None))
+
+
+def attempt_on_worker(job: Job, *, network: Network, number: int) -> Ended:
+    """One attempt at a run, in a worker.
+
+    Returns
+    -------
+    Done or Failed
+        Of this attempt, or of an earlier one that was thought lost.
+    Unfinished
+        If the attempt was begun by somebody before.
+
+    Raises
+    ------
+    ClusterError
+        If this worker cannot do the work; it joined after the others were looked at.
+    """
+    if job.version != __version__:
+        raise ClusterError("the worker " + other_version(__version__, job.version))
+    attempt = attempt_of(job, number)
+    try:
+        known = attempt.outcome()
+        if known is not None:
+            return known
+        if not attempt.claim():
+            return Unfinished(job.run)
+    except FileNotFoundError:
+        raise ClusterError("the worker " + unseen("OUTPUT_DIR", job.place.staging)) from None
+    outcome = work(job, network)
+    attempt.close(outcome)
+    return outcome
+
+
+def other_version(there: str, here: str) -> str:
+    """What to do about a worker's version."""
+    return f"has bids_strip {there}, this is {here}; install the same everywhere"
+
+
+def unseen(what: str, path: Path) -> str:
+    """What to do about a folder that a worker does not see."""
+    return (
+        f"does not see {what} ({path}); give a folder that all machines share under one path, and "
+        "bind it in containers"
+    )

@@ -1,0 +1,62 @@
+"""What a process does with a run, and the network it keeps open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, partial
+
+from bids_strip.card import Card, find_card
+from bids_strip.errors import ModelError
+from bids_strip.participant.pipeline import Job, Outcome, attempt
+from bids_strip.participant.predict import OnnxPredictor, load_predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How a process opens the network, whichever machine it is on.
+
+    Attributes
+    ----------
+    model
+        Name of an embedded network, found where that machine has it installed, or a file's
+        absolute path.
+    sha256
+        Of the file.
+    device
+        ``auto``, ``cpu`` or ``gpu``.
+    threads
+        Of one prediction.
+    """
+
+    model: str
+    sha256: str
+    device: str
+    threads: int
+
+
+def network_of(card: Card, *, device: str, threads: int) -> Network:
+    """The way to a card's network."""
+    return Network(card.reference, card.sha256, device, threads)
+
+
+@cache
+def opened(network: Network) -> OnnxPredictor:
+    """The network of this process, opened once.
+
+    Raises
+    ------
+    ModelError, ProviderError
+        If it cannot be opened here, or is another one.
+    """
+    card = find_card(network.model)
+    if card.sha256 != network.sha256:
+        raise ModelError(
+            f"{card.path}: another network ({card.sha256[:12]}...) than the one asked for "
+            f"({network.sha256[:12]}...); install the same version everywhere"
+        )
+    return load_predictor(card, device=network.device, threads=network.threads)
+
+
+def work(job: Job, network: Network) -> Outcome:
+    """One run, in whichever process this is."""
+    return attempt(job, partial(opened, network))
