@@ -246,7 +246,7 @@ def test_stop_on_first_crash(call: Call, out: Path, raw: Path, capsys) -> None:
 
 
 def test_gpu_without_gpu(call: Call, capsys, monkeypatch) -> None:
-    monkeypatch.setattr("bids_strip.participant.predict._has_gpu", lambda: False)
+    monkeypatch.setattr("bids_strip.participant.predict._DEVICE_NODES", ())
     assert call("--device", "gpu") == 1
     assert "--device gpu" in one_line(capsys)
 

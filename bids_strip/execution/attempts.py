@@ -63,16 +63,17 @@ class Attempt:
 
     def close(self, outcome: Outcome) -> None:
         """Note that the record is written, and the exit code it stands for."""
-        code = outcome.exit_code if isinstance(outcome, Failed) else 0
-        ended = self._ended(self.number)
-        try:
-            partial = ended.with_name(f"{ended.name}.partial")
-            partial.write_text(str(code), encoding="ascii")
-            partial.replace(ended)
-        except FileNotFoundError:  # the call is over; its folder may have been made anew by us
+        if not self._begun.exists():  # the call is over; writing made its folder anew
             for folder in (self.place.staging, self.place.staging.parent):
                 with contextlib.suppress(OSError):
                     folder.rmdir()
+            return
+        code = outcome.exit_code if isinstance(outcome, Failed) else 0
+        ended = self._ended(self.number)
+        partial = ended.with_name(f"{ended.name}.partial")
+        with contextlib.suppress(OSError):  # a full disk: the outcome is on its way all the same
+            partial.write_text(str(code), encoding="ascii")
+            partial.replace(ended)
 
     def outcome(self) -> Outcome | None:
         """What this attempt or an earlier one came to, from the record; None if none has ended."""
