@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bids_strip.domain import Run
-from bids_strip.errors import PredictError
+from bids_strip.errors import ModelError, PredictError
 from bids_strip.geometry import dice
 from bids_strip.metrics import METRICS
 from bids_strip.naming import names_of, sidecar_name
@@ -365,3 +365,20 @@ def test_peak_memory_is_in_mb() -> None:
 def test_write_is_where_files_come_from() -> None:
     """`Place` is the only writer: the tests above watch it."""
     assert pipeline.write is write.write
+
+
+def test_a_network_that_cannot_be_opened_is_the_runs_failure(phantoms, tmp_path: Path) -> None:
+    """In a worker: the others go on, and the record says why."""
+    root = phantoms(["sub-01/anat/sub-01_T1w.nii.gz"])
+    job = job_of(root / "sub-01/anat/sub-01_T1w.nii.gz", root, tmp_path / "out")
+
+    def gone() -> FakePredictor:
+        raise ModelError("x.onnx: not found; give another")
+
+    outcome = pipeline.attempt(job, gone)
+    assert isinstance(outcome, Failed)
+    assert "x.onnx: not found" in outcome.reason
+    assert "internal error" not in outcome.reason
+    record = read_record(tmp_path / "out" / names_of(job.run)["qc"])
+    assert record is not None
+    assert (record.status, record.stage) == ("failed", "open")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bids_strip import resources
-from bids_strip.resources import available_cpus, available_gb, share
+from bids_strip.resources import available_cpus, available_gb, granted, share
 
 
 @pytest.fixture
@@ -121,3 +121,16 @@ def test_a_job_of_version_1(cgroup: Path) -> None:
     put(cgroup, "memory/job/memory.limit_in_bytes", "3000000000")
     assert available_cpus() == 5
     assert available_gb() == pytest.approx(3)
+
+
+def test_what_is_granted_tells_processors_apart(cgroup: Path, monkeypatch) -> None:
+    """Workers of one machine: the same processors, others, or a quota of their own."""
+    everything = granted()
+    assert granted() == everything
+    put(cgroup, "cpu.max", "200000 100000\n")
+    put(cgroup.parent, "membership", "0::/job1\n")
+    first = granted()
+    put(cgroup.parent, "membership", "0::/job2\n")
+    assert len({everything, first, granted()}) == 3
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5}, raising=False)
+    assert granted() != first

@@ -25,7 +25,7 @@ _CUDA_OPTIONS = {
 }
 _DEVICE_NODES = ("/dev/nvidiactl", "/dev/dxg")
 _GPU_REMEDY = (
-    "add --nv (Singularity) or --gpus all (docker), install '.[gpu]', or take --device cpu"
+    "add --nv (Singularity) or --gpus all (docker), install 'bids_strip[gpu]', or take --device cpu"
 )
 _LOGIT_MM = 1.0
 """A logit of 1 is taken for 1 mm: only its sign is used, distances are measured anew."""

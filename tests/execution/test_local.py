@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bids_strip.card import find_card
+from bids_strip.errors import ModelError
 from bids_strip.execution import local, worker
 from bids_strip.execution.local import execute
 from bids_strip.execution.worker import Network, network_of
 from bids_strip.naming import names_of
 from bids_strip.participant.pipeline import Done, Failed, Job
+from bids_strip.participant.predict import CPU, CUDA, OnnxPredictor
 from bids_strip.participant.write import Place
+from bids_strip.settings import Settings
 from tests.fakes import run_of, work_or_die
 
 KINDS = ("mask",)
@@ -98,6 +103,42 @@ def test_a_worker_that_dies_is_a_recorded_failure(
 def test_a_network_is_opened_once_in_a_process(opened: Network) -> None:
     worker.opened.cache_clear()
     assert worker.opened(opened) is worker.opened(opened)
+
+
+@pytest.mark.parametrize("nprocs", [1, 2])
+def test_a_worker_that_cannot_open_the_network(jobs_of, opened: Network, nprocs: int) -> None:
+    """Recorded for each run; the call goes on."""
+    worker.opened.cache_clear()
+    gone = replace(opened, model="/nowhere/net.onnx")
+    jobs = jobs_of("01", "02")
+    outcomes = list(execute(jobs, gone, nprocs=nprocs, stop_on_failure=False))
+    assert [type(o) for o in outcomes] == [Failed, Failed]
+    assert [status_of(j) for j in jobs] == ["failed", "failed"]
+    assert all("net.onnx" in o.reason for o in outcomes if isinstance(o, Failed))
+
+
+def test_another_network_under_the_same_name(opened: Network) -> None:
+    """As on a machine with another version installed."""
+    with pytest.raises(ModelError, match="another network"):
+        worker.opened(replace(opened, sha256="0" * 64))
+
+
+def test_an_embedded_network_is_found_by_its_name() -> None:
+    """The folder it is installed in differs between machines."""
+    network = network_of(find_card(None), device="cpu", threads=1)
+    assert network.model == find_card(None).name
+    assert len(pickle.dumps(network)) < 1000
+
+
+def test_one_process_on_a_gpu_unless_asked(network: Path, monkeypatch, tmp_path: Path) -> None:
+    card = find_card(str(network))
+    settings = Settings(tmp_path, tmp_path / "out", "participant", omp_nthreads=1, mem_gb=64)
+    monkeypatch.setattr("bids_strip.resources.available_cpus", lambda: 16)
+    monkeypatch.setattr(local, "opened", lambda _: OnnxPredictor(card, CPU, None))
+    assert local.this_machine(settings, card, runs=9).nprocs == 9
+    monkeypatch.setattr(local, "opened", lambda _: OnnxPredictor(card, CUDA, None))
+    assert local.this_machine(settings, card, runs=9).nprocs == 1
+    assert local.this_machine(replace(settings, nprocs=3), card, runs=9).nprocs == 3
 
 
 def test_stopping_lets_what_is_under_way_finish(jobs_of, opened: Network) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -77,33 +78,173 @@ def test_probabilities_at_their_ends_are_finite(value: float) -> None:
     assert (np.sign(found) == np.sign(0.5 - value)).all()
 
 
-def test_gpu_without_a_gpu_is_one_line(network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict, "_has_gpu", lambda: False)
+# where it runs: onnxruntime's surface, with the providers a machine would show ------------------
+
+
+class Options:
+    """Stand-in for ``SessionOptions``: keeps what is set."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, str] = {}
+
+    def add_session_config_entry(self, key: str, value: str) -> None:
+        self.entries[key] = value
+
+
+class Runtime:
+    """Stand-in for the onnxruntime module.
+
+    ``loads``: the CUDA provider works; ``fails``: asking for it is an exception; ``said``: what
+    preloading prints.
+    """
+
+    SessionOptions = Options
+
+    def __init__(self, *, built=True, loads=False, fails: str = "", said: str = "") -> None:
+        self.built, self.loads, self.fails, self.said = built, loads, fails, said
+        self.asked: list[list] = []
+        self.options: list[Options] = []
+        self.preloaded = 0
+        self.severity: int | None = None
+
+    def set_default_logger_severity(self, severity: int) -> None:
+        self.severity = severity
+
+    def get_available_providers(self) -> list[str]:
+        return [predict.CUDA, CPU] if self.built else [CPU]
+
+    def preload_dlls(self) -> None:
+        self.preloaded += 1
+        print(self.said)
+
+    def InferenceSession(self, _path, options, *, providers, enable_fallback=1):  # noqa: N802
+        self.asked.append(providers)
+        self.options.append(options)
+        wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
+        if wanted == predict.CUDA and self.fails:
+            if enable_fallback:
+                print("EP Error")
+            raise RuntimeError(self.fails)
+        took = wanted if wanted == CPU or self.loads else CPU
+        outputs = [type("O", (), {"name": "sdt"})]
+        return type("S", (), {"get_providers": lambda _: [took, CPU],
+                              "get_outputs": lambda _: outputs})()  # fmt: skip
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch):
+    """Install a stand-in of onnxruntime on a machine with a GPU's device file."""
+
+    def install(**changes) -> Runtime:
+        fake = Runtime(**changes)
+        monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+        monkeypatch.setattr(predict, "_DEVICE_NODES", ("/dev/null",))
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        return fake
+
+    return install
+
+
+@pytest.mark.parametrize("device", ["auto", "gpu"])
+def test_a_gpu_that_loads_is_taken(network, runtime, capsys, device: str) -> None:
+    fake = runtime(loads=True, said="noise")
+    found = load_predictor(card_at(network), device=device, threads=3)
+    assert found.provider == predict.CUDA
+    assert predict.CUDA in found.where
+    assert fake.preloaded == 1
+    assert capsys.readouterr().out == ""
+    ((name, options), second) = fake.asked[0]
+    assert (name, second) == (predict.CUDA, CPU)
+    assert options["cudnn_conv_algo_search"] != "EXHAUSTIVE"
+    assert options["arena_extend_strategy"] == "kSameAsRequested"
+    assert options["use_tf32"] == "0"
+
+
+GPU_TROUBLE = {
+    "libraries": ({"said": "Failed to load libcudnn.so.9: no such file"}, "libcudnn.so.9"),
+    "silence": ({}, "did not load"),
+    "error": ({"fails": "CUDA failure 100: no CUDA-capable device\nmore"}, "CUDA failure 100"),
+    "build": ({"built": False}, "without CUDA"),
+}
+
+
+@pytest.mark.parametrize(("changes", "reason"), GPU_TROUBLE.values(), ids=GPU_TROUBLE)
+def test_a_gpu_that_does_not_load(network, runtime, capsys, changes, reason: str) -> None:
+    """``gpu`` fails in a line that names the remedy; ``auto`` goes on and says why."""
+    runtime(**changes)
     with pytest.raises(ProviderError, match="--device gpu") as caught:
         load_predictor(card_at(network), device="gpu", threads=1)
-    assert "\n" not in str(caught.value)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert reason in line
+    assert "--nv" in line
+    assert "--gpus all" in line
     assert caught.value.exit_code == 1
+    found = load_predictor(card_at(network), device="auto", threads=1)
+    assert found.provider == CPU
+    assert reason in found.where
+    assert capsys.readouterr().out == ""
 
 
-def test_gpu_that_onnxruntime_silently_leaves_out(network, monkeypatch) -> None:
-    """A device is there, the libraries are not: onnxruntime falls back without an error."""
-    import onnxruntime as ort
-
-    monkeypatch.setattr(predict, "_has_gpu", lambda: True)
-    monkeypatch.setattr(ort, "get_available_providers", lambda: [predict.CUDA, CPU])
-    session = ort.InferenceSession
-    monkeypatch.setattr(
-        ort, "InferenceSession", lambda path, options, providers: session(
-            path, options, providers=[CPU])
-    )  # fmt: skip
-    with pytest.raises(ProviderError):
+@pytest.mark.parametrize("visible", ["", "-1", "-1,0", "NoDevFiles"])
+def test_devices_that_are_hidden(network, runtime, monkeypatch, visible: str) -> None:
+    fake = runtime(loads=True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    found = load_predictor(card_at(network), device="auto", threads=1)
+    assert found.provider == CPU
+    assert "CUDA_VISIBLE_DEVICES" in found.where
+    assert fake.preloaded == 0
+    with pytest.raises(ProviderError, match="CUDA_VISIBLE_DEVICES"):
         load_predictor(card_at(network), device="gpu", threads=1)
-    assert load_predictor(card_at(network), device="auto", threads=1).provider == CPU
 
 
-def test_auto_without_a_gpu_takes_the_processor(network, monkeypatch) -> None:
-    monkeypatch.setattr(predict, "_has_gpu", lambda: False)
-    assert load_predictor(card_at(network), device="auto", threads=1).provider == CPU
+@pytest.mark.parametrize("visible", ["0", "1", "2,3", "GPU-8932f937", "MIG-1/2/3"])
+def test_the_first_visible_device_is_taken(network, runtime, monkeypatch, visible: str) -> None:
+    """CUDA counts from 0 among those it is shown."""
+    fake = runtime(loads=True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert load_predictor(card_at(network), device="gpu", threads=1).provider == predict.CUDA
+    assert fake.asked[0][0][1]["device_id"] == "0"
+
+
+def test_no_device_no_question(network, runtime, monkeypatch) -> None:
+    """Without a device file CUDA is not asked: it would print errors and take a second."""
+    fake = runtime(loads=True)
+    monkeypatch.setattr(predict, "_DEVICE_NODES", ("/dev/there-is-none",))
+    found = load_predictor(card_at(network), device="auto", threads=1)
+    assert found.where == f"{CPU} (no GPU seen)"
+    assert fake.preloaded == 0
+    assert fake.asked == [[CPU]]
+
+
+def test_the_processor_that_was_asked_for(network, runtime) -> None:
+    fake = runtime(loads=True)
+    assert load_predictor(card_at(network), device="cpu", threads=1).provider == CPU
+    assert fake.preloaded == 0
+    assert fake.asked == [[CPU]]
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_threads_are_always_set_and_the_log_is_quiet(network, runtime, device: str) -> None:
+    fake = runtime(loads=True)
+    load_predictor(card_at(network), device=device, threads=5)
+    (options,) = fake.options
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (5, 1)
+    assert options.log_severity_level == fake.severity == 4
+    assert options.entries["session.intra_op.allow_spinning"] == "0"
+
+
+@pytest.mark.gpu
+def test_a_real_gpu_gives_the_same_mask() -> None:
+    card = find_card(None)
+    try:
+        gpu = load_predictor(card, device="gpu", threads=1)
+    except ProviderError as error:
+        pytest.skip(str(error))
+    head = make_phantom("RAS")
+    there = conform(Volume(head.data, Grid(head.data.shape, head.affine)), card)
+    masks = [p(there).brain_mm <= 0 for p in (gpu, load_predictor(card, device="cpu", threads=2))]
+    assert dice(*masks) >= 0.9999
 
 
 def test_distances_that_are_not_numbers(tmp_path) -> None:
