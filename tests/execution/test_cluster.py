@@ -136,6 +136,7 @@ def log_of(out: Path) -> str:
 # a worker dies -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_worker_killed_midway_costs_nothing(dask: Dask, command, tmp_path: Path, capsys) -> None:
     """Every run done, none twice, by the records, the log and the workers' own notes."""
     names = ("01", "02", "hold03", "04", "05", "06")
@@ -161,6 +162,7 @@ def test_a_worker_killed_midway_costs_nothing(dask: Dask, command, tmp_path: Pat
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_its_worker_is_one_failure(dask: Dask, command, tmp_path: Path) -> None:
     """It costs two of three workers; the third does the rest."""
     names = ("01", "02", "deadly", "04", "05")
@@ -175,6 +177,7 @@ def test_a_run_that_kills_its_worker_is_one_failure(dask: Dask, command, tmp_pat
     assert "sub-deadly_T1w.nii.gz" in line
 
 
+@pytest.mark.slow
 def test_when_all_workers_are_gone_the_call_ends(
     dask: Dask, command, monkeypatch, capsys, tmp_path: Path
 ) -> None:
@@ -284,6 +287,7 @@ def test_a_network_that_workers_cannot_open(
     assert "here.onnx" in refused(arguments, capsys)
 
 
+@pytest.mark.slow
 def test_no_scheduler_is_said_soon(command, capsys) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
