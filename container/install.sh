@@ -16,7 +16,7 @@ python=$prefix/venv/bin/python
 install_python() {
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
-    apt-get install -qq -y --no-install-recommends python3 python3-venv >/dev/null
+    apt-get install -qq -y --no-install-recommends python3 python3-venv
     python3 -m venv "$prefix/venv"
 }
 
@@ -69,7 +69,7 @@ install_command() {
 
 tidy() { # byte code is made here and never checked again: at run time the root is read-only
     "$python" -m pip uninstall --quiet --yes setuptools pip
-    apt-get purge -qq -y --auto-remove python3-venv >/dev/null
+    apt-get purge -qq -y --auto-remove python3-venv
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/log/apt /var/log/*.log
     # numpy.testing needs one file of numpy's tests
     find "$prefix/venv" -type d -name tests ! -path '*/numpy/_core/tests' -prune -exec rm -rf {} +
