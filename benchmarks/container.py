@@ -227,6 +227,8 @@ def _example(raw: Path) -> Path:
 
 def _revision() -> str:
     """The checkout's commit, or ``unknown``."""
+    if shutil.which("git") is None:
+        return "unknown"
     said = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], check=False, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
     return said.stdout.strip() or "unknown"

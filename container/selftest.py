@@ -16,7 +16,6 @@ import onnxruntime as ort
 
 from bids_strip.card import find_card
 from bids_strip.participant.predict import load_predictor
-from bids_strip.settings import Settings
 
 _SIDE = 64
 
@@ -35,7 +34,7 @@ def main() -> int:
 
 def network() -> str:
     """Run the embedded network on an empty head."""
-    predictor = load_predictor(find_card(Settings.model), device="cpu", threads=1)
+    predictor = load_predictor(find_card(None), device="cpu", threads=1)
     values = predictor.session.run(
         None,
         {predictor.session.get_inputs()[0].name: np.zeros((1, 1, *[_SIDE] * 3), np.float32)},
