@@ -14,6 +14,7 @@ LABEL org.opencontainers.image.title="bids_strip" \
       org.opencontainers.image.base.name="docker.io/library/debian:bookworm-slim"
 ENV PYTHONNOUSERSITE=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    ORT_DISABLE_TELEMETRY=1 \
     LC_ALL=C.UTF-8 \
     TEMPLATEFLOW_HOME=/opt/bids_strip/templateflow \
     TEMPLATEFLOW_AUTOUPDATE=off

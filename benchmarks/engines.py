@@ -23,8 +23,10 @@ BASE = "docker.io/library/debian:bookworm-slim"
 USER = 12345
 _SCRIPTS = Path(__file__).parents[1] / "container"
 _NAMES = ("docker", "podman", "buildah")
-_BUILDAH_DEFAULTS = {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
+_DEFAULTS = {"BUILDAH_ISOLATION": "chroot"}
 """What works where containers cannot be nested; the environment's own values come first."""
+_LONGEST_S = 2400.0
+"""A build that takes longer hangs."""
 _UNITS_MB = {"B": 1e-6, "KB": 1e-3, "MB": 1.0, "GB": 1e3}
 
 
@@ -134,7 +136,7 @@ class Docker:
 
 @dataclass(frozen=True, slots=True)
 class Buildah:
-    """buildah, with its vfs storage and chroot isolation unless the environment says otherwise."""
+    """buildah, isolating with chroot unless the environment says otherwise."""
 
     name: str = "buildah"
 
@@ -201,31 +203,37 @@ def _environment(image: str) -> list[str]:
 
 
 def _done(command: Sequence[str]) -> str:
-    """Run a command; what it printed.
+    """Run a command; what it printed, without its messages.
 
     Raises
     ------
     EngineError
         If it fails.
     """
-    finished = subprocess.run(
-        list(command), env=_surroundings(), stdin=subprocess.DEVNULL, check=False, text=True,
-        capture_output=True,
-    )  # fmt: skip
-    if finished.returncode:
-        said = f"{finished.stdout}\n{finished.stderr}".strip().splitlines()[-30:]
-        raise EngineError("\n".join([f"{' '.join(command)}: exit {finished.returncode}", *said]))
-    return finished.stdout.strip()
+    finished, messages = _run(command, subprocess.PIPE)
+    if finished.code:
+        said = f"{finished.output}\n{messages}".strip().splitlines()[-30:]
+        raise EngineError("\n".join([f"{' '.join(command)}: exit {finished.code}", *said]))
+    return finished.output.strip()
 
 
 def _call(command: Sequence[str]) -> Finished:
     """Run a command, whatever becomes of it."""
-    finished = subprocess.run(
-        list(command), env=_surroundings(), stdin=subprocess.DEVNULL, check=False, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    return Finished(finished.returncode, finished.stdout)
+    finished, _ = _run(command, subprocess.STDOUT)
+    return finished
+
+
+def _run(command: Sequence[str], errors: int) -> tuple[Finished, str]:
+    """Run a command; what it said, and its messages where they are kept apart."""
+    try:
+        done = subprocess.run(
+            list(command), env=_surroundings(), stdin=subprocess.DEVNULL, check=False, text=True,
+            stdout=subprocess.PIPE, stderr=errors, timeout=_LONGEST_S,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(f"{' '.join(command)}: not done after {_LONGEST_S:.0f} s") from error
+    return Finished(done.returncode, done.stdout), done.stderr or ""
 
 
 def _surroundings() -> Mapping[str, str]:
-    return {**_BUILDAH_DEFAULTS, **os.environ}
+    return {**_DEFAULTS, **os.environ}

@@ -14,6 +14,7 @@ entity
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -467,9 +468,27 @@ class _NameReader:
         return _Image(Run(self.root / relative, relative, pairs, suffix), found)
 
 
+@contextlib.contextmanager
+def _some_home() -> Iterator[None]:
+    """Name a home folder for the time of a block if there is none: pybids asks at its import.
+
+    In a container a user may have neither HOME nor an entry in /etc/passwd.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/nonexistent"
+        try:
+            yield
+        finally:
+            del os.environ["HOME"]
+    else:
+        yield
+
+
 def _pybids_entities() -> tuple[Any, ...]:
     """Load the entities that pybids knows for raw data, without its warnings."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _some_home():
         warnings.simplefilter("ignore")
         from bids.layout.models import Config
 

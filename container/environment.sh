@@ -4,6 +4,7 @@
 export PYTHONNOUSERSITE=1
 export PYTHONDONTWRITEBYTECODE=1
 unset PYTHONPATH PYTHONHOME PYTHONSTARTUP
+export ORT_DISABLE_TELEMETRY=1
 export LC_ALL=C.UTF-8
 # the user's own templates where they are bound into the container, else the image's
 if [ ! -d "${TEMPLATEFLOW_HOME-}" ]; then

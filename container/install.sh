@@ -52,7 +52,7 @@ for desc, suffix in ((None, "T1w"), ("brain", "mask")):
     space=tpl-MNI152NLin2009cAsym
     mkdir -p "$prefix/templateflow/$space"
     for file in T1w desc-brain_mask; do
-        cp "$from/$space/${space}_res-01_$file.nii.gz" "$prefix/templateflow/$space/"
+        install -m 644 "$from/$space/${space}_res-01_$file.nii.gz" "$prefix/templateflow/$space/"
         gzip -t "$prefix/templateflow/$space/${space}_res-01_$file.nii.gz"
     done
     if [ "$templates" = fetch ]; then rm -rf "$from"; fi

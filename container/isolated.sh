@@ -29,5 +29,5 @@ mount -t tmpfs -o size=64m,mode=1777,nosuid,nodev tmpfs "$root/dev/shm"
 mount -o remount,bind,ro "$root/dev"
 mount -o remount,bind,ro "$root"
 
-exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all \
+exec setpriv --no-new-privs --inh-caps=-all \
     chroot --userspec="$user:$user" --groups= "$root" "$@"

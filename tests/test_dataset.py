@@ -355,3 +355,25 @@ def test_pybids_is_imported_late_and_silently(mixed: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert done.stderr == ""
+
+
+def test_a_user_without_a_home(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container: no HOME, and an id that /etc/passwd does not know."""
+    code = (
+        "import os, pwd, sys\n"
+        "def unknown(_): raise KeyError\n"
+        "pwd.getpwuid = unknown\n"
+        "from pathlib import Path\n"
+        "from bids_strip.dataset import select_runs\n"
+        "from bids_strip.settings import Settings\n"
+        "places = [Path(a) for a in sys.argv[1:]]\n"
+        "found = select_runs(Settings(places[0], places[1], 'participant'))\n"
+        "assert 'HOME' not in os.environ\n"
+        "print(len(found))\n"
+    )
+    monkeypatch.delenv("HOME", raising=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, mixed, mixed.parent / "out"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
