@@ -9,8 +9,8 @@ claim() { # WHAT COMMAND...
     shift
     if "$@" >/dev/null 2>&1; then echo "  $what: yes"; else echo "  $what: NO" && failed=1; fi
 }
-cannot_write() { ! (: >"$1/.probe"); }
-can_write() { : >"$1/.probe" && rm "$1/.probe"; }
+can_write() { (: >"$1/.probe") && rm "$1/.probe"; }
+cannot_write() { ! can_write "$1"; }
 only_loopback() { [ "$(tail -n +3 /proc/net/dev | grep -vc '^ *lo:')" = 0 ]; }
 no_route() { [ "$(wc -l </proc/net/route)" -le 1 ]; }
 small_tmp() { [ "$(df -k /tmp | awk 'NR == 2 { print $2 }')" = 65536 ]; }
