@@ -194,18 +194,36 @@ def context_names() -> list[str]:
 
 
 def _run_inside(engine: Engine, image: str, data: Path, out: Path) -> tuple[float, float]:
-    """Probe, self-test and both levels; seconds of the levels."""
+    """Probe, Singularity's sections, both levels; seconds of the levels."""
     probe = (ROOT / "container" / "probe.sh").read_text(encoding="utf-8")
+    section = sections((ROOT / "Singularity.def").read_text(encoding="utf-8"))
+    bare = ("/usr/bin/env", "-i", "/bin/sh", "-c")  # as with --cleanenv
     places = ("/data", "/out")
     with engine.opened(image, data, out) as run:
         print(_checked(run("/bin/sh", "-c", probe, "probe", str(USER))))
-        print(_checked(run("/opt/bids_strip/container/selftest.sh")))
+        print(_checked(run(*bare, f"{section['environment']}\n{section['test']}")))
         started = time.perf_counter()
         print(_checked(run("bids_strip", *places, "participant")))
         done = time.perf_counter()
+        again = f"{section['environment']}\n{section['runscript']}"  # skips what is done
+        print(_checked(run(*bare, again, "runscript", *places, "participant")))
+        later = time.perf_counter()
         # as Boutiques starts it: a login shell in the place of the entry point
         print(_checked(run("/bin/sh", "-l", "-c", 'exec bids_strip "$@"', "sh", *places, "group")))
-        return done - started, time.perf_counter() - done
+        return done - started, time.perf_counter() - later
+
+
+def sections(definition: str) -> dict[str, str]:
+    """Sections of a Singularity definition: name -> text; the header's name is empty."""
+    found: dict[str, list[str]] = {"": []}
+    name = ""
+    for line in definition.splitlines():
+        if line.startswith("%"):
+            name = line.removeprefix("%").strip()
+            found[name] = []
+        else:
+            found[name].append(line.strip())
+    return {name: "\n".join(lines).strip() for name, lines in found.items()}
 
 
 def _checked(finished: Finished) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from benchmarks.container import sections
+
 ROOT = Path(__file__).parents[2]
 CONTAINER = ROOT / "container"
 PREFIX = "/opt/bids_strip"
@@ -13,17 +15,9 @@ SINGULARITY = (ROOT / "Singularity.def").read_text(encoding="utf-8")
 INSTALL = (CONTAINER / "install.sh").read_text(encoding="utf-8")
 
 
-def sections(definition: str = SINGULARITY) -> dict[str, str]:
-    """Name -> text; the header is the section without a name."""
-    found: dict[str, list[str]] = {"": []}
-    name = ""
-    for line in definition.splitlines():
-        if line.startswith("%"):
-            name = line.removeprefix("%").strip()
-            found[name] = []
-        else:
-            found[name].append(line.strip())
-    return {n: "\n".join(lines).strip() for n, lines in found.items()}
+def section(name: str) -> str:
+    """A section of the Singularity definition; the header's name is empty."""
+    return sections(SINGULARITY)[name]
 
 
 def instructions(dockerfile: str = DOCKERFILE) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from tests.container.recipes import (
     called,
     installed,
     instructions,
-    sections,
+    section,
     stages,
 )
 
@@ -46,7 +46,7 @@ def test_a_plain_build_is_the_cpu_image_and_every_stage_stands_on_debian() -> No
     assert list(found)[-1] == "cpu"
     assert {"cpu", "gpu"} <= set(found)
     assert set(found.values()) - set(found) == {"debian:bookworm-slim"}
-    header = sections()[""].splitlines()
+    header = section("").splitlines()
     assert header == ["Bootstrap: docker", "From: debian:bookworm-slim"]
 
 
@@ -54,7 +54,7 @@ def test_one_script_installs() -> None:
     runs = [rest for i, rest in instructions() if i == "RUN"]
     assert len(runs) == 2
     assert all(run.startswith("sh /src/container/install.sh ") for run in runs)
-    assert sections()["post"].startswith("sh /src/container/install.sh cpu")
+    assert section("post").startswith("sh /src/container/install.sh cpu")
 
 
 def test_versions_agree() -> None:
@@ -97,7 +97,7 @@ def test_a_project_without_the_runtime_stops_the_build(tmp_path: Path) -> None:
 def test_both_recipes_take_the_same_sources() -> None:
     names = set(context_names())
     assert all((ROOT / name).exists() for name in names)
-    copied = [line.split() for line in sections()["files"].splitlines()]
+    copied = [line.split() for line in section("files").splitlines()]
     assert {source for source, _ in copied} == names
     assert all(target == f"/src/{source}" for source, target in copied)
 
@@ -109,17 +109,17 @@ def test_both_recipes_say_the_same_of_the_image() -> None:
     names = {f"org.opencontainers.image.{n}" for n in ("title", "description", "licenses",
                                                        "version", "revision")}  # fmt: skip
     assert names <= set(labels)
-    for line in sections()["labels"].splitlines():
+    for line in section("labels").splitlines():
         name, value = line.split(maxsplit=1)
         assert labels[name] == value
 
 
-@pytest.mark.parametrize("section", ["environment", "runscript", "test", "post"])
-def test_sections_call_scripts_that_are_installed(section: str) -> None:
-    names = called(sections()[section])
+@pytest.mark.parametrize("name", ["environment", "runscript", "test", "post"])
+def test_sections_call_scripts_that_are_installed(name: str) -> None:
+    names = called(section(name))
     assert names
     assert names <= installed()
-    assert all((CONTAINER / name).is_file() for name in installed())
+    assert all((CONTAINER / script).is_file() for script in installed())
 
 
 def test_installed_scripts_call_installed_scripts() -> None:
@@ -148,4 +148,4 @@ def test_scripts_are_posix(script: Path) -> None:
 
 def test_help_names_options_that_close_the_container() -> None:
     for option in ("--cleanenv", "--containall", "--no-home", "--nv"):
-        assert option in sections()["help"]
+        assert option in section("help")

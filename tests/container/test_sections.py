@@ -16,7 +16,7 @@ import pytest
 
 from bids_strip import __version__
 from tests.conftest import TinyBids
-from tests.container.recipes import CONTAINER, PREFIX, ROOT, installed, sections
+from tests.container.recipes import CONTAINER, PREFIX, ROOT, installed, section
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux containers")
 
@@ -49,9 +49,9 @@ def run(
 
 
 def test_runscript_is_the_command(prefix: Path) -> None:
-    done = run(prefix, sections()["runscript"], "--version")
+    done = run(prefix, section("runscript"), "--version")
     assert (done.returncode, done.stdout.strip()) == (0, f"bids_strip {__version__}")
-    assert run(prefix, sections()["runscript"], "--no-such-option").returncode == 64
+    assert run(prefix, section("runscript"), "--no-such-option").returncode == 64
 
 
 def test_runscript_works_through_both_levels(
@@ -60,7 +60,7 @@ def test_runscript_works_through_both_levels(
     raw, out = phantoms(), tmp_path / "out put"
     for level in ("participant", "group"):
         more = ("--model", network, "--nprocs", "2") if level == "participant" else ()
-        done = run(prefix, sections()["runscript"], raw, out, level, *more)
+        done = run(prefix, section("runscript"), raw, out, level, *more)
         assert done.returncode == 0, done.stderr
     assert len(list(out.glob("sub-*/anat/*_desc-brain_mask.nii.gz"))) == 2
     assert (out / "group_T1w.tsv").is_file()
@@ -73,14 +73,14 @@ def test_nothing_of_the_users_python_gets_in(prefix: Path, tmp_path: Path) -> No
     for folder in (own, own / "lib" / "python3.11" / "site-packages"):
         for name in ("numpy", "bids_strip", "sitecustomize", "argparse"):
             (folder / f"{name}.py").write_text("raise SystemExit('the wrong module')")
-    done = run(prefix, sections()["runscript"], "--version", cwd=own, PYTHONPATH=str(own),
+    done = run(prefix, section("runscript"), "--version", cwd=own, PYTHONPATH=str(own),
                PYTHONHOME=str(own), PYTHONUSERBASE=str(own), PYTHONSTARTUP=str(own / "numpy.py"),
                HOME=str(own))  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 
 def test_test_runs_the_network(prefix: Path) -> None:
-    done = run(prefix, sections()["test"])
+    done = run(prefix, section("test"))
     assert done.returncode == 0, done.stderr
     assert "network strip-" in done.stdout
 
@@ -96,11 +96,11 @@ def test_test_fails_without_the_network(prefix: Path, tmp_path: Path) -> None:
         text = text.replace("find_card(None)", "find_card('no-such-network')")
         (broken / "container" / name).write_text(text, encoding="utf-8")
         (broken / "container" / name).chmod(0o755)
-    assert run(broken, sections()["test"]).returncode != 0
+    assert run(broken, section("test")).returncode != 0
 
 
 def test_environment_is_set(prefix: Path) -> None:
-    done = run(prefix, f"{sections()['environment']}\n/usr/bin/env", PYTHONPATH="/x")
+    done = run(prefix, f"{section('environment')}\n/usr/bin/env", PYTHONPATH="/x")
     found = dict(line.split("=", 1) for line in done.stdout.splitlines())
     assert found["PYTHONNOUSERSITE"] == "1"
     assert found["TEMPLATEFLOW_HOME"] == f"{prefix}/templateflow"
@@ -109,7 +109,7 @@ def test_environment_is_set(prefix: Path) -> None:
 
 
 def test_templates_that_are_bound_come_before_the_images_own(prefix: Path, tmp_path: Path) -> None:
-    script = f"{sections()['environment']}\necho $TEMPLATEFLOW_HOME"
+    script = f"{section('environment')}\necho $TEMPLATEFLOW_HOME"
     bound = run(prefix, script, TEMPLATEFLOW_HOME=str(tmp_path))
     assert bound.stdout.strip() == str(tmp_path)
     absent = run(prefix, script, TEMPLATEFLOW_HOME=str(tmp_path / "of-the-host"))
