@@ -8,8 +8,8 @@ HOME unset, no network, 64 MB of /tmp and nothing to write but /out; a probe ins
 this is so. Without BIDS_DIR the dataset is the embedded example.
 
 Where a build must reach the package servers as this machine does (a mirror, a proxy's certificate),
-``--host-packages`` mounts the machine's pip and apt configuration, for the build alone: nothing of
-it is in the image. podman and buildah can do that.
+``--host-packages`` mounts the machine's pip and apt configuration, for the build alone: the image
+keeps empty mount points of it and nothing else. podman and buildah can do that.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """How this machine reaches package servers, as mounts for the build of an image.
 
 A build sees neither the machine's pip and apt configuration nor the folders and certificates that
-these name. Mounted for the build alone, they leave nothing in the image.
+these name. Mounted for the build alone, they leave empty mount points in the image and nothing
+else.
 """
 
 from __future__ import annotations

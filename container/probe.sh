@@ -11,8 +11,8 @@ claim() { # WHAT COMMAND...
 }
 can_write() { (: >"$1/.probe") && rm "$1/.probe"; }
 cannot_write() { ! can_write "$1"; }
-only_loopback() { [ "$(tail -n +3 /proc/net/dev | grep -vc '^ *lo:')" = 0 ]; }
-no_route() { [ "$(wc -l </proc/net/route)" -le 1 ]; }
+only_loopback() { [ "$(tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ')" = lo ]; }
+no_route() { [ -r /proc/net/route ] && [ "$(wc -l </proc/net/route)" -le 1 ]; }
 small_tmp() { [ "$(df -k /tmp | awk 'NR == 2 { print $2 }')" = 65536 ]; }
 bare_user() { [ "$(id -u)" = "$1" ] && ! grep -q "^[^:]*:[^:]*:$1:" /etc/passwd; }
 no_home() { [ -z "${HOME+set}" ]; }
