@@ -83,5 +83,5 @@ install_package
 install_templates
 install_command
 tidy
-sh "$prefix/container/selftest.sh"
+sh "$prefix/container/selftest.sh" "$variant"
 du -sm "$prefix" | awk '{ print "install.sh: " $2 " is " $1 " MB" }'

@@ -1,7 +1,8 @@
 """Is the installation whole? Runs the network once; writes nothing, needs no GPU.
 
-Where onnxruntime's GPU build is installed, its CUDA provider and every library that came with it
-must load: what is missing shows when the image is built, not on the node that has the GPU.
+In the image for GPUs (``selftest.py gpu``, or where cuDNN is installed) the CUDA provider and every
+library that came with it must load: what is missing shows when the image is built, not on the node
+that has the GPU.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def main() -> int:
     """Say what was found; return 1 if something is missing."""
     try:
         print(f"selftest: {network()}")
-        if gpu_build():
+        if "gpu" in sys.argv[1:] or has_cudnn():
             print(f"selftest: {cuda()}")
     except (OSError, ValueError) as error:
         print(f"selftest: {error}", file=sys.stderr)
@@ -44,10 +45,10 @@ def network() -> str:
     return f"network {predictor.card.name} runs in onnxruntime {ort.__version__}"
 
 
-def gpu_build() -> bool:
-    """True if onnxruntime's GPU build is what is installed."""
+def has_cudnn() -> bool:
+    """True if cuDNN was installed beside onnxruntime."""
     try:
-        version("onnxruntime-gpu")
+        version("nvidia-cudnn-cu12")
     except PackageNotFoundError:
         return False
     return True

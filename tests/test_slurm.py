@@ -146,6 +146,8 @@ def test_filters_and_what_follows_the_separator() -> None:
         ["/raw", "/out", "--mem", "lots"], ["/raw", "/out", "--mem", "0"],
         ["/raw", "/out", "--subjects-per-task", "0"], ["/raw", "/out", "--throttle", "-1"],
         ["/raw", "/out", "--cpus-per-task", "two"], ["/raw", "/out", "--setup", "a\nb"],
+        ["/raw", "/out", "--mem", "4M"], ["/raw", "/out", "--sbatch=--array=1-9"],
+        ["/raw", "/out", "--sbatch=--mem=9G"], ["/raw", "/out", "--sbatch=-c 4"],
         ["/raw", "/out", "--", "--no-such-option"], ["/raw", "/out", "--", "--border", "99"],
     ],
     ids=" ".join,
@@ -474,6 +476,45 @@ def test_a_gpu(printed: Printed, bash: Bash, record: Path, image: Path) -> None:
     group = (record / "sbatch0.script").read_text()
     assert "gres" not in group
     assert "--nv" not in group
+
+
+def test_one_process_works_on_a_gpu(printed: Printed, image: Path) -> None:
+    text = printed("--container", str(image), "--gpu", "--cpus-per-task", "16")
+    assert "--nprocs 1 " in text
+    assert "--omp-nthreads 16 " in text
+    more = printed("--container", str(image), "--gpu", "--", "--nprocs", "2")
+    assert "--nprocs 2" in more
+
+
+@pytest.mark.parametrize("clash", [
+    ("--", "--dry-run"), ("--", "--dask-scheduler", "tcp://here:1"),
+    ("--gpu", "--", "--device", "cpu"),
+])  # fmt: skip
+def test_what_makes_no_sense_in_a_job_is_refused(
+    raw: Path, out: Path, clash: tuple[str, ...], capsys
+) -> None:
+    assert main(["slurm-script", str(raw), str(out), *clash]) == 64
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "leave" in captured.err
+
+
+def test_participants_that_are_links_are_seen_in_a_container(
+    printed: Printed, bash: Bash, record: Path, image: Path, raw: Path, tmp_path: Path
+) -> None:
+    """The real folder is bound too, and a work folder is made before it is bound."""
+    store, scratch = tmp_path / "store", tmp_path / "scratch" / "new"
+    store.mkdir()
+    first = sorted(raw.glob("sub-*"))[0]
+    first.rename(store / first.name)
+    first.symlink_to(store / first.name)
+    text = printed("--container", str(image), "--", "--work-dir", str(scratch))
+    assert bash(text, "both", **task(1)).returncode == 0
+    words = (record / "apptainer").read_text().splitlines()
+    bound = {b for a, b in itertools.pairwise(words) if a == "--bind"}
+    assert f"{store}:{store}:ro" in bound
+    assert f"{scratch}:{scratch}:rw" in bound
+    assert scratch.is_dir()
 
 
 def test_setup_comes_first(printed: Printed, bash: Bash, record: Path) -> None:

@@ -67,7 +67,7 @@ def input_of(option: Option, name: str, value_key: str) -> dict[str, Any]:
         "optional": True,
     }  # fmt: skip
     if option.kind == "texts":
-        one["list"] = True
+        one |= {"list": True, "min-list-entries": 1}
     if option.kind == "count":
         one |= {"integer": True, "minimum": 1}
     if option.choices:

@@ -23,6 +23,8 @@ from bids_strip.resources import MOST_THREADS, available_cpus, granted
 from bids_strip.settings import Settings
 
 LOG = logging.getLogger(__name__)
+_NOT_THERE = ("ModuleNotFoundError", "ImportError", "AttributeError")
+"""Where a worker cannot unpack the question, Dask answers with the words of its exception."""
 _CONNECT_S = 10.0
 _WORKERS_S = 60.0
 """How long a cluster without workers is waited for, at first and when all have gone."""
@@ -253,7 +255,7 @@ def _ask(client: Any, address: str, question: Callable[..., Any], *about: Any) -
             f"({type(error).__name__}); restart them"
         ) from error
     for worker, answer in answers.items():
-        if isinstance(answer, (ImportError, AttributeError)):
+        if isinstance(answer, Exception) and any(kind in repr(answer) for kind in _NOT_THERE):
             raise ClusterError(
                 f"worker {worker}: bids_strip is not installed there, or another version "
                 f"({answer}); install {__version__}"

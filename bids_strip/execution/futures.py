@@ -8,6 +8,7 @@ dies again, the run is to blame.
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -91,7 +92,13 @@ def _ending(
 
 
 def _outcome(job: Job, future: Future[Ended]) -> Ended:
-    """What a future came to; whatever the engine says went wrong is the run's failure."""
+    """What a future came to; what the engine says went wrong is the run's failure.
+
+    Raises
+    ------
+    ClusterError
+        If a worker refused: it would refuse one run after the other.
+    """
     if future.cancelled():
         return Unfinished(job.run)
     error = future.exception()
@@ -99,6 +106,8 @@ def _outcome(job: Job, future: Future[Ended]) -> Ended:
         return future.result()
     if type(error).__name__ in _DEATHS:
         return Unfinished(job.run)
+    if isinstance(error, ClusterError):
+        raise error
     return recorded(job, failure(job, error, stage="run"), describe(job, None))
 
 
@@ -129,8 +138,11 @@ def attempt_on_worker(job: Job, *, network: Network, number: int) -> Ended:
     ClusterError
         If this worker cannot do the work; it joined after the others were looked at.
     """
+    here = f"a worker that joined later ({socket.gethostname()}) "
     if job.version != __version__:
-        raise ClusterError("the worker " + other_version(__version__, job.version))
+        raise ClusterError(here + other_version(__version__, job.version))
+    if not _root_of(job).is_dir():
+        raise ClusterError(here + unseen("BIDS_DIR", _root_of(job)))
     attempt = attempt_of(job, number)
     try:
         known = attempt.outcome()
@@ -139,10 +151,15 @@ def attempt_on_worker(job: Job, *, network: Network, number: int) -> Ended:
         if not attempt.claim():
             return Unfinished(job.run)
     except FileNotFoundError:
-        raise ClusterError("the worker " + unseen("OUTPUT_DIR", job.place.staging)) from None
+        raise ClusterError(here + unseen("OUTPUT_DIR", job.place.staging)) from None
     outcome = work(job, network)
     attempt.close(outcome)
     return outcome
+
+
+def _root_of(job: Job) -> Path:
+    """The raw dataset that a run lies in."""
+    return job.run.path.parents[len(Path(job.run.relative).parts) - 1]
 
 
 def other_version(there: str, here: str) -> str:

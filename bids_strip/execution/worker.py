@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import lru_cache, partial
+from threading import Lock
 
 from bids_strip.card import Card, find_card
 from bids_strip.errors import ModelError
@@ -39,7 +40,10 @@ def network_of(card: Card, *, device: str, threads: int) -> Network:
     return Network(card.reference, card.sha256, device, threads)
 
 
-@cache
+_OPENING = Lock()
+"""Threads of one worker wait for the first to open the network."""
+
+
 def opened(network: Network) -> OnnxPredictor:
     """The network of this process, opened once.
 
@@ -48,6 +52,12 @@ def opened(network: Network) -> OnnxPredictor:
     ModelError, ProviderError
         If it cannot be opened here, or is another one.
     """
+    with _OPENING:
+        return _opened(network)
+
+
+@lru_cache(maxsize=1)
+def _opened(network: Network) -> OnnxPredictor:
     card = find_card(network.model)
     if card.sha256 != network.sha256:
         raise ModelError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any
 
 from bids_strip.errors import MissingInputError, UsageError
 from bids_strip.settings import OPTIONS, Settings, long_flag
-from bids_strip.slurm.jobs import Cluster
+from bids_strip.slurm.jobs import Cluster, Work
 
 _CPUS_A_RUN = 4
 
@@ -24,15 +25,16 @@ def words_of(flag: str, value: Any) -> list[str]:
 
 
 def option_words(
-    settings: Settings, bounds: dict[str, Any], left_out: frozenset[str]
+    settings: Settings, bounds: dict[str, Any], only: Container[str] | None = None
 ) -> list[list[str]]:
     """Options that differ from their default, the bounds where the user gave none."""
     defaults = {field.name: field.default for field in fields_of(Settings)}
     values = {
         option.dest: getattr(settings, option.dest)
         for option in OPTIONS
-        if option.dest in defaults and option.dest not in {"participant_label", *left_out}
-    }
+        if option.dest in defaults and option.dest != "participant_label"
+        and (only is None or option.dest in only)
+    }  # fmt: skip
     given = {name: value for name, value in values.items() if value != defaults[name]}
     flags = {option.dest: long_flag(option) for option in OPTIONS}
     return [words_of(flags[name], value) for name, value in {**bounds, **given}.items()]
@@ -41,7 +43,7 @@ def option_words(
 def bounds_of(cluster: Cluster, settings: Settings) -> dict[str, Any]:
     """What a task may use, said rather than found: not every Slurm confines its jobs."""
     cpus = cluster.cpus_per_task
-    nprocs = settings.nprocs or max(1, cpus // _CPUS_A_RUN)
+    nprocs = settings.nprocs or (1 if cluster.gpu else max(1, cpus // _CPUS_A_RUN))
     bounds: dict[str, Any] = {
         "nprocs": nprocs,
         "omp_nthreads": max(1, cpus // nprocs),
@@ -50,9 +52,9 @@ def bounds_of(cluster: Cluster, settings: Settings) -> dict[str, Any]:
     return {**bounds, "device": "gpu"} if cluster.gpu else bounds
 
 
-def check_paths(cluster: Cluster, settings: Settings) -> None:
+def check_paths(cluster: Cluster, work: Work) -> None:
     """Refuse paths that a job script or a bind cannot hold, and an absent image."""
-    paths = [path for path, _ in binds(cluster, settings, "participant")]
+    paths = [path for path, _ in binds(cluster, work, "participant")]
     for path in paths:
         text = str(path)
         if not text.isprintable() or "\\" in text:
@@ -73,15 +75,17 @@ def check_paths(cluster: Cluster, settings: Settings) -> None:
         )
 
 
-def binds(cluster: Cluster, settings: Settings, level: str) -> list[tuple[Path, str]]:
+def binds(cluster: Cluster, work: Work, level: str) -> list[tuple[Path, str]]:
     """What a job sees of the host, under the same path: ``ro`` or ``rw``.
 
     The group level does not open BIDS_DIR, which may be gone by then.
     """
+    settings = work.settings
     model = Path(settings.model) if settings.model and settings.model.endswith(".onnx") else None
     read = [
         settings.bids_dir if level == "participant" else None,
         settings.bids_filter_file if level == "participant" else None,
+        *(work.linked if level == "participant" else ()),
         model,
         model.with_suffix(".json") if model else None,
         cluster.template_home.absolute() if cluster.template_home else None,

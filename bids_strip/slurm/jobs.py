@@ -21,6 +21,12 @@ FEWEST_SUBJECTS = 10
 LABELS = {"participant_label": "sub", "session_label": "ses", "run_label": "run",
           "acquisition_label": "acq"}  # fmt: skip
 """Options that name labels, and the entity of each."""
+_LEAST_GB = 0.5
+_OURS = frozenset(
+    ["-a", "--array", "-c", "--cpus-per-task", "-d", "--dependency", "--mem", "--mem-per-cpu",
+     "-o", "--output", "-n", "--ntasks", "-N", "--nodes", "--gres", "-t", "--time"]
+)  # fmt: skip
+"""Options of sbatch that the program's own bounds or the group job depend on."""
 _MB = {"": 1, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 
 
@@ -79,8 +85,16 @@ class Cluster:
                             ("--cpus-per-task", self.cpus_per_task)):  # fmt: skip
             if count is not None and count < 1:
                 raise UsageError(f"{name} {count}: must be a number above 0")
-        if not re.fullmatch(r"[0-9]+[KMGT]?", self.mem) or self.mem_gb <= 0:
-            raise UsageError(f"--mem {self.mem}: write it as Slurm does, for example 4G or 4000M")
+        if not re.fullmatch(r"[0-9]+[KMGT]?", self.mem) or self.mem_gb < _LEAST_GB:
+            raise UsageError(
+                f"--mem {self.mem}: write it as Slurm does, for example 4G or 4000M, half a "
+                "gigabyte at least"
+            )
+        for option in self.sbatch:
+            if option.partition("=")[0].partition(" ")[0] in _OURS:
+                raise UsageError(
+                    f"--sbatch {option}: the script sets that; use the option of slurm-script"
+                )
         for text in (self.time, self.partition, self.account, self.job_name, *self.sbatch,
                      *self.setup):  # fmt: skip
             if text is not None and not text.isprintable():
@@ -102,10 +116,13 @@ class Work:
         The participant level; paths are absolute.
     tasks
         Labels of each task's participants.
+    linked
+        Folders outside BIDS_DIR that folders of participants are links into.
     """
 
     settings: Settings
     tasks: tuple[tuple[str, ...], ...]
+    linked: tuple[Path, ...] = ()
 
 
 def plan_work(cluster: Cluster, settings: Settings, participants: Iterable[str]) -> Work:
@@ -136,7 +153,30 @@ def plan_work(cluster: Cluster, settings: Settings, participants: Iterable[str])
     if settings.model and settings.model.endswith(".onnx"):
         frozen["model"] = str(Path(settings.model).absolute())
     known = {f.name: getattr(settings, f.name) for f in fields_of(Settings)}
-    return Work(Settings(**{**known, **frozen, **paths}), tasks)
+    return Work(Settings(**{**known, **frozen, **paths}), tasks, _linked(settings.bids_dir, labels))
+
+
+def _linked(bids_dir: Path, labels: Iterable[str]) -> tuple[Path, ...]:
+    """Where participants lie that are links out of the dataset: a container has to see it."""
+    root = bids_dir.resolve()
+    real = [(bids_dir / f"sub-{label}").resolve() for label in labels]
+    return tuple(sorted({path.parent for path in real if not path.is_relative_to(root)}))
+
+
+def check_clashes(cluster: Cluster, settings: Settings) -> None:
+    """Refuse options of the program that make no sense within a job.
+
+    Raises
+    ------
+    UsageError
+        Then.
+    """
+    if settings.dry_run:
+        raise UsageError("--dry-run: the jobs would do nothing; leave it out")
+    if settings.dask_scheduler:
+        raise UsageError("--dask-scheduler: each job works for itself; leave it out")
+    if cluster.gpu and settings.device == "cpu":
+        raise UsageError("--gpu and --device cpu contradict each other; leave one out")
 
 
 def note(work: Work) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 from bids_strip import __version__
 from bids_strip.settings import Settings
 from bids_strip.slurm.command import binds, bounds_of, check_paths, option_words
-from bids_strip.slurm.jobs import LABELS, Cluster, Work
+from bids_strip.slurm.jobs import Cluster, Work, check_clashes
 
-_NOT_FOR_THE_GROUP = frozenset({*LABELS, "bids_filter_file"})
+_FOR_THE_GROUP = frozenset({"modality", "work_dir", "verbose"})
 
 
 def script(cluster: Cluster, work: Work) -> str:
@@ -33,12 +33,13 @@ def script(cluster: Cluster, work: Work) -> str:
     Raises
     ------
     UsageError
-        If a path could not stand in it.
+        If a path could not stand in it, or an option makes no sense in a job.
     MissingInputError
         If the container image is not there.
     """
     settings = work.settings
-    check_paths(cluster, settings)
+    check_clashes(cluster, settings)
+    check_paths(cluster, work)
     fill = {
         "VERSION": __version__,
         "SUBJECTS": str(sum(map(len, work.tasks))),
@@ -49,10 +50,10 @@ def script(cluster: Cluster, work: Work) -> str:
         "GROUP_DIRECTIVES": _directives(cluster, settings, None),
         "LABELS": "\n".join(" ".join(labels) for labels in work.tasks),
         "SETUP": "\n".join(cluster.setup) or ": # nothing to set up",
-        "RUN": _run(cluster, settings, "participant"),
-        "RUN_GROUP": _run(cluster, settings, "group"),
-        "OPTIONS": _lines(option_words(settings, bounds_of(cluster, settings), frozenset())),
-        "GROUP_OPTIONS": _lines(option_words(settings, {}, _NOT_FOR_THE_GROUP)),
+        "RUN": _run(cluster, work, "participant"),
+        "RUN_GROUP": _run(cluster, work, "group"),
+        "OPTIONS": _lines(option_words(settings, bounds_of(cluster, settings))),
+        "GROUP_OPTIONS": _lines(option_words(settings, {}, _FOR_THE_GROUP)),
     }
     job = re.sub(r"@(\w+)@", lambda found: fill[found[1]], _text("group_job.sh"))
     return re.sub(r"@(\w+)@", lambda found: {**fill, "JOB": job}[found[1]], _text("array.sh"))
@@ -88,7 +89,7 @@ def _directive(value: str) -> str:
     return f'"{escaped}"'
 
 
-def _run(cluster: Cluster, settings: Settings, level: str) -> str:
+def _run(cluster: Cluster, work: Work, level: str) -> str:
     """Lines of the shell function that runs the program."""
     if not cluster.container:
         home = cluster.template_home
@@ -98,11 +99,13 @@ def _run(cluster: Cluster, settings: Settings, level: str) -> str:
         return f'{" ".join(exports)} bids_strip "$@"'
     image = cluster.container
     place = image if "://" in image else str(Path(image).absolute())
-    words = [["--bind", f"{path}:{path}:{mode}"] for path, mode in binds(cluster, settings, level)]
+    words = [["--bind", f"{path}:{path}:{mode}"] for path, mode in binds(cluster, work, level)]
     if cluster.template_home:
         words.append(["--env", f"TEMPLATEFLOW_HOME={cluster.template_home.absolute()}"])
     nv = " --nv" if cluster.gpu and level == "participant" else ""
+    own = work.settings.work_dir
     lines = [
+        *([f"mkdir -p -- {shlex.quote(str(own))}"] if own else []),  # a bind has to be there
         'engine=$(command -v apptainer || command -v singularity) || stop "neither apptainer nor '
         "singularity on PATH of $(hostname); load it with --setup 'module load apptainer'\"",
         f'"$engine" exec --cleanenv --containall --no-home{nv} --workdir "$work" \\',

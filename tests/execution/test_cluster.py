@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from bids_strip import cli
+from bids_strip.errors import ClusterError
 from bids_strip.execution import cluster
 from bids_strip.execution.cluster import threads_each
 
@@ -339,3 +340,24 @@ def answer(granted: str, cpus: int) -> dict[str, object]:
 )
 def test_threads_share_what_is_granted(said, slots, expected: int) -> None:
     assert threads_each(said, slots) == expected
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A client whose workers answer as they are told."""
+
+    answer: object
+
+    def run(self, *_question: object, **_options: object) -> dict[str, object]:
+        return {"tcp://w:1": self.answer}
+
+
+@pytest.mark.parametrize("answer", [
+    ModuleNotFoundError("No module named 'bids_strip'"),
+    Exception("ModuleNotFoundError(\"No module named 'bids_strip'\")"),  # as Dask hands it on
+])  # fmt: skip
+def test_a_worker_without_the_package_is_told_what_to_do(answer: Exception) -> None:
+    with pytest.raises(ClusterError, match=r"not installed there.*install"):
+        cluster._ask(Answering(answer), "tcp://s:1", len)
+    with pytest.raises(ClusterError, match="disk"):
+        cluster._ask(Answering(OSError("disk")), "tcp://s:1", len)

@@ -124,13 +124,41 @@ def test_a_run_that_kills_twice_is_a_recorded_failure(
 
 
 def test_what_the_engine_raises_is_the_runs_failure(jobs_of: Jobs, network: Network) -> None:
-    """An unreadable pickle, a worker of another version: recorded, the others go on."""
+    """An unreadable pickle: recorded, the others go on."""
     jobs = jobs_of("01", "02")
     error = TypeError("Job.__init__() got an unexpected keyword")
     outcomes = run(jobs, network, Engine(lambda job, _: error if "01" in job.run.name else None))
     assert isinstance(outcomes["sub-01_T1w"], Failed)
     assert "unexpected keyword" in record_of(jobs[0])["reason"]
     assert isinstance(outcomes["sub-02_T1w"], Done)
+
+
+def test_a_worker_that_refuses_is_not_the_runs_failure(jobs_of: Jobs, network: Network) -> None:
+    """It would refuse one run after the other, and be given the next each time."""
+    jobs = jobs_of("01", "02", "03")
+    refusal = ClusterError("a worker that joined later has bids_strip 0.0.9")
+    engine = Engine(lambda job, _: refusal if "02" in job.run.name else None)
+    outcomes = execute(jobs, network, engine, at_once=1, look=lambda _: None, stop_on_failure=False)
+    assert isinstance(next(outcomes), Done)
+    with pytest.raises(ClusterError, match=r"0\.0\.9"):
+        list(outcomes)
+    for job in jobs[1:]:
+        assert not (job.place.output_dir / names_of(job.run)["qc"]).exists()
+
+
+def test_a_worker_refuses_before_it_claims(jobs_of: Jobs, network: Network, tmp_path: Path) -> None:
+    (job,) = jobs_of("01")
+    elsewhere = replace(job.run, path=tmp_path / "not here" / job.run.relative)
+    other_place = replace(job.place, staging=tmp_path / "gone")
+    for refused, word in (
+        (replace(job, version="0.0.9"), "install the same"),
+        (replace(job, run=elsewhere), "BIDS_DIR"),
+        (replace(job, place=other_place), "OUTPUT_DIR"),
+    ):
+        with pytest.raises(ClusterError, match=word):
+            attempt_on_worker(refused, network=network, number=1)
+    assert not list(job.place.staging.iterdir())
+    assert isinstance(attempt_on_worker(job, network=network, number=1), Done)
 
 
 def test_stopping_starts_nothing_more(jobs_of: Jobs, network: Network) -> None:
