@@ -178,7 +178,7 @@ def test_one_cache_and_no_other() -> None:
         for decorator in node.decorator_list
         if {"cache", "lru_cache"} & {n.id for n in ast.walk(decorator) if isinstance(n, ast.Name)}
     }
-    assert found == {"bids_strip.execution.worker.opened"}
+    assert found == {"bids_strip.execution.worker._opened"}
 
 
 @by_name(SOURCES)
