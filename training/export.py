@@ -92,6 +92,8 @@ def card_of(name: str, version: str, model: bytes, state: dict[str, Any]) -> dic
         "training": {
             "data": "synthetic images rendered from label maps training_seg_01-16 of SynthSeg "
             "(Apache-2.0); 17-20 held out; no real image, no mask of another network",
+            "selection": "real heads with the masks of published networks validated it and chose "
+            "among trainings; nothing was learned from them",
             "draws": progress["draws"],
             "steps": progress["step"],
             "hours": round(progress["seconds"] / 3600 + progress.get("earlier_hours", 0.0), 2),
