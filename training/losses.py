@@ -12,6 +12,11 @@ from training.network import BAND_MM
 from training.synthesis import Sample
 
 
+NEAR_BRAIN_MM = 4.0
+FAR_SHARE = 0.15
+"""How much a voxel farther from the brain than that counts for the tissue."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Loss:
     """Parts of the loss, scalars; `total` is what is minimised."""
@@ -55,11 +60,27 @@ def surface_dice_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tens
     return 1 - (2 * overlap / size.clamp(min=1.0)).mean()
 
 
+def tissue_loss(logits: Tensor, tissue: Tensor, brain_mm: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy, the brain and what lies next to it counting more than the rest of the window.
+
+    Parameters
+    ----------
+    logits : (N, 6, I, J, K)
+    tissue : (N, I, J, K) int64
+    brain_mm : (N, 1, I, J, K)
+        Distance to the brain's surface.
+    weight : (N, 1, I, J, K)
+        Of each voxel.
+    """
+    entropy = F.cross_entropy(logits, tissue, reduction="none")[:, None]
+    counts = weight * torch.where(brain_mm <= NEAR_BRAIN_MM, 1.0, FAR_SHARE)
+    return (entropy * counts).sum() / counts.sum()
+
+
 def loss_of(sdt: Tensor, tissue: Tensor, sample: Sample) -> Loss:
     """All parts of the loss of one prediction."""
-    entropy = F.cross_entropy(tissue, sample.tissue, reduction="none")[:, None]
     return Loss(
         distance=distance_loss(sdt, sample.sdt, sample.weight),
         dice=surface_dice_loss(sdt, sample.sdt, sample.weight),
-        tissue=(entropy * sample.weight).sum() / sample.weight.sum(),
+        tissue=tissue_loss(tissue, sample.tissue, sample.sdt[:, :1], sample.weight),
     )

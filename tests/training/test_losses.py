@@ -8,9 +8,11 @@ torch = pytest.importorskip("torch")
 
 from training.losses import (  # noqa: E402
     BAND_MM,
+    FAR_SHARE,
     distance_loss,
     loss_of,
     surface_dice_loss,
+    tissue_loss,
 )
 from training.synthesis import Sample  # noqa: E402
 
@@ -79,3 +81,20 @@ def test_all_parts() -> None:
     assert float(uniform.total) == pytest.approx(
         float(uniform.distance + uniform.dice + 0.3 * uniform.tissue)
     )
+
+
+def test_tissue_counts_in_the_brain_first() -> None:
+    """The same mistake costs 1 / FAR_SHARE times as much inside as far outside."""
+    brain_mm = torch.full((1, 1, 2, 2, 2), 30.0)
+    brain_mm[..., 0] = -3.0
+    truth = torch.zeros((1, 2, 2, 2), dtype=torch.int64)
+    weight = torch.ones_like(brain_mm)
+
+    def cost(place: int) -> float:
+        logits = torch.zeros((1, 6, 2, 2, 2))
+        logits[:, 0] = 40.0
+        logits[:, 0, 0, 0, place], logits[:, 1, 0, 0, place] = 0.0, 40.0
+        return float(tissue_loss(logits, truth, brain_mm, weight))
+
+    assert cost(0) / cost(1) == pytest.approx(1 / FAR_SHARE)
+    assert cost(0) == pytest.approx(40 / (4 + 4 * FAR_SHARE))
