@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from training.network import BAND_MM
 from training.synthesis import Sample
 
-
 NEAR_BRAIN_MM = 4.0
 FAR_SHARE = 0.15
 """How much a voxel farther from the brain than that counts for the tissue."""
