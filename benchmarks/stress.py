@@ -148,6 +148,22 @@ def coarser(zooms: tuple[int, int, int]) -> Distortion:
     return distort
 
 
+def finer(parts: int) -> Distortion:
+    """Store each voxel as `parts` along each axis, linearly interpolated."""
+
+    def distort(image: Image, mask: Mask, _rng: np.random.Generator) -> Distorted:
+        index = [(np.arange(n * parts) + 0.5) / parts - 0.5 for n in image.shape]
+        grid = np.meshgrid(*(i.astype(np.float32) for i in index), indexing="ij", sparse=True)
+        points = np.broadcast_arrays(*grid)
+        smooth = ndimage.map_coordinates(image, points, order=1, mode="nearest")
+        moved = mask.repeat(parts, 0).repeat(parts, 1).repeat(parts, 2)
+        affine = np.diag([1 / parts] * 3 + [1.0])
+        affine[:3, 3] = (1 / parts - 1) / 2
+        return Distorted(smooth, affine, moved, np.ones(moved.shape, dtype=bool))
+
+    return distort
+
+
 def cut(axis: int, share: float, *, from_top: bool) -> Distortion:
     """Leave out slices at one end: `share` of the brain's extent along an axis."""
 
@@ -205,6 +221,7 @@ BATTERY: Mapping[str, Distortion] = {
     "7 mm coronal slices": coarser((1, 7, 1)),
     "7 mm axial slices": coarser((1, 1, 7)),
     "3 mm isotropic": coarser((3, 3, 3)),
+    "0.5 mm isotropic": finer(2),
     "crown cut": cut(2, 0.15, from_top=True),
     "neck cut": cut(2, 0.1, from_top=False),
     "half a head": cut(0, 0.5, from_top=True),

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from benchmarks.stress import BATTERY, background, coarser, cut, permuted, rotated
+from benchmarks.stress import BATTERY, background, coarser, cut, finer, permuted, rotated
 
 RNG = np.random.default_rng(3)
 
@@ -68,3 +68,14 @@ def test_a_background_leaves_the_head_alone(head, kind: str) -> None:
     found = background(kind)(image, mask, RNG)
     assert np.array_equal(found.image[mask], image[mask])
     assert not np.array_equal(found.image[0, 0], image[0, 0])
+
+
+def test_finer_voxels_stay_in_place(head) -> None:
+    """Averaged back in pairs, away from edges, they are the head again."""
+    image, mask = head
+    found = finer(2)(image, mask, RNG)
+    assert found.image.shape == tuple(2 * n for n in image.shape)
+    assert np.allclose(nib.affines.apply_affine(found.affine, (0.5, 0.5, 0.5)), 0)
+    back = found.image.reshape(56, 2, 63, 2, 49, 2).mean(axis=(1, 3, 5))
+    assert np.allclose(back[24, 34, 20:30], image[24, 34, 20:30])
+    assert np.array_equal(found.mask[::2, ::2, ::2], mask)
