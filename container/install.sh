@@ -27,7 +27,7 @@ install_package() { # the versions of constraints.txt; one onnxruntime, for the 
     set -- "$scratch"
     case $variant in
     cpu) sh "$sources/container/cpu-runtime.sh" "$scratch/pyproject.toml" ;;
-    gpu) set -- "$@" --requirement "$sources/container/requirements-gpu.txt" ;;
+    gpu) set -- "${scratch}[gpu]" ;;
     *) echo "install.sh: cpu or gpu, not '$variant'" >&2 && exit 64 ;;
     esac
     "$python" -m pip install --disable-pip-version-check --quiet --no-cache-dir --no-compile \

@@ -3,4 +3,4 @@
 set -eu
 . /opt/bids_strip/container/environment.sh
 /opt/bids_strip/container/run.sh --version
-exec /opt/bids_strip/venv/bin/python -I -B /opt/bids_strip/container/selftest.py
+exec /opt/bids_strip/venv/bin/python -I -B /opt/bids_strip/container/selftest.py "$@"

@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from training.maps import TrainingMap, load_maps
 from training.network import Architecture, StripNet, count_macs
 from training.predictor import torch_predictor
 from training.synthesis import SynthesisRanges, on_device, render
-from training.train import TRAINING_MAPS, Learner, Plan, learner_of, step_once, train
+from training.train import TRAINING_MAPS, Learner, Plan, has_bf16, learner_of, step_once, train
 
 HEAD_MM = 256.0
 """Side of the head that costs are given for."""
@@ -68,9 +68,13 @@ CANDIDATES = (
 def seconds_a_step(
     candidates: tuple[Candidate, ...], source: TrainingMap, plan: Plan, rounds: int
 ) -> dict[str, float]:
-    """Least time of a training step of each candidate, measured by turns on the same draws."""
+    """Processor time of a training step of each candidate, the median of turns on the same draws.
+
+    Of the most common window; on one thread, where it is the wall time of an idle machine.
+    """
     learners = {c.name: learner_of(plan, StripNet(c.architecture)) for c in candidates}
     times: dict[str, list[float]] = {c.name: [] for c in candidates}
+    bf16 = has_bf16(plan.device) if plan.bf16 is None else plan.bf16
     for number in range(rounds + 1):
         for one in candidates:
             sequence = Sequence(1, plan.seed, plan.batch, one.ranges)
@@ -79,7 +83,7 @@ def seconds_a_step(
             held = on_device(source, plan.device)
             sample = joined([render(held, item) for item in items])
             begun = time.process_time()
-            step_once(learners[one.name], sample, plan.clip_norm, bf16=False)
+            step_once(learners[one.name], sample, plan.clip_norm, bf16)
             if number:
                 times[one.name].append(time.process_time() - begun)
     return {name: float(np.median(values)) for name, values in times.items()}
@@ -100,7 +104,7 @@ def rows(
         if not (work / "maps").exists():
             (work / "maps").symlink_to((plan.work / "maps").resolve())
         learner = train(
-            replace(plan, work=work, widths=one.architecture.widths, ranges=one.ranges, data=None,
+            replace(plan, work=work, architecture=one.architecture, ranges=one.ranges, data=None,
                     steps=max(1, round(seconds / cost[one.name])))
         )  # fmt: skip
         yield _row(one, learner, cost[one.name], held_out, images, plan) | {
@@ -116,7 +120,7 @@ def _row(
     table = summary(rendered_scores(predictor, maps, images))
     return {
         "name": one.name,
-        "widths": one.architecture.widths,
+        "architecture": asdict(one.architecture),
         "zoom_mm": one.zoom_mm,
         "parameters": sum(p.numel() for p in learner.net.parameters()),
         "gmac": round(one.macs / 1e9, 1),

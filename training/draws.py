@@ -25,7 +25,7 @@ Batch = tuple[list[SynthesisDraw], Sample]
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """Draws by number: draw n of a seed and its ranges is the same image each time.
+    """Draws by number: draw n of a seed, its ranges and batch is the same image each time.
 
     Attributes
     ----------

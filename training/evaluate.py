@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from benchmarks.tables import Cell, text_table
 from bids_strip.card import Card, find_card
-from bids_strip.domain import Bool3, Conformed, Float3, Frame
+from bids_strip.domain import Bool3, Conformed, Frame
 from bids_strip.geometry import dice
 from bids_strip.participant.predict import Predictor, load_predictor
 from training.heads import HeadScore, find_heads, score_head
@@ -46,8 +47,8 @@ class Score:
     surface_mm
         Mean absolute difference of predicted and true distance at the true surface.
     labels_missed_ml, labels_missed_share, labels_missed_mm
-        Brain labels (no fluid outside them) that the mask leaves out: ml, share of their volume,
-        greatest depth outside the mask.
+        Brain inside the tissue surface (no fluid outside it) that the mask leaves out: ml, share
+        of its volume, greatest distance to the mask.
     tissue
         Dice of grey matter, white matter, fluid, inside both masks.
     """
@@ -92,32 +93,39 @@ def rendered_score(predictor: Predictor, source: TrainingMap, item: SynthesisDra
     frame = Frame((0, 1, 2), (False,) * 3, item.shape, (0.0,) * 3, (1.0,) * 3)
     found = predictor(Conformed(sample.image[0, 0].numpy(), predictor.card.zooms, frame))
     seen = sample.weight[0, 0].numpy() > 0.5
-    missed = _missed(found.brain_mm, sample, seen)
+    missed = _missed(found.brain_mm <= 0, sample, seen)
     truth_mm = sample.sdt[0, 0].numpy()
     truth, mask = (truth_mm <= 0) & seen, (found.brain_mm <= 0) & seen
     near = (np.abs(truth_mm) <= SURFACE_MM) & seen
     labels = sample.tissue[0].numpy()
     gm, wm, csf = (
-        dice((found.tissue == n) & mask, (labels == n) & truth) if found.tissue is not None else 0.0
-        for n in (1, 2, 3)
+        _tissue_dice(np.equal(found.tissue, n), labels == n, mask, truth) for n in (1, 2, 3)
     )
     return Score(
         groups=groups_of(item, source),
         brain=dice(mask, truth),
-        surface_mm=float(np.abs(found.brain_mm - truth_mm)[near].mean()) if near.any() else 0.0,
+        surface_mm=float(np.abs(found.brain_mm - truth_mm)[near].mean())
+        if near.any()
+        else float("nan"),
         labels_missed_ml=missed[0] * item.zoom_mm**3 / 1000,
         labels_missed_share=missed[1],
-        labels_missed_mm=missed[2],
+        labels_missed_mm=missed[2] * item.zoom_mm,
         tissue=(gm, wm, csf),
     )
 
 
-def _missed(brain_mm: Float3, sample: Sample, seen: Bool3) -> tuple[int, float, float]:
-    """Voxels of brain labels outside the mask, their share, their greatest distance to it."""
+def _tissue_dice(found: Bool3, labels: Bool3, mask: Bool3, truth: Bool3) -> float:
+    """Dice of one tissue, each inside its own brain; nothing to say where there is none."""
+    there = labels & truth
+    return dice(found & mask, there) if there.any() else float("nan")
+
+
+def _missed(mask: Bool3, sample: Sample, seen: Bool3) -> tuple[int, float, float]:
+    """Voxels of brain labels outside the mask, their share, voxels from its edge to the farthest."""
     labels = (sample.sdt[0, 1].numpy() <= 0) & seen
-    missed = labels & (brain_mm > 0)
+    missed = labels & ~mask
     count = int(missed.sum())
-    deepest = float(brain_mm[missed].max()) if count else 0.0
+    deepest = float(ndimage.distance_transform_edt(~mask)[missed].max()) - 0.5 if count else 0.0
     return count, count / max(int(labels.sum()), 1), deepest
 
 
@@ -135,7 +143,7 @@ def rendered_scores(predictor: Predictor, maps: list[TrainingMap], images: int) 
 
 
 def summary(scores: Iterable[Score]) -> dict[str, dict[str, float]]:
-    """Means by contrast, by slice thickness and by map; the least Dice beside the mean."""
+    """Means by contrast, by slice thickness and by map; least Dice and deepest loss beside them."""
     groups: dict[str, list[Score]] = {}
     for one in scores:
         for name in ("all", *one.groups):
@@ -144,8 +152,9 @@ def summary(scores: Iterable[Score]) -> dict[str, dict[str, float]]:
         name: {
             "images": len(members),
             "dice_min": min(m.brain for m in members),
-            **{key: float(np.mean([m.numbers[key] for m in members]))
+            **{key: float(np.nanmean([m.numbers[key] for m in members]))
                for key in members[0].numbers},
+            "labels_missed_mm": max(m.labels_missed_mm for m in members),
         }
         for name, members in sorted(groups.items())
     }  # fmt: skip
@@ -203,6 +212,8 @@ def main() -> None:
             print(f"{name:18}", *(f"{key} {value:.4g}" for key, value in row.items()))
     if args.data:
         scores = [score_head(predictor, head) for head in find_heads(args.data)]
+        if len({tuple(a.reference for a in one.agreements) for one in scores}) != 1:
+            parser.error(f"--data {args.data}: no heads there, or not the same references for all")
         print(heads_table(scores))
         found["real_heads"] = heads_summary(scores)
         print(json.dumps(found["real_heads"]))

@@ -49,7 +49,7 @@ class Log:
         hardest = int(losses[:, 3].argmax())
         with (self.work / "hardest.jsonl").open("a", encoding="utf-8") as lines:
             for item in self.items[hardest]:
-                note = {"step": step, "loss": float(losses[hardest, 3]), **stored(item)}
+                note = {"step": step, "loss": float(losses[hardest, 3]), "draw": stored(item)}
                 lines.write(json.dumps(note) + "\n")
         self.losses.clear()
         self.items.clear()

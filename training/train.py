@@ -48,8 +48,8 @@ class Plan:
         End after so many steps instead.
     origin
         Exported network to go on from.
-    widths
-        Channels a level of a fresh network, or to widen the origin to.
+    architecture
+        Of a fresh network, or what to widen the origin to.
     data
         Folder of real heads and reference masks, scored every `score_every` steps.
     bf16
@@ -61,7 +61,7 @@ class Plan:
     minutes: float = 120.0
     steps: int | None = None
     origin: Path | None = None
-    widths: tuple[int, ...] | None = None
+    architecture: Architecture | None = None
     ranges: SynthesisRanges = field(default_factory=SynthesisRanges)
     data: Path | None = None
     score_every: int = 1000
@@ -165,15 +165,31 @@ def start(plan: Plan) -> tuple[Learner, Progress]:
     found = plan.work / "checkpoint.pt"
     if found.exists():
         state = torch.load(found, map_location="cpu")
+        _check_same(plan, state, found)
         return _resumed(plan, state), Progress(**state["progress"])
     progress = Progress()
-    wanted = Architecture() if plan.widths is None else Architecture(widths=plan.widths)
     if plan.origin is None:
-        return learner_of(plan, StripNet(wanted)), progress
+        return learner_of(plan, StripNet(plan.architecture or Architecture())), progress
     net, progress.draws, progress.earlier_hours = restored(plan.origin)
-    if plan.widths is not None and wanted != net.architecture:
-        net = widened(net, wanted)
+    if plan.architecture not in (None, net.architecture):
+        net = widened(net, plan.architecture)
     return learner_of(plan, net), progress
+
+
+def _check_same(plan: Plan, state: dict[str, Any], found: Path) -> None:
+    """Refuse to go on with another network, grid or sequence of draws than the checkpoint's.
+
+    Raises
+    ------
+    ValueError
+        Then. Ranges may change between starts.
+    """
+    before = (architecture_of(state["architecture"]), state["zoom_mm"], state["seed"])
+    now = (plan.architecture or before[0], plan.ranges.zoom_mm, plan.seed)
+    if now != before:
+        raise ValueError(
+            f"{found}: of another training ({before}, asked for {now}); give another work folder"
+        )
 
 
 def learner_of(plan: Plan, net: StripNet) -> Learner:
@@ -208,6 +224,9 @@ def train(plan: Plan) -> Learner:
     bf16 = has_bf16(plan.device) if plan.bf16 is None else plan.bf16
     sequence = Sequence(len(maps), plan.seed, plan.batch, plan.ranges)
     log = Log(plan.work, find_heads(plan.data) if plan.data else [], plan.ranges.zoom_mm)
+    if progress.share_of(plan) >= 1:
+        print(f"done before: {progress.step} steps; give more --minutes to go on", flush=True)
+        return learner
     begun = time.perf_counter()
     for items, sample in batches(maps, sequence, progress.draws, plan.device):
         if plan.device == "cpu":
@@ -234,8 +253,11 @@ def train(plan: Plan) -> Learner:
     return learner
 
 
-def _widths(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
+def _widths(text: str) -> Architecture:
+    widths = tuple(int(part) for part in text.split(","))
+    if len(widths) != len(Architecture().widths):
+        raise argparse.ArgumentTypeError(f"{len(Architecture().widths)} numbers are needed")
+    return Architecture(widths=widths)
 
 
 def main() -> None:
@@ -249,7 +271,7 @@ def main() -> None:
         "--from", dest="origin", type=Path, metavar="FILE.onnx",
         help="go on from an exported network: its weights and draw counter, a fresh optimiser",
     )  # fmt: skip
-    parser.add_argument("--widths", type=_widths, metavar="N,N,...",
+    parser.add_argument("--widths", dest="architecture", type=_widths, metavar="N,N,...",
                         help="channels a level; with --from, widens that network")  # fmt: skip
     parser.add_argument("--data", type=Path, help="folder of real heads and reference masks, to "
                         "log their Dice; they have no part in learning")  # fmt: skip

@@ -59,13 +59,26 @@ def test_one_script_installs() -> None:
 
 def test_versions_agree() -> None:
     assert f"ARG VERSION={__version__}" in DOCKERFILE
-    gpu, all_pins = pins(CONTAINER / "requirements-gpu.txt"), pins(ROOT / "constraints.txt")
-    assert gpu["onnxruntime-gpu"] == all_pins["onnxruntime-gpu"]
-    assert gpu["onnxruntime-gpu"].startswith("1.26.")
-    others = {name for name in gpu if name != "onnxruntime-gpu"}
+    all_pins = pins(ROOT / "constraints.txt")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extra = dict(
+        re.split(r"==", d.partition(";")[0]) for d in project["optional-dependencies"]["gpu"]
+    )
+    assert all_pins["onnxruntime-gpu"].startswith(extra["onnxruntime-gpu"].rstrip("*"))
+    others = set(extra) - {"onnxruntime-gpu"}
     assert all(name.startswith("nvidia-") and name.endswith("-cu12") for name in others)
     assert not others & set(all_pins)  # they would bind torch's own
-    assert gpu["nvidia-cudnn-cu12"].startswith("9.")
+    assert extra["nvidia-cudnn-cu12"].startswith("9.")
+
+
+@pytest.mark.parametrize("variant", ["cpu", "gpu"])
+def test_each_stage_installs_and_checks_its_own_variant(variant: str) -> None:
+    stage = DOCKERFILE.partition(f" AS {variant}\n")[2].partition("FROM ")[0]
+    assert f"install.sh {variant} " in stage
+    install = (CONTAINER / "install.sh").read_text(encoding="utf-8")
+    assert 'gpu) set -- "${scratch}[gpu]"' in install
+    assert 'selftest.sh" "$variant"' in install
+    assert 'selftest.py "$@"' in (CONTAINER / "selftest.sh").read_text(encoding="utf-8")
 
 
 def test_every_dependency_is_pinned() -> None:

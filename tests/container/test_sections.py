@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,18 @@ def test_test_runs_the_network(prefix: Path) -> None:
     done = run(prefix, section("test"))
     assert done.returncode == 0, done.stderr
     assert "network strip-" in done.stdout
+
+
+def test_the_image_for_gpus_fails_without_cuda(prefix: Path) -> None:
+    """The variant is handed on; whether it passes depends on what is installed here."""
+    done = run(prefix, f"{PREFIX}/container/selftest.sh gpu")
+    try:
+        version("nvidia-cudnn-cu12")
+    except PackageNotFoundError:
+        assert done.returncode == 1
+        assert "selftest:" in done.stderr
+    else:
+        assert "libraries load" in done.stdout
 
 
 def test_test_fails_without_the_network(prefix: Path, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from bids_strip.card import find_card  # noqa: E402
 from training.draws import Sequence, rendered  # noqa: E402
-from training.export import to_onnx  # noqa: E402
+from training.export import largest_difference_mm, to_onnx  # noqa: E402
 from training.losses import distance_loss  # noqa: E402
 from training.maps import GROUP_INDEX, TrainingMap  # noqa: E402
 from training.network import Architecture, StripNet  # noqa: E402
@@ -107,7 +108,8 @@ def test_training_makes_the_loss_fall_and_adds_up(tmp_path: Path, maps, monkeypa
     monkeypatch.setattr("training.train.load_maps", lambda *_: maps)
     monkeypatch.setattr("training.train.REPORT_STEPS", 4)
     ranges = SynthesisRanges(windows=(((32, 32, 32), 1.0),))
-    plan = Plan(tmp_path, tmp_path, steps=12, widths=(4, 6, 8, 8), ranges=ranges, save_every=6,
+    plan = Plan(tmp_path, tmp_path, steps=12, ranges=ranges, save_every=6, bf16=False,
+                architecture=Architecture(widths=(4, 6, 8, 8)),
                 warm_up_steps=2, rate=5e-3)  # fmt: skip
     train(replace(plan, steps=6))
     train(plan)
@@ -118,9 +120,24 @@ def test_training_makes_the_loss_fall_and_adds_up(tmp_path: Path, maps, monkeypa
     sequence = Sequence(1, plan.seed, plan.batch, ranges)
     drawn = [item for number in range(0, 24, 2) for item in sequence.items(number)]
     for note in hard:
-        assert unstored({k: v for k, v in note.items() if k not in ("step", "loss")}) in drawn
+        assert unstored(note["draw"]) in drawn
     _, progress = start(plan)
     assert (progress.step, progress.draws) == (12, 24)
+    train(plan)  # done: not a step more
+    assert start(plan)[1] == progress
+    for other in ({"seed": 9}, {"architecture": TINY}, {"ranges": SynthesisRanges(zoom_mm=1.6)}):
+        with pytest.raises(ValueError, match="another work folder"):
+            start(replace(plan, **other))
+
+
+def test_the_shipped_network_comes_back() -> None:
+    """The embedded file itself: what torch makes of it is what onnxruntime makes of it."""
+    card = find_card(None)
+    net, draws, hours = restored(card.path)
+    assert draws > 4000
+    assert hours > 1
+    head = torch.rand(1, 1, 64, 64, 64, generator=torch.Generator().manual_seed(1))
+    assert largest_difference_mm(net.eval(), card.path.read_bytes(), [head]) < 0.01
 
 
 def test_widening_keeps_the_function_and_can_learn() -> None:

@@ -64,7 +64,7 @@ class Anatomy:
         Intensity, depth outside the brain in mm, level of the field that breaks it up.
     atrophy_mm
         How far the tissue surface draws back into fluid.
-    ventricles
+    ventricles_mm
         How far the ventricles grow, mm.
     lesions
         Level of the field and intensity of spots in white matter.
@@ -381,6 +381,7 @@ def _draw_strays(rng: np.random.Generator, ranges: SynthesisRanges) -> tuple[Ell
 
 
 def _draw_scan(rng: np.random.Generator, ranges: SynthesisRanges) -> Scan:
+    wrap = int(rng.integers(3)) if _chance(rng, ranges.wrap) else None
     return Scan(
         bias_sd=_uniform(rng, ranges.bias_sd),
         bias_cells=int(rng.integers(2, 6)),
@@ -394,13 +395,14 @@ def _draw_scan(rng: np.random.Generator, ranges: SynthesisRanges) -> Scan:
         if _chance(rng, ranges.ghost) else None,
         ripple=(_triple(rng.uniform(-30, 30, 3)), _uniform(rng, (0, 2 * math.pi)),
                 _uniform(rng, ranges.ripple_share)) if _chance(rng, ranges.ripple) else None,
-        wrap=int(rng.integers(3)) if _chance(rng, ranges.wrap) else None,
+        wrap=wrap,
         inverted=_uniform(rng, (0.9, 1.3)) if _chance(rng, ranges.inverted) else None,
-        cuts_mm=_draw_cuts(rng, ranges),
+        cuts_mm=_draw_cuts(rng, ranges, wrap),
     )  # fmt: skip
 
 
-def _draw_cuts(rng: np.random.Generator, ranges: SynthesisRanges) -> Cuts:
+def _draw_cuts(rng: np.random.Generator, ranges: SynthesisRanges, wrap: int | None) -> Cuts:
+    """Each face on its own; along the axis that wraps one face at least cuts the head."""
     cuts = [FAR] * 6
     if _chance(rng, ranges.cut):
         for face in range(6):
@@ -410,6 +412,10 @@ def _draw_cuts(rng: np.random.Generator, ranges: SynthesisRanges) -> Cuts:
             cuts[4] = _uniform(rng, (2.0, 60.0))  # the neck is cut most often
     if _chance(rng, ranges.cut_crown):
         cuts[5] = -_uniform(rng, (-2.0, ranges.cut_crown_mm))
+    if wrap is not None and wrap < 2:
+        cuts[2 * wrap + int(rng.integers(2))] = _uniform(rng, (0.0, 15.0))
+    elif wrap is not None:
+        cuts[4] = _uniform(rng, (2.0, 40.0))
     if _chance(rng, ranges.half):
         cuts[int(rng.integers(6))] = -_uniform(rng, (20.0, 75.0))
     return cuts[0], cuts[1], cuts[2], cuts[3], cuts[4], cuts[5]

@@ -24,7 +24,7 @@ T1W_SPREAD: dict[str, float] = {
     # factor between head and head: exp(spread * normal)
     "air": 0.6, "white_matter": 0.06, "cortex": 0.09, "ventricle": 0.3, "cerebellar_white": 0.08,
     "cerebellar_cortex": 0.1, "fluid": 0.35, "soft": 0.35, "skin": 0.4, "vein": 0.5, "bone": 0.5,
-    "marrow": 0.45, "mucosa": 0.35, "eye": 0.3, "cartilage": 0.4, "vessel": 0.5, "lesion": 0.3,
+    "marrow": 0.45, "mucosa": 0.35, "eye": 0.7, "cartilage": 0.4, "vessel": 0.5, "lesion": 0.3,
 }  # fmt: skip
 DEFAULT_SPREAD = 0.1
 CT_MEANS: dict[str, float] = {
@@ -100,7 +100,7 @@ class SynthesisRanges:
     stripped: float = 0.25
     stripped_margin_mm: Range = (-2.0, 2.0)
     peeled: float = 0.2
-    peeled_margin_mm: Range = (2.0, 22.0)
+    peeled_margin_mm: Range = (2.0, 11.0)
     ragged_mm: Range = (0.0, 1.2)
     face_cut: float = 0.2
     quantised: float = 0.12

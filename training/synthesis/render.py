@@ -104,7 +104,9 @@ def _placed(source: Source, item: SynthesisDraw, random: torch.Generator) -> Win
     low, high = needed(index, source.groups.shape)
     crop = source.groups[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
     origin = torch.tensor(low, device=crop.device)
-    image = sampled(painted(crop, item, random), index - origin - 0.5, "bilinear", "zeros")
+    air = item.means[0]  # also beyond the map, which ends a little way from the head
+    paint = painted(crop, item, random) - air
+    image = sampled(paint, index - origin - 0.5, "bilinear", "zeros") + air
     found = sampled(crop[None, None].float(), index - origin, "nearest", "zeros")[0].long()
     window = Window(image, _distances(source, item, index), _tissue_lut(crop.device)[found])
     return altered(window, found, item, random)
