@@ -98,9 +98,8 @@ def rendered_score(predictor: Predictor, source: TrainingMap, item: SynthesisDra
     truth, mask = (truth_mm <= 0) & seen, (found.brain_mm <= 0) & seen
     near = (np.abs(truth_mm) <= SURFACE_MM) & seen
     labels = sample.tissue[0].numpy()
-    gm, wm, csf = (
-        _tissue_dice(np.equal(found.tissue, n), labels == n, mask, truth) for n in (1, 2, 3)
-    )
+    tissue = np.zeros(labels.shape, np.uint8) if found.tissue is None else found.tissue
+    gm, wm, csf = (_tissue_dice(tissue == n, labels == n, mask, truth) for n in (1, 2, 3))
     return Score(
         groups=groups_of(item, source),
         brain=dice(mask, truth),
@@ -121,7 +120,7 @@ def _tissue_dice(found: Bool3, labels: Bool3, mask: Bool3, truth: Bool3) -> floa
 
 
 def _missed(mask: Bool3, sample: Sample, seen: Bool3) -> tuple[int, float, float]:
-    """Voxels of brain labels outside the mask, their share, voxels from its edge to the farthest."""
+    """Voxels of brain labels outside the mask, their share, how many voxels out the farthest."""
     labels = (sample.sdt[0, 1].numpy() <= 0) & seen
     missed = labels & ~mask
     count = int(missed.sum())
