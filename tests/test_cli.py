@@ -517,7 +517,7 @@ def test_the_network_answers_deterministically(call: Call, out: Path, tmp_path: 
 
 
 def test_the_session_is_opened_once(call: Call, monkeypatch) -> None:
-    worker.opened.cache_clear()
+    worker._opened.cache_clear()
     opened: list[object] = []
     load = worker.load_predictor
 

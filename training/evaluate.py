@@ -151,12 +151,17 @@ def summary(scores: Iterable[Score]) -> dict[str, dict[str, float]]:
         name: {
             "images": len(members),
             "dice_min": min(m.brain for m in members),
-            **{key: float(np.nanmean([m.numbers[key] for m in members]))
-               for key in members[0].numbers},
+            **{key: _mean([m.numbers[key] for m in members]) for key in members[0].numbers},
             "labels_missed_mm": max(m.labels_missed_mm for m in members),
         }
         for name, members in sorted(groups.items())
     }  # fmt: skip
+
+
+def _mean(values: list[float]) -> float:
+    """Of those that are known."""
+    known = [v for v in values if not np.isnan(v)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def heads_table(scores: list[HeadScore]) -> str:
@@ -206,9 +211,13 @@ def main() -> None:
     if args.labels:
         labels, cache = args.labels
         maps = load_maps(labels, cache, list(HELD_OUT))
-        found["held_out_label_maps"] = summary(rendered_scores(predictor, maps, args.images))
-        for name, row in found["held_out_label_maps"].items():
+        table = summary(rendered_scores(predictor, maps, args.images))
+        for name, row in table.items():
             print(f"{name:18}", *(f"{key} {value:.4g}" for key, value in row.items()))
+        found["held_out_label_maps"] = {
+            name: {key: round(value, 4) for key, value in row.items() if not np.isnan(value)}
+            for name, row in table.items()
+        }
     if args.data:
         scores = [score_head(predictor, head) for head in find_heads(args.data)]
         if len({tuple(a.reference for a in one.agreements) for one in scores}) != 1:
@@ -225,7 +234,7 @@ def _store(card: Card, found: dict[str, Any]) -> None:
     path = card.path.with_suffix(".json")
     data = json.loads(path.read_text(encoding="utf-8"))
     data["accuracy"] = data.get("accuracy", {}) | found
-    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -101,14 +101,14 @@ def test_a_worker_that_dies_is_a_recorded_failure(
 
 
 def test_a_network_is_opened_once_in_a_process(opened: Network) -> None:
-    worker.opened.cache_clear()
+    worker._opened.cache_clear()
     assert worker.opened(opened) is worker.opened(opened)
 
 
 @pytest.mark.parametrize("nprocs", [1, 2])
 def test_a_worker_that_cannot_open_the_network(jobs_of, opened: Network, nprocs: int) -> None:
     """Recorded for each run; the call goes on."""
-    worker.opened.cache_clear()
+    worker._opened.cache_clear()
     gone = replace(opened, model="/nowhere/net.onnx")
     jobs = jobs_of("01", "02")
     outcomes = list(execute(jobs, gone, nprocs=nprocs, stop_on_failure=False))
