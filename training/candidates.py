@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from training.draws import Sequence, joined
-from training.evaluate import HELD_OUT, rendered_scores, summary
+from training.evaluate import rendered_scores, summary
 from training.heads import dices, find_heads
-from training.maps import TrainingMap, load_maps
+from training.maps import HELD_OUT, TrainingMap, load_maps
 from training.network import Architecture, StripNet, count_macs
 from training.predictor import torch_predictor
 from training.synthesis import SynthesisRanges, on_device, render

@@ -22,10 +22,9 @@ from bids_strip.domain import Bool3, Conformed, Frame
 from bids_strip.geometry import dice
 from bids_strip.participant.predict import Predictor, load_predictor
 from training.heads import HeadScore, find_heads, score_head
-from training.maps import TrainingMap, load_maps
+from training.maps import HELD_OUT, TrainingMap, load_maps
 from training.synthesis import Sample, SynthesisDraw, SynthesisRanges, draw, render
 
-HELD_OUT = tuple(f"training_seg_{n}" for n in (17, 18, 19, 20))
 SEED = 20261120
 SIDES_MM = (224.0, 256.0, 224.0)
 """Of the rendered images."""

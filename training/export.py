@@ -1,6 +1,6 @@
 """Turn a checkpoint into ONNX and its card: ``python -m training.export WORK LABELS NAME``.
 
-Refuses to write unless torch and onnxruntime give the same distances on three heads.
+Refuses to write unless torch and onnxruntime give the same distances on heads of the held-out maps.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ import onnxruntime as ort
 import torch
 from torch import Tensor
 
-from training.maps import REACH_MM, load_maps
+from training.maps import HELD_OUT, REACH_MM, load_maps
 from training.network import StripNet, card_values, count_macs
 from training.synthesis import SynthesisRanges, draw, render
 from training.weights import architecture_of
 
 TOLERANCE_MM = 0.01
-HELD_OUT = tuple(f"training_seg_{n}" for n in (17, 18, 19))
 TYPICAL_SHAPE = (128, 128, 128)
 
 

@@ -23,6 +23,9 @@ SDT_LIMIT_MM = 12.7
 SDT_STEP_MM = 0.1
 UNIT = (1.0, 1.0, 1.0)
 
+HELD_OUT = tuple(f"training_seg_{n}" for n in (17, 18, 19, 20))
+"""Maps that no training draws from: they evaluate."""
+
 STEM = 16
 FLUID = 24
 GROUPS: dict[str, tuple[int, ...]] = {

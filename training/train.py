@@ -30,7 +30,7 @@ from training.synthesis import Sample, SynthesisRanges
 from training.weights import architecture_of, restored, widened
 
 TRAINING_MAPS = tuple(f"training_seg_{n:02d}" for n in range(1, 17))
-"""17-20 are held out for evaluation."""
+"""The others, `training.maps.HELD_OUT`, evaluate."""
 REPORT_STEPS = 50
 
 
