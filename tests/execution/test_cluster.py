@@ -124,7 +124,7 @@ def command(phantoms, network: Path, tmp_path: Path) -> Callable[..., list[str]]
 
 def statuses(out: Path) -> dict[str, str]:
     """By run, what its record says."""
-    records = [json.loads(p.read_text()) for p in out.rglob("*_qc.json")]
+    records = [json.loads(p.read_text()) for p in out.glob("sub-*/**/*_qc.json")]
     assert len(records) == len({r["bids_name"] for r in records})
     return {r["bids_name"].removesuffix("_T1w"): r["status"] for r in records}
 
