@@ -216,7 +216,7 @@ def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path)
                  len(runs.done), card.name, card.version, site.where)  # fmt: skip
         write_dataset_files(settings, place, __version__)
         jobs = [
-            Job(run, settings.outputs, settings.border_mm, place, __version__, site.network.threads)
+            Job(run, settings.recipe, place, __version__, site.network.threads)
             for run in runs.to_do
         ]
         found = site.execute(jobs, stop_on_failure=settings.stop_on_first_crash)

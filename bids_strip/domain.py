@@ -251,6 +251,22 @@ class BrainMask:
     network_dice: float
 
 
+@dataclass(frozen=True, eq=False)
+class Products:
+    """All that was made of a run, for the stages that look at it as a whole.
+
+    Attributes
+    ----------
+    source
+        As it was read.
+    brain
+        Its mask and distances.
+    """
+
+    source: Source
+    brain: BrainMask
+
+
 SDT_STEP_MM = 0.02
 """``scl_slope`` of stored distances."""
 SDT_LIMIT_MM = 20.0

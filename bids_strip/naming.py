@@ -1,4 +1,4 @@
-"""Names and metadata of what is written: source stem -> derivative paths, sidecars; pure.
+"""Names of what is written: source stem -> derivative paths, the dataset as a whole; pure.
 
 Words:
 
@@ -249,69 +249,6 @@ def _raw_link(
     if doi:
         return f"doi:{doi}"
     return bids_dir.resolve().as_uri() if bids_dir is not None else None
-
-
-def sidecar(
-    kind: str,
-    run: Run,
-    *,
-    version: str,
-    network: Mapping[str, Any],
-    border_mm: float = 0.0,
-) -> dict[str, Any]:
-    """Metadata of one image.
-
-    Parameters
-    ----------
-    kind : str
-        ``mask``, ``sdt`` or ``brain``.
-    run : Run
-        The source.
-    version : str
-        Of this program.
-    network : mapping
-        The card; ``name`` and ``version`` are told.
-    border_mm : float
-        Shift of the surface, mm, outwards if positive.
-
-    Returns
-    -------
-    dict
-        In BIDS terms; ``Sources`` holds direct inputs alone.
-
-    Raises
-    ------
-    ValueError
-        If ``kind`` is not an image.
-    """
-    raw = f"bids:raw:{run.relative}"
-    by = f"{APP} {version}, network {network.get('name', '')} {network.get('version', '')}".rstrip()
-    surface = _surface(border_mm)
-    native: dict[str, Any] = {"SpatialReference": "orig"}
-    if kind == "mask":
-        what = f"1 inside the brain, sulcal CSF included; {surface}; {by}"
-        return {"Type": "Brain", "Description": what, "Sources": [raw], "Manual": False, **native}
-    if kind == "sdt":
-        what = (
-            "Signed distance to the surface of the brain, negative inside; "
-            f"the mask is where it is <= {border_mm:g} mm; {by}"
-        )
-        return {"Description": what, "Units": "mm", "Sources": [raw], **native}
-    if kind != "brain":
-        raise ValueError(f"{kind}: no image kind of {[one.name for one in KINDS]}")
-    return {
-        "SkullStripped": True,
-        "Description": f"The source, 0 outside the brain; {surface}; {by}",
-        "Sources": [raw, f"bids::{names_of(run)['mask']}"],
-        **native,
-    }
-
-
-def _surface(border_mm: float) -> str:
-    """Say where the surface lies."""
-    if border_mm == 0:
-        return "surface not shifted"
-    return f"surface shifted {abs(border_mm):g} mm {'outwards' if border_mm > 0 else 'inwards'}"
 
 
 def to_json(value: Any) -> bytes:

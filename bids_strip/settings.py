@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_strip.errors import UsageError
+from bids_strip.recipe import Recipe
 
 LEVELS = ("participant", "group")
 LEVEL_SYNONYMS = {"subject": "participant", "dataset": "group"}
@@ -165,6 +166,11 @@ class Settings:
         for suffix in self.modality:
             if not re.fullmatch(r"[A-Za-z0-9]+", suffix):
                 raise UsageError(f"--modality {suffix}: a BIDS suffix is letters and digits only")
+
+    @property
+    def recipe(self) -> Recipe:
+        """The part of the options that changes what a run's outputs hold."""
+        return Recipe(outputs=self.outputs, border_mm=self.border_mm)
 
 
 class Parser(argparse.ArgumentParser):

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -14,7 +13,9 @@ from bids_strip import naming
 from bids_strip.dataset import select_runs
 from bids_strip.domain import Run
 from bids_strip.errors import OutputError
+from bids_strip.recipe import Recipe
 from bids_strip.settings import Settings
+from bids_strip.sidecars import sidecar
 from tests.validator import errors_of
 
 TinyBids = Callable[..., Path]
@@ -159,44 +160,6 @@ def test_description_knows_nothing_it_was_not_told(tmp_path: Path) -> None:
     assert found["GeneratedBy"] == [{"Name": "bids_strip", "Version": "0.1.0"}]
 
 
-def a_sidecar(kind: str, **options: Any) -> dict[str, Any]:
-    return naming.sidecar(kind, a_run(), version="0.1.0", network=CARD, **options)
-
-
-def test_sidecar_of_the_mask() -> None:
-    assert a_sidecar("mask", border_mm=-1.5) == {
-        "Type": "Brain",
-        "Description": "1 inside the brain, sulcal CSF included; surface shifted 1.5 mm inwards; "
-        "bids_strip 0.1.0, network core 1",
-        "Sources": ["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"],
-        "Manual": False,
-        "SpatialReference": "orig",
-    }
-
-
-def test_sidecar_of_the_sdt() -> None:
-    found = a_sidecar("sdt", border_mm=1.0)
-    assert found["Units"] == "mm"
-    assert "negative inside" in found["Description"]
-    assert "<= 1 mm" in found["Description"]
-    assert found["Sources"] == ["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"]
-
-
-def test_sidecar_of_the_brain() -> None:
-    found = a_sidecar("brain")
-    assert found["SkullStripped"] is True
-    assert found["Sources"] == [
-        "bids:raw:sub-01/anat/sub-01_T1w.nii.gz",
-        "bids::sub-01/anat/sub-01_desc-brain_mask.nii.gz",
-    ]
-    assert "Manual" not in found
-
-
-def test_no_sidecar_of_another_kind() -> None:
-    with pytest.raises(ValueError, match="qc: no image kind"):
-        a_sidecar("qc")
-
-
 def test_json_keeps_order_and_ends_with_a_newline() -> None:
     assert naming.to_json({"b": 1, "a": ["\N{DEGREE SIGN}"]}) == (
         '{\n  "b": 1,\n  "a": [\n    "\N{DEGREE SIGN}"\n  ]\n}\n'.encode()
@@ -227,8 +190,8 @@ def write_output(raw: Path, out: Path) -> None:
                 (out / name).write_bytes(naming.to_json({"status": "ok"}))
                 continue
             write_image(out / name)
-            sidecar = naming.sidecar(kind, run, version="0.1.0", network=CARD)
-            (out / naming.sidecar_name(name)).write_bytes(naming.to_json(sidecar))
+            found = sidecar(kind, run, recipe=Recipe(()), version="0.1.0", network=CARD)
+            (out / naming.sidecar_name(name)).write_bytes(naming.to_json(found))
     description = naming.dataset_description(raw, out, version="0.1.0")
     (out / "dataset_description.json").write_bytes(naming.to_json(description))
     (out / ".bidsignore").write_text(naming.BIDSIGNORE, encoding="utf-8")

@@ -18,6 +18,7 @@ from bids_strip.naming import names_of, sidecar_name
 from bids_strip.participant import pipeline, write
 from bids_strip.participant.pipeline import Done, Failed, Job, Outcome
 from bids_strip.participant.write import Place
+from bids_strip.recipe import Recipe
 from bids_strip.record import read_record
 from tests.fakes import (
     GRIDS,
@@ -37,7 +38,7 @@ TRUE = FakePredictor(TrueSphere())
 
 
 def job_of(path: Path, root: Path, out: Path, *, border: float = 0.0, kinds=KINDS) -> Job:
-    return Job(run_of(path, root), kinds, border, Place(out, out / ".work" / "x"), "1", 1)
+    return Job(run_of(path, root), Recipe(kinds, border), Place(out, out / ".work" / "x"), "1", 1)
 
 
 @pytest.fixture
@@ -233,7 +234,7 @@ def test_a_border_that_leaves_nothing(job: Job) -> None:
         world = conformed_world(conformed, make_phantom().affine)
         return np.maximum(np.abs(world[..., 2]) - 10, sphere_sdt(world, radius=40.0))
 
-    found = failed(attempt(replace(job, border_mm=-12.0), FakePredictor(disc)),
+    found = failed(attempt(replace(job, recipe=Recipe(KINDS, -12.0)), FakePredictor(disc)),
                    job.place.output_dir)  # fmt: skip
     assert found.stage == "derive"
     assert "--border" in found.reason
@@ -310,7 +311,7 @@ def test_a_redo_that_fails_leaves_no_old_image(job: Job) -> None:
 
 def test_a_redo_with_fewer_outputs_leaves_none_of_the_others(job: Job) -> None:
     done(attempt(job, TRUE))
-    done(attempt(replace(job, kinds=("mask",)), TRUE))
+    done(attempt(replace(job, recipe=Recipe(("mask",))), TRUE))
     images = {p.name for p in job.place.output_dir.rglob("*.nii.gz")}
     assert images == {"sub-01_desc-brain_mask.nii.gz"}
 
@@ -326,7 +327,7 @@ def test_something_in_the_way_of_an_output_is_an_outcome(job: Job) -> None:
 
 
 def test_options_and_network_are_in_the_record(job: Job) -> None:
-    record = done(attempt(replace(job, border_mm=1.5), TRUE)).record
+    record = done(attempt(replace(job, recipe=Recipe(KINDS, 1.5)), TRUE)).record
     assert record.options["border_mm"] == 1.5
     assert record.options["outputs"] == sorted(KINDS)
     assert record.network == {"name": "fake", "version": "0", "sha256": "0" * 64}

@@ -55,14 +55,9 @@ def is_done(run: Run, settings: Settings, card: Card) -> bool:
     record = read_record(settings.output_dir / names_of(run)["qc"])
     if record is None or record.status != OK or record.input is None:
         return False
-    asked = set(settings.outputs) | {"mask"}
-    same = (
-        record.options.get("border_mm") == settings.border_mm
-        and asked <= {*record.options.get("outputs", ()), "mask"}
-        and record.network.get("sha256") == card.sha256
-    )
     return (
-        same
+        settings.recipe.is_covered_by(record.options)
+        and record.network.get("sha256") == card.sha256
         and all(_present(settings.output_dir / o.name, o.size) for o in record.outputs)
         and same_input(run, record.input)
     )

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from bids_strip.domain import BrainMask, Run, Source
+from bids_strip.domain import BrainMask, Products, Run, Source
 from bids_strip.errors import BidsStripError, RunError
 from bids_strip.participant.clean import clean
 from bids_strip.participant.conform import conform
@@ -24,6 +24,7 @@ from bids_strip.participant.predict import Predictor
 from bids_strip.participant.qc import measure
 from bids_strip.participant.restore import restore
 from bids_strip.participant.write import Place, remove_outputs, write, write_record
+from bids_strip.recipe import Recipe
 from bids_strip.record import FAILED, OK, Record, fingerprint
 
 T = TypeVar("T")
@@ -37,10 +38,8 @@ class Job:
     ----------
     run
         The image.
-    kinds
-        Outputs to write.
-    border_mm
-        Shift of the surface.
+    recipe
+        What to make of it.
     place
         Where to write.
     version
@@ -50,8 +49,7 @@ class Job:
     """
 
     run: Run
-    kinds: tuple[str, ...]
-    border_mm: float
+    recipe: Recipe
     place: Place
     version: str
     threads: int
@@ -122,7 +120,7 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     prediction = clock("predict", predictor, conformed)
     surface = clock("clean", clean, prediction, conformed.zooms)
     distance = clock("restore", restore, surface, conformed.frame)
-    brain = clock("derive", derive, source.volume, distance, border_mm=job.border_mm)
+    brain = clock("derive", derive, source.volume, distance, border_mm=job.recipe.border_mm)
     metrics = clock("qc", measure, source, surface, brain)
     record = replace(
         describe(job, predictor),
@@ -131,8 +129,8 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
         flags=flags_of(source, brain),
         metrics={key: round(value, 4) for key, value in metrics.items()},
     )
-    outputs = clock("write", write, run, source, brain, kinds=job.kinds, network=record.network,
-                    version=job.version, place=job.place)  # fmt: skip
+    outputs = clock("write", write, run, Products(source, brain), recipe=job.recipe,
+                    network=record.network, version=job.version, place=job.place)  # fmt: skip
     record = replace(
         record,
         outputs=outputs,
@@ -208,7 +206,7 @@ def describe(job: Job, predictor: Predictor | None) -> Record:
         suffix=job.run.suffix,
         entities=dict(job.run.entities),
         status=FAILED,
-        options={"border_mm": job.border_mm, "outputs": sorted(job.kinds)},
+        options=job.recipe.to_options(),
         network={"name": card.name, "version": card.version, "sha256": card.sha256} if card else {},
         software=f"bids_strip {job.version}",
         provider=predictor.provider if predictor else None,

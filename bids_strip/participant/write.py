@@ -12,10 +12,12 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_strip.domain import SDT_STEP_MM, BrainMask, Run, Source
+from bids_strip.domain import SDT_STEP_MM, Products, Run, Source
 from bids_strip.errors import WriteError
-from bids_strip.naming import names_of, sidecar, sidecar_name, to_json
+from bids_strip.naming import names_of, sidecar_name, to_json
+from bids_strip.recipe import Recipe
 from bids_strip.record import OutputFile, Record
+from bids_strip.sidecars import sidecar
 
 _COMPRESSION = 3
 _GEOMETRY = (
@@ -72,8 +74,8 @@ class Place:
 
 
 def write(
-    run: Run, source: Source, brain: BrainMask, *, kinds: tuple[str, ...],
-    network: Mapping[str, str], version: str, place: Place,
+    run: Run, products: Products, *, recipe: Recipe, network: Mapping[str, str], version: str,
+    place: Place,
 ) -> tuple[OutputFile, ...]:  # fmt: skip
     """Write the images of a run and their sidecars.
 
@@ -81,12 +83,10 @@ def write(
     ----------
     run
         Which one.
-    source
-        As it was read; native-grid files keep its header's geometry.
-    brain
-        Mask and distances.
-    kinds
-        Of ``mask``, ``sdt``, ``brain``; the mask is always written.
+    products
+        What was made of it; native-grid files keep the source header's geometry.
+    recipe
+        Which outputs are asked for; the mask is always written.
     network
         Name, version, sha256: for the sidecars.
     version
@@ -99,21 +99,22 @@ def write(
     WriteError
         If an image does not fit its source, or the file system refuses.
     """
-    if brain.mask.shape != source.volume.grid.shape:
-        raise WriteError(f"mask {brain.mask.shape} is not on the grid of {run.relative}")
+    shape = products.brain.mask.shape
+    if shape != products.source.volume.grid.shape:
+        raise WriteError(f"mask {shape} is not on the grid of {run.relative}")
     names = names_of(run)
-    makers: dict[str, Callable[[Source, BrainMask], bytes]] = {
+    makers: dict[str, Callable[[Products], bytes]] = {
         "mask": _mask_bytes,
         "sdt": _sdt_bytes,
         "brain": _brain_bytes,
     }
     written: list[OutputFile] = []
     for kind, content in makers.items():
-        if kind != "mask" and kind not in kinds:
+        if kind != "mask" and kind not in recipe.outputs:
             continue
         name = names[kind]
-        written.append(place.put(name, content(source, brain)))
-        metadata = sidecar(kind, run, version=version, border_mm=brain.border_mm, network=network)
+        written.append(place.put(name, content(products)))
+        metadata = sidecar(kind, run, recipe=recipe, version=version, network=network)
         written.append(place.put(sidecar_name(name), to_json(metadata)))
     return tuple(written)
 
@@ -143,17 +144,18 @@ def remove_outputs(run: Run, output_dir: Path) -> None:
             ) from error
 
 
-def _mask_bytes(source: Source, brain: BrainMask) -> bytes:
-    return _nifti(brain.mask.astype(np.uint8), source)
+def _mask_bytes(products: Products) -> bytes:
+    return _nifti(products.brain.mask.astype(np.uint8), products.source)
 
 
-def _sdt_bytes(source: Source, brain: BrainMask) -> bytes:
-    return _nifti(brain.sdt_steps, source, slope=SDT_STEP_MM)
+def _sdt_bytes(products: Products) -> bytes:
+    return _nifti(products.brain.sdt_steps, products.source, slope=SDT_STEP_MM)
 
 
-def _brain_bytes(source: Source, brain: BrainMask) -> bytes:
+def _brain_bytes(products: Products) -> bytes:
     """Input intensities inside the mask, 0 outside; int16 where that loses nothing."""
-    inside = np.where(brain.mask, source.volume.data, np.float32(0))
+    source = products.source
+    inside = np.where(products.brain.mask, source.volume.data, np.float32(0))
     whole = np.abs(inside).max() <= np.iinfo(np.int16).max and not np.any(inside % 1)
     return _nifti(inside.astype(np.int16) if whole else inside, source)
 

@@ -20,6 +20,7 @@ from bids_strip.execution.worker import Network, network_of
 from bids_strip.naming import names_of
 from bids_strip.participant.pipeline import Done, Failed, Job, Outcome
 from bids_strip.participant.write import Place
+from bids_strip.recipe import Recipe
 from bids_strip.record import read_record
 from tests.fakes import FakePredictor, attempt, run_of
 
@@ -33,7 +34,9 @@ def jobs_of(phantoms, tmp_path: Path) -> Jobs:
         root = phantoms(files)
         place = Place(tmp_path / "out", tmp_path / "out" / ".work" / "x")
         place.staging.mkdir(parents=True)
-        return [Job(run_of(root / f, root), ("mask",), 0.0, place, __version__, 1) for f in files]
+        return [
+            Job(run_of(root / f, root), Recipe(("mask",)), place, __version__, 1) for f in files
+        ]
 
     return make
 

@@ -18,6 +18,7 @@ from bids_strip.naming import names_of
 from bids_strip.participant.pipeline import Done, Failed, Job
 from bids_strip.participant.predict import CPU, CUDA, OnnxPredictor
 from bids_strip.participant.write import Place
+from bids_strip.recipe import Recipe
 from bids_strip.settings import Settings
 from tests.fakes import run_of, work_or_die
 
@@ -31,7 +32,7 @@ def jobs_of(phantoms, tmp_path: Path):
         root = phantoms(files)
         out = tmp_path / "out"
         place = Place(out, out / ".work" / "x")
-        return [Job(run_of(root / f, root), KINDS, 0.0, place, "1", 1) for f in files]
+        return [Job(run_of(root / f, root), Recipe(KINDS), place, "1", 1) for f in files]
 
     return make
 

@@ -11,6 +11,7 @@ import pytest
 from bids_strip import cli
 from bids_strip.participant.pipeline import Job
 from bids_strip.participant.write import Place
+from bids_strip.recipe import Recipe
 from tests.fakes import FakePredictor, TrueSphere, attempt, run_of
 
 
@@ -24,7 +25,7 @@ def out(phantoms, tmp_path: Path) -> Path:
     out = tmp_path / "out"
     place = Place(out, out / ".work" / "x")
     for name in names:
-        job = Job(run_of(root / name, root), ("mask",), 0.0, place, "1", 1)
+        job = Job(run_of(root / name, root), Recipe(("mask",)), place, "1", 1)
         attempt(job, FakePredictor(TrueSphere()))
     return out
 

@@ -11,12 +11,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_strip.domain import BrainMask, Run, Source
+from bids_strip.domain import BrainMask, Products, Run, Source
 from bids_strip.errors import WriteError
 from bids_strip.geometry import quantised, within
 from bids_strip.naming import names_of, sidecar_name
 from bids_strip.participant.load import from_image, load
 from bids_strip.participant.write import Place, remove_outputs, write, write_record
+from bids_strip.recipe import Recipe
 from bids_strip.record import Record, read_record
 from tests.fakes import make_phantom
 
@@ -37,7 +38,9 @@ def brain_of(sdt: np.ndarray, border: float = 0.0) -> BrainMask:
 
 def put(source: Source, brain: BrainMask, out: Path, kinds: tuple[str, ...] = ALL) -> dict:
     place = Place(out, out / ".work" / "x")
-    written = write(RUN, source, brain, kinds=kinds, network=NETWORK, version="1", place=place)
+    recipe = Recipe(kinds, brain.border_mm)
+    written = write(RUN, Products(source, brain), recipe=recipe, network=NETWORK, version="1",
+                    place=place)  # fmt: skip
     return {o.name: o for o in written}
 
 

@@ -1,0 +1,54 @@
+"""The JSON file beside an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bids_strip.domain import Run
+from bids_strip.recipe import Recipe
+from bids_strip.sidecars import sidecar
+
+CARD = {"name": "core", "version": "1"}
+RUN = Run(Path("/raw/sub-01/anat/sub-01_T1w.nii.gz"), "sub-01/anat/sub-01_T1w.nii.gz",
+          (("sub", "01"),), "T1w")  # fmt: skip
+
+
+def a_sidecar(kind: str, border_mm: float = 0.0) -> dict[str, Any]:
+    return sidecar(kind, RUN, recipe=Recipe((), border_mm), version="0.1.0", network=CARD)
+
+
+def test_sidecar_of_the_mask() -> None:
+    assert a_sidecar("mask", border_mm=-1.5) == {
+        "Type": "Brain",
+        "Description": "1 inside the brain, sulcal CSF included; surface shifted 1.5 mm inwards; "
+        "bids_strip 0.1.0, network core 1",
+        "Sources": ["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"],
+        "Manual": False,
+        "SpatialReference": "orig",
+    }
+
+
+def test_sidecar_of_the_sdt() -> None:
+    found = a_sidecar("sdt", border_mm=1.0)
+    assert found["Units"] == "mm"
+    assert "negative inside" in found["Description"]
+    assert "<= 1 mm" in found["Description"]
+    assert found["Sources"] == ["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"]
+
+
+def test_sidecar_of_the_brain() -> None:
+    found = a_sidecar("brain")
+    assert found["SkullStripped"] is True
+    assert found["Sources"] == [
+        "bids:raw:sub-01/anat/sub-01_T1w.nii.gz",
+        "bids::sub-01/anat/sub-01_desc-brain_mask.nii.gz",
+    ]
+    assert "Manual" not in found
+
+
+def test_no_sidecar_of_another_kind() -> None:
+    with pytest.raises(ValueError, match="qc: no image kind"):
+        a_sidecar("qc")
