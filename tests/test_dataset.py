@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bids_strip.dataset import describe_missing, read_description, select_runs
+from bids_strip.dataset.content import describe_missing
+from bids_strip.dataset.description import read_description
+from bids_strip.dataset.selection import select_runs
 from bids_strip.errors import DatasetError, MissingInputError, SelectionError, UsageError
 from bids_strip.settings import Settings
 
@@ -347,7 +349,7 @@ def test_only_the_named_participants_are_opened(
 
 def test_pybids_is_imported_late_and_silently(mixed: Path) -> None:
     code = (
-        "import sys, bids_strip.dataset as d; assert 'bids' not in sys.modules\n"
+        "import sys, bids_strip.dataset.selection as d; assert 'bids' not in sys.modules\n"
         "from pathlib import Path; from bids_strip.settings import Settings\n"
         f"d.select_runs(Settings(Path({str(mixed)!r}), Path('o'), 'participant'))\n"
         "assert 'bids' in sys.modules"
@@ -364,7 +366,7 @@ def test_a_user_without_a_home(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "def unknown(_): raise KeyError\n"
         "pwd.getpwuid = unknown\n"
         "from pathlib import Path\n"
-        "from bids_strip.dataset import select_runs\n"
+        "from bids_strip.dataset.selection import select_runs\n"
         "from bids_strip.settings import Settings\n"
         "places = [Path(a) for a in sys.argv[1:]]\n"
         "found = select_runs(Settings(places[0], places[1], 'participant'))\n"

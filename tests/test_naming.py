@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bids_strip import naming
-from bids_strip.dataset import select_runs
+from bids_strip.dataset.selection import select_runs
 from bids_strip.domain import Run
 from bids_strip.errors import OutputError
 from bids_strip.recipe import Recipe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bids_strip.dataset import labels_of
+from bids_strip.dataset.filters import labels_of
 from bids_strip.errors import MissingInputError, SelectionError
 from bids_strip.record import FAILED, Record, read_record
 from bids_strip.settings import Settings

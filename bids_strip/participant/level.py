@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_strip.card import Card
-from bids_strip.dataset import read_description, select
+from bids_strip.dataset.description import read_description
+from bids_strip.dataset.selection import select
 from bids_strip.domain import Run
 from bids_strip.errors import OutputError
 from bids_strip.naming import (
@@ -37,7 +38,7 @@ def plan(settings: Settings, card: Card) -> Worklist:
     Raises
     ------
     BidsStripError
-        As `bids_strip.dataset.select` and `bids_strip.naming.check_collisions`.
+        As `bids_strip.dataset.selection.select` and `bids_strip.naming.check_collisions`.
     """
     found = select(settings)
     runs = found.runs

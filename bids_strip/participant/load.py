@@ -14,7 +14,7 @@ from nibabel.spatialimages import HeaderDataError, SpatialImage
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
-from bids_strip.dataset import describe_missing
+from bids_strip.dataset.content import describe_missing
 from bids_strip.domain import Affine, Float3, Grid, Source, Volume
 from bids_strip.errors import LoadError
 

@@ -10,7 +10,7 @@ from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any
 
-from bids_strip.dataset import labels_of
+from bids_strip.dataset.filters import labels_of
 from bids_strip.errors import OutputError, UsageError
 from bids_strip.settings import Settings
 

@@ -94,7 +94,7 @@ class SynthesisRanges:
     cut_crown_mm: float = 14.0
     half: float = 0.06
     # processing
-    zero_air: float = 0.45
+    zero_air: float = 0.45  # and NaN: the App reads what is not finite as 0
     background: float = 0.1
     background_level: Range = (0.02, 0.4)
     stripped: float = 0.25

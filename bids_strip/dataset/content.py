@@ -1,0 +1,55 @@
+"""Files whose name is here and whose content is not: broken links, git-annex pointers."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+from bids_strip.dataset.description import DESCRIPTION
+
+_ANNEX_POINTER = b"/annex/objects/"
+
+
+def describe_missing(path: Path) -> str | None:
+    """Reason and remedy where only a file's name is here, not its content.
+
+    Parameters
+    ----------
+    path : Path
+        An image of the dataset.
+
+    Returns
+    -------
+    str or None
+        One line for a broken link or a git-annex pointer file; None where there is content, or
+        no such name at all.
+    """
+    if path.is_symlink() and not path.exists():
+        target = Path(os.readlink(path))  # noqa: PTH115 - text, as it stands in the link
+        remedy = _datalad_get(path)
+        if "annex" in target.parts:
+            return f"content is not here; run: {remedy}"
+        return (
+            f"content is not here; run: {remedy}, or give access to {target}, which the link "
+            "points to (in a container: bind-mount it)"
+        )
+    if _is_annex_pointer(path):
+        return f"content is not here; run: {_datalad_get(path)}"
+    return None
+
+
+def _datalad_get(path: Path) -> str:
+    """Command that fetches a file, to be run at the root of its dataset."""
+    roots = (parent for parent in path.parents if (parent / DESCRIPTION).exists())
+    root = next(roots, path.parent)
+    return f"datalad get {shlex.quote(path.relative_to(root).as_posix())}"
+
+
+def _is_annex_pointer(path: Path) -> bool:
+    """Tell whether a file is the text that stands in for an unlocked file's content."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_ANNEX_POINTER)) == _ANNEX_POINTER
+    except OSError:
+        return False

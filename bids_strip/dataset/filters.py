@@ -1,0 +1,155 @@
+"""What an invocation asks for: labels, and a filter file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from bids_strip.dataset.names import Image, pybids_entities
+from bids_strip.dataset.words import listed, what_there_is
+from bids_strip.errors import SelectionError, UsageError
+from bids_strip.settings import Settings
+
+_QUERIES = {None: "NONE", "Query.NONE": "NONE", "*": "ANY", "Query.ANY": "ANY",
+            "Query.OPTIONAL": "OPTIONAL"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFilter:
+    """Labels one option asks for; images that lack the entity stay in."""
+
+    option: str
+    entity: str
+    labels: tuple[str, ...]
+
+    def accepts(self, image: Image) -> bool:
+        """Tell whether the image carries one of the labels, or none at all."""
+        value = image.entities.get(self.entity)
+        return not self.labels or value is None or any(_same(value, one) for one in self.labels)
+
+
+def label_filters(settings: Settings) -> tuple[LabelFilter, ...]:
+    """Make the filters of the label options, participants apart."""
+    return (
+        LabelFilter("--session-label", "session", labels_of(settings.session_label, "ses")),
+        LabelFilter("--run-label", "run", labels_of(settings.run_label, "run")),
+        LabelFilter(
+            "--acquisition-label", "acquisition", labels_of(settings.acquisition_label, "acq")
+        ),
+    )
+
+
+def labels_of(values: Iterable[str], key: str) -> tuple[str, ...]:
+    """Labels without their key, files of labels read, each once."""
+    labels: list[str] = []
+    for value in values:
+        is_file = "/" in value or value.endswith(".txt")
+        labels += _read_labels(Path(value)) if is_file else [value]
+    return tuple(dict.fromkeys(label.removeprefix(f"{key}-") for label in labels))
+
+
+def _read_labels(path: Path) -> list[str]:
+    """Labels of a file, one a line; empty lines and what follows ``#`` left out."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise UsageError(
+            f"{path}: {reason}; a value with '/' or ending in .txt is a file with one label a line"
+        ) from error
+    labels = [label for line in lines if (label := line.split("#")[0].strip())]
+    if not labels:
+        raise UsageError(f"{path}: holds no label; write one a line")
+    return labels
+
+
+def check_present(one: LabelFilter, images: Iterable[Image], others: Iterable[Image]) -> None:
+    """Refuse labels that no image of the dataset carries.
+
+    A label that the participants named do not carry may be another's: platforms and job arrays
+    start each participant on its own with the sessions of the whole dataset. The others are looked
+    at only then, and no farther than the label is found.
+    """
+    absent, present = one.labels, set()
+    for image in chain(images, others):
+        if not absent:
+            return
+        value = image.entities.get(one.entity)
+        if value is not None:
+            present.add(str(value))
+            absent = tuple(label for label in absent if not _same(value, label))
+    if absent:
+        raise SelectionError(
+            f"{one.option} {', '.join(absent)}: no such {one.entity}; "
+            f"{what_there_is(sorted(present))}"
+        )
+
+
+def read_filter_file(path: Path | None, suffixes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Read fMRIPrep-style filters: suffix -> query, from the keys ``t1w``, ``t2w`` and so on."""
+    if path is None:
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"--bids-filter-file {path}: {error.strerror}; check the path") from error
+    except ValueError as error:
+        raise UsageError(f"--bids-filter-file {path}: not JSON ({error}); repair it") from error
+    if not isinstance(found, dict) or not all(isinstance(q, dict) for q in found.values()):
+        raise UsageError(
+            f'--bids-filter-file {path}: has to look like {{"t1w": {{"session": "1"}}}}'
+        )
+    queries = {suffix: found.get(suffix.lower(), {}) for suffix in suffixes}
+    known = {entity.name for entity in pybids_entities()}
+    for name, value in (item for query in queries.values() for item in query.items()):
+        if name not in known:
+            raise UsageError(
+                f"--bids-filter-file {path}: '{name}' is no entity of pybids; use long names "
+                "such as session, acquisition, run, reconstruction"
+            )
+        if any(isinstance(one, (dict, list)) for one in _as_list(value)):
+            raise UsageError(
+                f"--bids-filter-file {path}: '{name}' has to be a label, a list of labels, "
+                'null or "*"'
+            )
+    return queries
+
+
+def passes(image: Image, query: Mapping[str, Any]) -> bool:
+    """Tell whether every entity of a query has one of the values asked for."""
+    return all(
+        any(_matches(image.entities.get(name), one) for one in _as_list(value))
+        for name, value in query.items()
+    )
+
+
+def _matches(value: Any, wanted: Any) -> bool:
+    """One value against one wish: a label, or null for none, ``*`` for any."""
+    query = _QUERIES.get(wanted)
+    if query is None:
+        return value is not None and _same(value, str(wanted))
+    return query == "OPTIONAL" or (value is None) == (query == "NONE")
+
+
+def _same(value: Any, label: str) -> bool:
+    """Compare as pybids does: ``run-1`` is ``run-01``, ``ses-1`` is not ``ses-01``."""
+    if isinstance(value, int):
+        return label.isdecimal() and int(label) == int(value)
+    return str(value) == label
+
+
+def _as_list(value: Any) -> list[Any]:
+    """Give a list as it is, anything else as the only item of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def in_words(settings: Settings, filters: Iterable[LabelFilter]) -> str:
+    """Write the filters in force as they would be typed."""
+    words = [f"{one.option} {listed(one.labels)}" for one in filters if one.labels]
+    if settings.bids_filter_file is not None:
+        words.append(f"--bids-filter-file {settings.bids_filter_file}")
+    return " with ".join(words)

@@ -1,0 +1,108 @@
+"""BIDS root and filters -> runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bids_strip.dataset.description import read_description
+from bids_strip.dataset.filters import (
+    check_present,
+    in_words,
+    label_filters,
+    labels_of,
+    passes,
+    read_filter_file,
+)
+from bids_strip.dataset.walk import anat_files, find_images, images_of_others, subject_folders
+from bids_strip.dataset.words import listed, seen
+from bids_strip.domain import Run
+from bids_strip.errors import MissingInputError, SelectionError
+from bids_strip.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a dataset holds for an invocation.
+
+    Attributes
+    ----------
+    runs
+        Sorted by relative path. Broken links are among them: they fail when they are loaded.
+        Images of phase, real or imaginary part are not.
+    not_bids
+        Relative paths of files that look like images of the modality but whose names are not raw
+        BIDS, or disagree with their folder.
+    """
+
+    runs: tuple[Run, ...]
+    not_bids: tuple[str, ...]
+
+
+def select(settings: Settings) -> Selection:
+    """Find the images to process.
+
+    Parameters
+    ----------
+    settings : Settings
+        BIDS_DIR, labels, filter file and modality are read.
+
+    Returns
+    -------
+    Selection
+        The runs, and what was left out.
+
+    Raises
+    ------
+    UsageError
+        If a file of labels or the filter file cannot be read.
+    DatasetError
+        If BIDS_DIR is no readable BIDS dataset.
+    SelectionError
+        If a named label is absent or the filters leave nothing.
+    MissingInputError
+        If the dataset, or the participants named, hold no image of the modality.
+    """
+    participants = labels_of(settings.participant_label, "sub")
+    filters = label_filters(settings)
+    queries = read_filter_file(settings.bids_filter_file, settings.modality)
+    read_description(settings.bids_dir)
+    root = settings.bids_dir.absolute()
+    subjects = subject_folders(root, participants)
+    images, not_bids = find_images(root, subjects, settings.modality)
+    if not images:
+        raise MissingInputError(_nothing_of_the_modality(settings, subjects))
+    for one in filters:
+        check_present(one, images, images_of_others(root, subjects, settings.modality))
+    chosen = [
+        image.run
+        for image in images
+        if all(one.accepts(image) for one in filters)
+        and passes(image, queries.get(image.run.suffix, {}))
+    ]
+    if not chosen:
+        raise SelectionError(
+            f"{settings.bids_dir}: none of {len(images)} {listed(settings.modality)} images "
+            f"passes {in_words(settings, filters)}; loosen the filters"
+        )
+    return Selection(tuple(sorted(chosen, key=lambda run: run.relative)), not_bids)
+
+
+def select_runs(settings: Settings) -> tuple[Run, ...]:
+    """The runs of `select`."""
+    return select(settings).runs
+
+
+def _nothing_of_the_modality(settings: Settings, subjects: Sequence[str]) -> str:
+    """Message for a dataset, or for participants, without an image of the modality."""
+    if not subjects:
+        return f"{settings.bids_dir}: holds no sub-* folder; {seen(settings.bids_dir)}"
+    root = settings.bids_dir
+    odd = [f for s in subjects for f in anat_files(root, s, settings.modality)][:1]
+    where = listed(subjects) if settings.participant_label else f"{len(subjects)} participants"
+    hint = (
+        f"{odd[0]} is no raw BIDS name of a magnitude image"
+        if odd
+        else "see --modality for other suffixes"
+    )
+    return f"{root}: no {listed(settings.modality)} image in anat of {where}; {hint}"

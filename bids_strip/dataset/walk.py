@@ -1,0 +1,107 @@
+"""The images of a dataset: ``sub-*/[ses-*/]anat`` alone are opened.
+
+Each file name is handed to pybids' entity parser: an index of the whole dataset would take longer
+than the start may.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from bids_strip.dataset.names import Image, NameReader
+from bids_strip.dataset.words import what_there_is
+from bids_strip.errors import DatasetError, SelectionError
+
+_MAGNITUDE = (None, "mag")
+
+
+def subject_folders(root: Path, labels: Sequence[str]) -> list[str]:
+    """List the participants' folders: those named, else all."""
+    found = _all_subject_folders(root)
+    absent = [label for label in labels if f"sub-{label}" not in found]
+    if absent:
+        present = [name.removeprefix("sub-") for name in found]
+        raise SelectionError(
+            f"--participant-label {', '.join(absent)}: no such participant in {root}; "
+            f"{what_there_is(present)}"
+        )
+    return [f"sub-{label}" for label in labels] or found
+
+
+def _all_subject_folders(root: Path) -> list[str]:
+    """List the participants' folders."""
+    return sorted(e.name for e in _entries(root) if e.name.startswith("sub-") and _is_folder(e))
+
+
+def find_images(
+    root: Path, subjects: Iterable[str], suffixes: Sequence[str]
+) -> tuple[tuple[Image, ...], tuple[str, ...]]:
+    """Find the participants' magnitude images, and the names that cannot be read."""
+    read = NameReader.of_pybids(root)
+    found = {
+        relative: read(relative)
+        for subject in subjects
+        for relative in anat_files(root, subject, suffixes)
+    }
+    images = (i for i in found.values() if i is not None)
+    magnitude = tuple(i for i in images if i.entities.get("part") in _MAGNITUDE)
+    return magnitude, tuple(name for name, image in found.items() if image is None)
+
+
+def images_of_others(
+    root: Path, subjects: Sequence[str], suffixes: Sequence[str]
+) -> Iterator[Image]:
+    """Find the images of the participants that are not among some, one participant at a time."""
+    read = NameReader.of_pybids(root)
+    named = set(subjects)
+    for other in _all_subject_folders(root):
+        if other not in named:
+            found = (read(relative) for relative in anat_files(root, other, suffixes))
+            yield from (image for image in found if image is not None)
+
+
+def anat_files(root: Path, subject: str, suffixes: Sequence[str]) -> Iterator[str]:
+    """List relative paths of NIfTI files of some suffixes in a participant's ``anat`` folders."""
+    pattern = re.compile(rf"sub-.+_(?:{'|'.join(suffixes)})\.nii(?:\.gz)?")
+    for folder in _anat_folders(root, subject):
+        for entry in _entries(root / folder):
+            if pattern.fullmatch(entry.name) and not _is_folder(entry):
+                yield f"{folder}/{entry.name}"
+
+
+def _anat_folders(root: Path, folder: str) -> Iterator[str]:
+    """List relative paths of ``sub-*/anat`` and ``sub-*/ses-*/anat`` below a participant."""
+    for entry in _entries(root / folder):
+        if entry.name == "anat" and _is_folder(entry):
+            yield f"{folder}/anat"
+        elif entry.name.startswith("ses-") and "/" not in folder and _is_folder(entry):
+            yield from _anat_folders(root, f"{folder}/{entry.name}")
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """List a folder.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be opened.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: {error.strerror}; make it readable or leave the participant out with "
+            "--participant-label"
+        ) from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a folder or a link to one; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
