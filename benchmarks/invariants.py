@@ -64,9 +64,9 @@ def violations(result: Result, source: Path) -> Iterator[str]:
     """
     image, mask = load_image(source), load_image(result.mask)
     data = np.asanyarray(mask.dataobj)
-    yield from _mask_violations(data)
-    yield from _grid_violations("mask", mask, image)
     options = _options(result.sibling("qc.json"))
+    yield from _mask_violations(data, edited=options["edited"])
+    yield from _grid_violations("mask", mask, image)
     path = result.sibling("sdt.nii.gz")
     if not path.exists():
         if "sdt" in options["outputs"]:
@@ -82,13 +82,13 @@ def violations(result: Result, source: Path) -> Iterator[str]:
         yield f"mask differs from (sdt <= {border_mm:g} mm) in {wrong} voxels"
 
 
-def _mask_violations(data: Any) -> Iterator[str]:
+def _mask_violations(data: Any, *, edited: bool) -> Iterator[str]:
     if data.dtype != np.uint8:
         yield f"mask is {data.dtype}, not uint8"
     if not np.isin(np.unique(data), (0, 1)).all():
         yield "mask holds other values than 0 and 1"
     _, pieces = ndimage.label(data)
-    if pieces != 1:
+    if pieces != 1 and not edited:
         yield f"mask has {pieces} pieces"
 
 
@@ -110,10 +110,15 @@ def _grid_violations(name: str, ours: Any, source: Any) -> Iterator[str]:
 
 
 def _options(record: Path) -> dict[str, Any]:
-    """Options of a run: ``border_mm`` and ``outputs``."""
+    """Options of a run: ``border_mm`` and ``outputs``, and whether a rater ``edited`` it."""
     try:
-        options = json.loads(record.read_text(encoding="utf-8"))["options"]
-        return {"border_mm": float(options["border_mm"]), "outputs": list(options["outputs"])}
+        found = json.loads(record.read_text(encoding="utf-8"))
+        options = found["options"]
+        return {
+            "border_mm": float(options["border_mm"]),
+            "outputs": list(options["outputs"]),
+            "edited": bool(found["flags"].get("manual")),
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BenchmarkError(f"{record}: no options of a run ({error!r})") from None
 

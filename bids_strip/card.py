@@ -78,6 +78,8 @@ class Card:
         Scaling of the input.
     outputs
         What comes out.
+    definition
+        What its surface encloses, in words; empty if the card does not say.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Card:
     multiple: int
     intensity: Intensity
     outputs: tuple[Output, ...]
+    definition: str = ""
 
     @property
     def reference(self) -> str:
@@ -161,9 +164,15 @@ def parse_card(data: dict[str, Any], path: Path) -> Card:
         outputs=tuple(
             Output(**{**o, "labels": tuple(o.get("labels", ()))}) for o in data["outputs"]
         ),
+        definition=_definition(**data.get("surface", {})),
     )
     _check(card)
     return card
+
+
+def _definition(definition: str = "", reach_mm: float = 0.0, **_: Any) -> str:
+    """The card's words for its surface, with the number they name."""
+    return definition.replace("reach_mm", f"{reach_mm:g} mm")
 
 
 def _check(card: Card) -> None:

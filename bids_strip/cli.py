@@ -145,7 +145,7 @@ def participant(settings: Settings) -> int:
     from bids_strip.card import find_card
     from bids_strip.invocation import LOG, invocation
     from bids_strip.naming import check_output_dir, folder_note
-    from bids_strip.participant.level import check_owner, plan
+    from bids_strip.participant.level import check_owner, plan, shift_note
 
     check_output_dir(settings.bids_dir, settings.output_dir)
     card = find_card(settings.model)
@@ -157,8 +157,12 @@ def participant(settings: Settings) -> int:
                 print(f"{state}\t{run.relative}")
         return int(ExitCode.OK)
     with invocation(settings) as staging:
-        for note in filter(None, (folder_note(settings.bids_dir, settings.output_dir),
-                                  _left_out(runs.not_bids))):  # fmt: skip
+        notes = (
+            folder_note(settings.bids_dir, settings.output_dir),
+            _left_out(runs.not_bids),
+            shift_note(settings, runs),
+        )
+        for note in filter(None, notes):
             LOG.warning("%s", note)
         outcomes = _work_through(settings, card, runs, staging)
         return _conclude(settings, outcomes, runs)
@@ -202,7 +206,7 @@ def _left_out(names: Sequence[str]) -> str | None:
 def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path) -> list[Outcome]:
     """Do the runs that are to do."""
     from bids_strip.invocation import LOG, shown
-    from bids_strip.participant.level import write_dataset_files
+    from bids_strip.participant.level import write_citation, write_dataset_files
     from bids_strip.participant.pipeline import Job
     from bids_strip.participant.write import Place
 
@@ -210,15 +214,18 @@ def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path)
     place = Place(settings.output_dir.absolute(), staging.absolute())
     if not runs.to_do:
         write_dataset_files(settings, place, __version__)
+        write_citation(settings, card, place, __version__)
         return []
     with _site(settings, card, runs, place) as site:
         LOG.info("%d runs to do, %d done before; network %s %s on %s", len(runs.to_do),
                  len(runs.done), card.name, card.version, site.where)  # fmt: skip
         write_dataset_files(settings, place, __version__)
+        write_citation(settings, card, place, __version__)
         jobs = [
-            Job(run, settings.recipe, place, __version__, site.network.threads)
+            Job(run, settings.recipe, place, __version__, site.network.threads,
+                runs.earlier.get(run))
             for run in runs.to_do
-        ]
+        ]  # fmt: skip
         found = site.execute(jobs, stop_on_failure=settings.stop_on_first_crash)
         return list(shown(found, len(jobs)))
 
@@ -231,11 +238,13 @@ def _site(
     if settings.dask_scheduler is None:
         from bids_strip.execution.local import this_machine
 
-        yield this_machine(settings, card, runs=len(runs.to_do))
+        yield this_machine(settings, card, runs=len(runs.to_do), opens=runs.opens_network)
         return
     from bids_strip.execution.cluster import connected
 
-    with connected(settings, card, place, image=runs.to_do[0].path) as cluster:
+    with connected(
+        settings, card, place, image=runs.to_do[0].path, opens=runs.opens_network
+    ) as cluster:
         yield cluster
 
 

@@ -197,10 +197,13 @@ class Prediction:
         Signed distance to the brain surface.
     tissue : (I, J, K) uint8
         0 BG, 1 GM, 2 WM, 3 CSF, 4 bone, 5 soft tissue; None if the network gives none.
+    no_csf_mm : (I, J, K) float32, mm
+        Signed distance to the surface of the tissue; None if the network gives none.
     """
 
     brain_mm: Float3
     tissue: NDArray[np.uint8] | None
+    no_csf_mm: Float3 | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +244,9 @@ class BrainMask:
     already_stripped
         True if the input had no head around the brain: the mask is its closed non-zero set.
     network_dice
-        Dice of the network's own mask with this one.
+        Dice of the network's surface with this one, neither of them shifted.
+    edited
+        True if a rater drew the mask.
     """
 
     mask: Bool3
@@ -249,6 +254,7 @@ class BrainMask:
     border_mm: float
     already_stripped: bool
     network_dice: float
+    edited: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@
     ├── ModelError            66  a network or its card is missing, altered or not understood
     └── RunError               a single run failed; the others go on
         ├── LoadError         (65 when every selected run is unreadable)
+        ├── EditError         (likewise) the mask edited by hand cannot be used
         ├── ConformError
         ├── PredictError
         ├── DeriveError
@@ -110,6 +111,13 @@ class LoadError(RunError):
     """The image cannot be read, or holds nothing to work on."""
 
     stage = "load"
+    exit_code = ExitCode.BAD_DATA
+
+
+class EditError(RunError):
+    """The mask that a rater edited is not one of this run."""
+
+    stage = "edit"
     exit_code = ExitCode.BAD_DATA
 
 

@@ -35,6 +35,8 @@ class Metric:
 
 METRICS: tuple[Metric, ...] = (
     Metric("brain_volume_ml", "volume of the mask, voxels times voxel volume", "ml", "none"),
+    Metric("mask_pieces", "face-connected components of the mask; above 1 only where a rater drew "
+           "them", "1", "one"),
     Metric("components_removed", "separate pieces of the prediction that were dropped", "1",
            "lower"),
     Metric("component_ml_removed", "volume of those pieces", "ml", "lower"),
@@ -48,14 +50,17 @@ METRICS: tuple[Metric, ...] = (
     Metric("volume_change_per_mm", "relative change of the volume for a border of 1 mm: volume "
            "between -0.5 and +0.5 mm around the surface over the volume; large where the surface "
            "is ragged", "1", "lower"),
-    Metric("network_dice", "Dice of the network's own mask with the mask written; below 1 only "
-           "where the input was stripped already", "1", "higher"),
+    Metric("network_dice", "Dice of the network's own surface with the one written, neither "
+           "shifted; below 1 only where the input was stripped already or a rater edited the mask",
+           "1", "higher"),
     Metric("nonfinite_voxels", "voxels of the input that were NaN or infinite, taken as 0", "1",
            "lower"),
 )  # fmt: skip
 
 FLAGS: Mapping[str, str] = MappingProxyType({
-    "already_stripped": "1 if the input had no head around its brain: the mask is its outline",
+    "already_stripped": "1 if the input had no head around its brain: the mask is its outline "
+                        "(with --no-csf the network's)",
+    "manual": "1 if a rater edited the mask: it was followed, and everything is made from it",
     "form_mismatch": "1 if sform and qform of the input differ; the sform was followed",
     "no_orientation": "1 if the input has neither sform nor qform; left and right are a guess",
     "sheared": "1 if the input's voxel axes are not at right angles; they were taken to be",

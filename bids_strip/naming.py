@@ -69,6 +69,10 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
+BORDERED = ("mask", "sdt", "brain")
+"""Kinds that another border changes (distances by a step: `bids_strip.geometry.off_threshold`)."""
+
+
 def derivative_name(run: Run, desc: str, suffix: str, extension: str) -> str:
     """Name a derivative of a run.
 
@@ -98,6 +102,11 @@ def names_of(run: Run) -> Mapping[str, str]:
         kind.name: derivative_name(run, kind.desc, kind.suffix or run.suffix, kind.extension)
         for kind in KINDS
     }
+
+
+def manual_name(run: Run) -> str:
+    """Name of the mask that a rater may put beside ours, below OUTPUT_DIR; never ours to write."""
+    return derivative_name(run, "manual", "mask", IMAGE)
 
 
 def sidecar_name(name: str) -> str:

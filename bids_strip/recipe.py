@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
@@ -17,10 +17,26 @@ class Recipe:
         Kinds of output to write, of `bids_strip.settings.OUTPUT_KINDS`; the mask always is.
     border_mm
         Shift of the surface, outwards if positive.
+    no_csf
+        True for the surface of the tissue instead of that of the brain.
     """
 
     outputs: tuple[str, ...]
     border_mm: float = 0.0
+    no_csf: bool = False
+
+    def for_edited(self) -> Recipe:
+        """The same for a mask that a rater edited: its surface is final, no border shifts it."""
+        return replace(self, border_mm=0.0)
+
+    def differs_in_border_alone(self, options: Mapping[str, Any]) -> bool:
+        """True if a record with these options is covered but for its border."""
+        border_mm = options.get("border_mm")
+        return (
+            border_mm != self.border_mm
+            and isinstance(border_mm, (int, float))
+            and replace(self, border_mm=border_mm).is_covered_by(options)
+        )
 
     def to_options(self) -> dict[str, Any]:
         """As a record keeps it: plain values, the kinds sorted."""

@@ -69,6 +69,11 @@ class Record:
         See `bids_strip.metrics`.
     outputs
         Every file written beside this one.
+    manual
+        The mask edited by hand that was followed, below OUTPUT_DIR; None if there was none.
+    surface
+        What the stored distances are of (``network``, ``outline`` of a stripped input, ``manual``)
+        and the program that measured them: an earlier one where only the border was changed since.
     """
 
     bids_name: str
@@ -89,6 +94,8 @@ class Record:
     flags: dict[str, bool] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     outputs: tuple[OutputFile, ...] = ()
+    manual: InputFile | None = None
+    surface: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -99,9 +106,14 @@ def read_record(path: Path) -> Record | None:
     """The record in a file, None if it is absent or not one."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        source = data.pop("input")
+        source, manual = data.pop("input"), data.pop("manual", None)
         outputs = tuple(OutputFile(**o) for o in data.pop("outputs"))
-        record = Record(**data, input=InputFile(**source) if source else None, outputs=outputs)
+        record = Record(
+            **data,
+            input=InputFile(**source) if source else None,
+            outputs=outputs,
+            manual=InputFile(**manual) if manual else None,
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return record if _is_sound(record) else None
@@ -112,6 +124,7 @@ def _is_sound(record: Record) -> bool:
     tables: tuple[tuple[object, type | tuple[type, ...]], ...] = (
         (record.entities, str),
         (record.network, str),
+        (record.surface, str),
         (record.flags, bool),
         (record.metrics, (int, float)),
         (record.options, object),
@@ -129,24 +142,34 @@ def _is_sound(record: Record) -> bool:
 
 def fingerprint(run: Run) -> InputFile | None:
     """What a source file is now; None if it cannot be read."""
+    return file_fingerprint(run.path, run.relative)
+
+
+def file_fingerprint(path: Path, name: str) -> InputFile | None:
+    """What a file is now, under a name; None if it cannot be read."""
     try:
-        status = run.path.stat()
-        with run.path.open("rb") as file:
+        status = path.stat()
+        with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
-    return InputFile(run.relative, status.st_size, status.st_mtime_ns, digest)
+    return InputFile(name, status.st_size, status.st_mtime_ns, digest)
 
 
 def same_input(run: Run, known: InputFile) -> bool:
     """True if a source file is the one recorded: by size and time, else by content."""
+    return same_file(run.path, known)
+
+
+def same_file(path: Path, known: InputFile) -> bool:
+    """True if a file is the one recorded: by size and time, else by content."""
     try:
-        status = run.path.stat()
+        status = path.stat()
     except OSError:
         return False
     if status.st_size != known.size:
         return False
     if status.st_mtime_ns == known.mtime_ns:
         return True
-    now = fingerprint(run)
+    now = file_fingerprint(path, known.path)
     return now is not None and now.sha256 == known.sha256

@@ -88,7 +88,7 @@ OPTIONS: tuple[Option, ...] = (
            "what it took (default: auto)", "text", choices=DEVICES, default="auto"),
     Option(("--border",), "border_mm", "shift of the surface in mm, outwards if positive "
            "(default: 0)", "number", "MM", default=0.0),
-    Option(("--no-csf",), "no_csf", "the tissue surface instead of the brain surface", later=True),
+    Option(("--no-csf",), "no_csf", "the surface of the tissue, without the fluid around it"),
     Option(("--bias-smoothness",), "bias_smoothness_mm", "scale of the bias field", "number", "MM",
            later=True),
     Option(("--output-spaces",), "output_spaces", "TemplateFlow spaces to resample into", "texts",
@@ -133,6 +133,7 @@ class Settings:
     model: str | None = None
     device: str = "auto"
     border_mm: float = 0.0
+    no_csf: bool = False
     nprocs: int | None = None
     omp_nthreads: int | None = None
     mem_gb: float | None = None
@@ -170,7 +171,7 @@ class Settings:
     @property
     def recipe(self) -> Recipe:
         """The part of the options that changes what a run's outputs hold."""
-        return Recipe(outputs=self.outputs, border_mm=self.border_mm)
+        return Recipe(outputs=self.outputs, border_mm=self.border_mm, no_csf=self.no_csf)
 
 
 class Parser(argparse.ArgumentParser):

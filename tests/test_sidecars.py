@@ -11,7 +11,7 @@ from bids_strip.domain import Run
 from bids_strip.recipe import Recipe
 from bids_strip.sidecars import sidecar
 
-CARD = {"name": "core", "version": "1"}
+CARD = {"name": "core", "version": "1", "sha256": "ab"}
 RUN = Run(Path("/raw/sub-01/anat/sub-01_T1w.nii.gz"), "sub-01/anat/sub-01_T1w.nii.gz",
           (("sub", "01"),), "T1w")  # fmt: skip
 
@@ -28,6 +28,9 @@ def test_sidecar_of_the_mask() -> None:
         "Sources": ["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"],
         "Manual": False,
         "SpatialReference": "orig",
+        "Software": "bids_strip 0.1.0",
+        "Network": {"Name": "core", "Version": "1", "SHA256": "ab"},
+        "Options": {"border_mm": -1.5, "no_csf": False},
     }
 
 

@@ -114,7 +114,9 @@ class _Watch:
 
 
 @contextlib.contextmanager
-def connected(settings: Settings, card: Card, place: Place, *, image: Path) -> Iterator[Cluster]:
+def connected(
+    settings: Settings, card: Card, place: Place, *, image: Path, opens: bool = True
+) -> Iterator[Cluster]:
     """Connect to the scheduler and make sure that its workers can do the work.
 
     Parameters
@@ -127,6 +129,8 @@ def connected(settings: Settings, card: Card, place: Place, *, image: Path) -> I
         Workers must see it.
     image
         A file of the raw dataset, which workers must see.
+    opens
+        False if no run is known to need the network: it is not opened before one does.
 
     Raises
     ------
@@ -140,7 +144,9 @@ def connected(settings: Settings, card: Card, place: Place, *, image: Path) -> I
         _check(address, said, place, image)
         threads = settings.omp_nthreads or threads_each(said, slots)
         network = network_of(card, device=settings.device, threads=threads)
-        providers = sorted(set(_ask(client, address, provider_of, network).values()))
+        providers = ["stored distances"]
+        if opens:
+            providers = sorted(set(_ask(client, address, provider_of, network).values()))
         total = sum(slots.values())
         at_once = min(total, settings.nprocs) if settings.nprocs else None
         where = (

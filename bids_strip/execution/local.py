@@ -46,8 +46,10 @@ class ThisMachine:
         return execute(jobs, self.network, nprocs=self.nprocs, stop_on_failure=stop_on_failure)
 
 
-def this_machine(settings: Settings, card: Card, *, runs: int) -> ThisMachine:
+def this_machine(settings: Settings, card: Card, *, runs: int, opens: bool = True) -> ThisMachine:
     """Share this machine out and open the network, before any work.
+
+    Where `opens` is false no run is known to need it: it stays closed until one does.
 
     On a GPU one process works unless the user says otherwise: each more holds a context and
     buffers of its own in the GPU's memory.
@@ -61,6 +63,8 @@ def this_machine(settings: Settings, card: Card, *, runs: int) -> ThisMachine:
         nprocs=settings.nprocs, threads=settings.omp_nthreads, mem_gb=settings.mem_gb, runs=runs
     )
     network = network_of(card, device=settings.device, threads=threads)
+    if not opens:
+        return ThisMachine(network, nprocs, f"stored distances, {nprocs} at a time")
     predictor = opened(network)
     if predictor.provider == CUDA and settings.nprocs is None:
         nprocs = 1

@@ -17,7 +17,7 @@ _BAND_MM = 2.0
 _MARGIN_MM = 4.0
 
 
-def clean(prediction: Prediction, zooms: Zooms) -> Surface:
+def clean(prediction: Prediction, zooms: Zooms, *, no_csf: bool = False) -> Surface:
     """Keep the largest piece, fill its holes, measure distances anew.
 
     Parameters
@@ -26,13 +26,16 @@ def clean(prediction: Prediction, zooms: Zooms) -> Surface:
         The network's distances on the conformed grid.
     zooms
         Voxel sizes of that grid, mm.
+    no_csf
+        True takes the surface of the tissue, as far as it lies inside that of the brain.
 
     Raises
     ------
     DeriveError
         If there is no brain: less than 50 ml.
     """
-    level = prediction.brain_mm
+    level = _level(prediction, no_csf)
+    predicted = level
     voxel_ml = float(np.prod(zooms)) / 1000.0
     inside = level <= 0
     brain, extra = largest_component(inside)
@@ -51,8 +54,23 @@ def clean(prediction: Prediction, zooms: Zooms) -> Surface:
         components_removed=extra.components,
         component_ml_removed=extra.voxels * voxel_ml,
         holes_filled_ml=float(holes.sum()) * voxel_ml,
-        slope=_slope(prediction.brain_mm, zooms),
+        slope=_slope(predicted, zooms),
     )
+
+
+def _level(prediction: Prediction, no_csf: bool) -> Float3:
+    """The predicted distances that are asked for.
+
+    Raises
+    ------
+    DeriveError
+        If the network gives none.
+    """
+    if not no_csf:
+        return prediction.brain_mm
+    if prediction.no_csf_mm is None:
+        raise DeriveError("the network gives no surface of the tissue; leave --no-csf out")
+    return np.maximum(prediction.no_csf_mm, prediction.brain_mm)
 
 
 def _slope(level: Float3, zooms: Zooms) -> float:

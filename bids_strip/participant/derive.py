@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,8 +29,13 @@ _STRIPPED_BEYOND = 0.03
 _STRIPPED_COVER = 0.8
 
 
-def derive(native: Volume, distance_mm: Float3, *, border_mm: float) -> BrainMask:
-    """Threshold the distances; an input that is stripped already keeps its own outline.
+def derive(
+    native: Volume, distance_mm: Float3, *, border_mm: float, drawn: Bool3 | None = None,
+    no_csf: bool = False,
+) -> BrainMask:  # fmt: skip
+    """Threshold the distances; an outline that was drawn goes before them.
+
+    A rater's mask is an outline, and an input that is stripped already has its own.
 
     Parameters
     ----------
@@ -38,6 +45,10 @@ def derive(native: Volume, distance_mm: Float3, *, border_mm: float) -> BrainMas
         Distance to the predicted surface, negative inside.
     border_mm : float
         Shift of the surface, outwards if positive.
+    drawn : (I, J, K) bool
+        A rater's mask, kept voxel for voxel; None if there is none.
+    no_csf : bool
+        True if the distances are to the tissue: the outline of a stripped input is another surface.
 
     Raises
     ------
@@ -45,10 +56,41 @@ def derive(native: Volume, distance_mm: Float3, *, border_mm: float) -> BrainMas
         If no voxel lies within the border.
     """
     predicted = _one_piece(quantised(distance_mm))
-    outline = stripped_outline(native, distance_mm)
-    steps = predicted
+    own = stripped_outline(native, distance_mm)
+    outline = drawn if drawn is not None else None if no_csf else own
+    steps, agreement = predicted, 1.0
     if outline is not None:
         steps = quantised(signed_distance(outline, zooms=native.grid.zooms, limit_mm=SDT_LIMIT_MM))
+        agreement = dice(predicted <= 0, outline)
+    brain = at_border(steps, border_mm=border_mm)
+    return replace(
+        brain,
+        already_stripped=own is not None,
+        network_dice=agreement,
+        edited=drawn is not None,
+    )
+
+
+def at_border(steps: NDArray[np.int16], *, border_mm: float) -> BrainMask:
+    """The mask of a border.
+
+    Parameters
+    ----------
+    steps : (I, J, K) int16
+        Distances to the surface as they are stored, in steps of `SDT_STEP_MM`.
+    border_mm : float
+        Shift of the surface, outwards if positive.
+
+    Returns
+    -------
+    BrainMask
+        Of a network's surface; its distances are changed by a step where they equal the border.
+
+    Raises
+    ------
+    DeriveError
+        If no voxel lies within the border.
+    """
     steps = _one_piece_within(off_threshold(steps, border_mm), border_mm)
     mask = within(steps, border_mm)
     if not mask.any():
@@ -59,8 +101,8 @@ def derive(native: Volume, distance_mm: Float3, *, border_mm: float) -> BrainMas
         mask=mask,
         sdt_steps=steps,
         border_mm=border_mm,
-        already_stripped=outline is not None,
-        network_dice=dice(within(predicted, border_mm), mask) if outline is not None else 1.0,
+        already_stripped=False,
+        network_dice=1.0,
     )
 
 
@@ -94,11 +136,14 @@ def _one_piece_within(steps: NDArray[np.int16], border_mm: float) -> NDArray[np.
     mask = within(steps, border_mm)
     if border_mm >= 0 or not mask.any():
         return steps
-    piece, rest = largest_component(mask)
+    box = bounding_box(mask, margin_mm=1.0, zooms=(1.0, 1.0, 1.0))
+    piece, rest = largest_component(mask[box])
     if not rest.components:
         return steps
     above = np.int16(round(border_mm / STORED_STEP_MM) + 2)  # clear of the border in any precision
-    return np.where(mask & ~piece, above, steps).astype(np.int16)
+    steps = steps.copy()
+    steps[box] = np.where(mask[box] & ~piece, above, steps[box])
+    return steps
 
 
 def _one_piece(steps: NDArray[np.int16]) -> NDArray[np.int16]:

@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bids_strip.card import Card
+from bids_strip.citation import citation
 from bids_strip.dataset.description import read_description
 from bids_strip.dataset.selection import select
 from bids_strip.domain import Run
-from bids_strip.errors import OutputError
+from bids_strip.errors import ModelError, OutputError
+from bids_strip.manual import find_manual
 from bids_strip.naming import (
     APP,
     BIDSIGNORE,
     check_collisions,
     dataset_description,
-    names_of,
     to_json,
 )
+from bids_strip.participant.resume import covers, needs_border_alone, standing
 from bids_strip.participant.write import Place
-from bids_strip.record import OK, read_record, same_input
+from bids_strip.record import Record
 from bids_strip.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Worklist:
-    """Runs of an invocation: to do, and done already; names that were left out."""
+    """Runs of an invocation.
+
+    Attributes
+    ----------
+    to_do, done
+        Runs to do, and those that are done already.
+    not_bids
+        Names that were left out.
+    earlier
+        Records of the runs to do in which nothing but the border changes.
+    """
 
     to_do: tuple[Run, ...]
     done: tuple[Run, ...]
     not_bids: tuple[str, ...] = ()
+    earlier: Mapping[Run, Record] = field(default_factory=dict)
+
+    @property
+    def opens_network(self) -> bool:
+        """True if any run needs more than its stored distances."""
+        return any(run not in self.earlier for run in self.to_do)
 
 
 def plan(settings: Settings, card: Card) -> Worklist:
@@ -39,36 +58,48 @@ def plan(settings: Settings, card: Card) -> Worklist:
     ------
     BidsStripError
         As `bids_strip.dataset.selection.select` and `bids_strip.naming.check_collisions`.
+    ModelError
+        If the network does not give the surface that is asked for.
     """
+    _check_surface(card, settings)
     found = select(settings)
     runs = found.runs
     check_collisions(runs)
-    done = tuple(r for r in runs if not settings.force and is_done(r, settings, card))
+    records = {} if settings.force else standing(runs, settings, card)
+    done = tuple(run for run, record in records.items() if covers(record, settings))
     left = set(runs) - set(done)
-    return Worklist(tuple(r for r in runs if r in left), done, found.not_bids)
+    earlier = {run: record for run, record in records.items()
+               if run in left and needs_border_alone(run, record, settings)}  # fmt: skip
+    return Worklist(tuple(r for r in runs if r in left), done, found.not_bids, earlier)
 
 
-def is_done(run: Run, settings: Settings, card: Card) -> bool:
-    """True if a record says so and everything it names is there unchanged.
-
-    The program's version is not compared: an update does not redo a dataset; ``--force`` does.
-    """
-    record = read_record(settings.output_dir / names_of(run)["qc"])
-    if record is None or record.status != OK or record.input is None:
-        return False
+def shift_note(settings: Settings, runs: Worklist) -> str | None:
+    """One line if a border is asked for where a rater's mask is final."""
+    if not settings.border_mm:
+        return None
+    every = (*runs.to_do, *runs.done)
+    edited = sum(find_manual(run, settings.output_dir) is not None for run in every)
+    if not edited:
+        return None
     return (
-        settings.recipe.is_covered_by(record.options)
-        and record.network.get("sha256") == card.sha256
-        and all(_present(settings.output_dir / o.name, o.size) for o in record.outputs)
-        and same_input(run, record.input)
+        f"--border {settings.border_mm:g}: not applied to {edited} runs whose masks were edited by "
+        "hand; an edited mask is final"
     )
 
 
-def _present(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False
+def _check_surface(card: Card, settings: Settings) -> None:
+    """Refuse a surface that the network does not give, before any work.
+
+    Raises
+    ------
+    ModelError
+        Then.
+    """
+    if settings.no_csf and card.output("brain_no_csf") is None:
+        raise ModelError(
+            f"--no-csf: the network {card.name} gives no surface of the tissue (role brain_no_csf "
+            "in its card); leave the option out, or take the embedded network"
+        )
 
 
 def check_owner(output_dir: Path) -> None:
@@ -98,6 +129,11 @@ def write_dataset_files(settings: Settings, place: Place, version: str) -> None:
     )
     place.put("dataset_description.json", to_json(description))
     place.put(".bidsignore", BIDSIGNORE.encode())
+
+
+def write_citation(settings: Settings, card: Card, place: Place, version: str) -> None:
+    """Write the methods paragraph of what this call runs, the same bytes whoever does."""
+    place.put("logs/CITATION.md", citation(settings.recipe, card, version=version).encode())
 
 
 def _owner(output_dir: Path) -> str | None:

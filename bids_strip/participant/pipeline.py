@@ -10,22 +10,33 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeVar
 
 from bids_strip.domain import BrainMask, Products, Run, Source
 from bids_strip.errors import BidsStripError, RunError
+from bids_strip.manual import find_manual
+from bids_strip.naming import BORDERED, names_of
 from bids_strip.participant.clean import clean
 from bids_strip.participant.conform import conform
-from bids_strip.participant.derive import derive
+from bids_strip.participant.derive import at_border, derive
+from bids_strip.participant.edit import read_edit
 from bids_strip.participant.load import load
 from bids_strip.participant.predict import Predictor
-from bids_strip.participant.qc import measure
+from bids_strip.participant.qc import measure, measure_mask
 from bids_strip.participant.restore import restore
-from bids_strip.participant.write import Place, remove_outputs, write, write_record
+from bids_strip.participant.stored import read_stored
+from bids_strip.participant.write import (
+    Place,
+    remove_outputs,
+    remove_record,
+    write,
+    write_record,
+)
 from bids_strip.recipe import Recipe
-from bids_strip.record import FAILED, OK, Record, fingerprint
+from bids_strip.record import FAILED, OK, InputFile, Record, file_fingerprint, fingerprint
 
 T = TypeVar("T")
 
@@ -46,6 +57,9 @@ class Job:
         Of this program.
     threads
         Threads of the network.
+    earlier
+        The run's record where it is done but for the border: its stored distances are read instead
+        of predicted. None otherwise.
     """
 
     run: Run
@@ -53,6 +67,7 @@ class Job:
     place: Place
     version: str
     threads: int
+    earlier: Record | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,30 +131,91 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     """
     run, begun = job.run, time.perf_counter()
     source = clock("load", load, run.path)
+    edit = find_manual(run, job.place.output_dir)
+    recipe = job.recipe.for_edited() if edit else job.recipe
+    manual = known_manual(edit, job.place.output_dir)
+    drawn = clock("edit", read_edit, edit, source.volume.grid) if edit else None
     conformed = clock("conform", conform, source.volume, predictor.card)
     prediction = clock("predict", predictor, conformed)
-    surface = clock("clean", clean, prediction, conformed.zooms)
+    surface = clock("clean", clean, prediction, conformed.zooms, no_csf=recipe.no_csf)
     distance = clock("restore", restore, surface, conformed.frame)
-    brain = clock("derive", derive, source.volume, distance, border_mm=job.recipe.border_mm)
+    brain = clock("derive", derive, source.volume, distance, border_mm=recipe.border_mm,
+                  drawn=drawn, no_csf=recipe.no_csf)  # fmt: skip
     metrics = clock("qc", measure, source, surface, brain)
     record = replace(
         describe(job, predictor),
         status=OK,
         input=fingerprint(run),
         flags=flags_of(source, brain),
-        metrics={key: round(value, 4) for key, value in metrics.items()},
+        metrics=rounded(metrics),
+        options=recipe.to_options(),
+        manual=manual,
+        surface={"origin": origin(brain, recipe), "software": software(job)},
     )
-    outputs = clock("write", write, run, Products(source, brain), recipe=job.recipe,
+    outputs = clock("write", write, run, Products(source, brain), recipe=recipe,
                     network=record.network, version=job.version, place=job.place)  # fmt: skip
+    return finished(job, replace(record, outputs=outputs), clock, begun)
+
+
+def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
+    """Make what a border changes anew, from the stored distances; the network stays closed.
+
+    The other outputs stay as they are, and so do the metrics and flags that a border does not
+    change. The record is removed first and written last.
+
+    Parameters
+    ----------
+    job
+        The run and its new border.
+    earlier
+        Its record.
+    clock
+        Of the stages.
+
+    Returns
+    -------
+    Done or None
+        None if the stored distances are damaged: then all is to be made anew.
+
+    Raises
+    ------
+    RunError
+        If a stage fails.
+    """
+    run, out, begun = job.run, job.place.output_dir, time.perf_counter()
+    # whatever was made with the old border follows, asked for this time or not
+    recipe = replace(job.recipe, outputs=tuple(earlier.options["outputs"]))
+    source = clock("load", load, run.path)
+    steps = clock("stored", read_stored, out / names_of(run)["sdt"], source.volume.grid.shape)
+    if steps is None:
+        return None
+    brain = clock("derive", at_border, steps, border_mm=recipe.border_mm)
+    metrics = clock("qc", measure_mask, source.volume.grid, brain)
+    remove_record(run, out)
+    outputs = clock("write", write, run, Products(source, brain), recipe=recipe,
+                    network=earlier.network, version=job.version, place=job.place,
+                    only=BORDERED)  # fmt: skip
+    record = replace(
+        earlier,
+        input=fingerprint(run),
+        options=recipe.to_options(),
+        software=software(job),
+        metrics={**earlier.metrics, **rounded(metrics)},
+        outputs=tuple({o.name: o for o in (*earlier.outputs, *outputs)}.values()),
+    )
+    return finished(job, record, clock, begun)
+
+
+def finished(job: Job, record: Record, clock: Clock, begun: float) -> Done:
+    """Write the record with what the run cost."""
     record = replace(
         record,
-        outputs=outputs,
         stage_seconds=clock.seconds,
         elapsed_s=round(time.perf_counter() - begun, 3),
         peak_memory_mb=peak_memory_mb(),
     )
-    write_record(run, record, job.place)
-    return Done(run, record)
+    write_record(job.run, record, job.place)
+    return Done(job.run, record)
 
 
 def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
@@ -155,6 +231,9 @@ def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
     clock = Clock()
     predictor: Predictor | None = None
     try:
+        if job.earlier and (done := reborder_run(job, job.earlier, clock)):
+            return done
+        clock = Clock()
         remove_outputs(job.run, job.place.output_dir)
         predictor = open_predictor()
         return strip_run(job, predictor, clock)
@@ -208,16 +287,39 @@ def describe(job: Job, predictor: Predictor | None) -> Record:
         status=FAILED,
         options=job.recipe.to_options(),
         network={"name": card.name, "version": card.version, "sha256": card.sha256} if card else {},
-        software=f"bids_strip {job.version}",
+        software=software(job),
         provider=predictor.provider if predictor else None,
         threads=job.threads,
     )
+
+
+def software(job: Job) -> str:
+    """Name and version of the program."""
+    return f"bids_strip {job.version}"
+
+
+def known_manual(path: Path | None, output_dir: Path) -> InputFile | None:
+    """What the edited mask is now; before it is read, so that a later change shows."""
+    return file_fingerprint(path, path.relative_to(output_dir).as_posix()) if path else None
+
+
+def origin(brain: BrainMask, recipe: Recipe) -> str:
+    """What the stored distances are of."""
+    if brain.edited:
+        return "manual"
+    return "outline" if brain.already_stripped and not recipe.no_csf else "network"
+
+
+def rounded(metrics: Mapping[str, float]) -> dict[str, float]:
+    """As a record keeps them."""
+    return {key: round(value, 4) for key, value in metrics.items()}
 
 
 def flags_of(source: Source, brain: BrainMask) -> dict[str, bool]:
     """Findings about the input."""
     return {
         "already_stripped": brain.already_stripped,
+        "manual": brain.edited,
         "form_mismatch": source.form_mismatch,
         "no_orientation": source.no_orientation,
         "sheared": source.sheared,

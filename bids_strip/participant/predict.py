@@ -96,7 +96,9 @@ class OnnxPredictor:
             raise PredictError("the network's distances are not numbers; report this image")
         tissue = self.card.output("tissue")
         labels = None if tissue is None else found[tissue.name][0].argmax(axis=0).astype(np.uint8)
-        return Prediction(brain_mm=mm, tissue=labels)
+        bare = self.card.output("brain_no_csf")
+        no_csf_mm = None if bare is None else as_distance(found[bare.name], bare)
+        return Prediction(brain_mm=mm, tissue=labels, no_csf_mm=no_csf_mm)
 
 
 def as_distance(values: Any, output: Output) -> Float3:

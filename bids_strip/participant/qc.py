@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import nibabel as nib
 import numpy as np
+from scipy import ndimage
 
 from bids_strip.domain import Bool3, BrainMask, Grid, Source, Surface
 from bids_strip.geometry import within
@@ -29,16 +30,37 @@ def measure(source: Source, surface: Surface, brain: BrainMask) -> dict[str, flo
     """
     grid = source.volume.grid
     return {
-        "brain_volume_ml": volume_ml(brain.mask, grid),
+        **measure_mask(grid, brain),
         "components_removed": float(surface.components_removed),
         "component_ml_removed": surface.component_ml_removed,
         "holes_filled_ml": surface.holes_filled_ml,
-        **fov_contact_cm2(brain.mask, grid),
         "sdt_slope": surface.slope,
-        "volume_change_per_mm": volume_change_per_mm(brain),
         "network_dice": brain.network_dice,
         "nonfinite_voxels": float(source.nonfinite_voxels),
     }
+
+
+def measure_mask(grid: Grid, brain: BrainMask) -> dict[str, float]:
+    """The metrics that follow from the mask and its distances alone: those that a border changes.
+
+    Parameters
+    ----------
+    grid
+        The run's own.
+    brain
+        The mask.
+    """
+    return {
+        "brain_volume_ml": volume_ml(brain.mask, grid),
+        "mask_pieces": pieces(brain),
+        **fov_contact_cm2(brain.mask, grid),
+        "volume_change_per_mm": volume_change_per_mm(brain),
+    }
+
+
+def pieces(brain: BrainMask) -> float:
+    """Face-connected components of the mask: one, unless a rater drew it."""
+    return float(ndimage.label(brain.mask)[1]) if brain.edited else 1.0
 
 
 def volume_ml(mask: Bool3, grid: Grid) -> float:

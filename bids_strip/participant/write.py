@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,7 @@ class Place:
 
 def write(
     run: Run, products: Products, *, recipe: Recipe, network: Mapping[str, str], version: str,
-    place: Place,
+    place: Place, only: Container[str] | None = None,
 ) -> tuple[OutputFile, ...]:  # fmt: skip
     """Write the images of a run and their sidecars.
 
@@ -93,6 +93,8 @@ def write(
         Of this program.
     place
         Where to.
+    only
+        Kinds to write of those; None writes all.
 
     Raises
     ------
@@ -112,9 +114,12 @@ def write(
     for kind, content in makers.items():
         if kind != "mask" and kind not in recipe.outputs:
             continue
+        if only is not None and kind not in only:
+            continue
         name = names[kind]
         written.append(place.put(name, content(products)))
-        metadata = sidecar(kind, run, recipe=recipe, version=version, network=network)
+        metadata = sidecar(kind, run, recipe=recipe, version=version, network=network,
+                           edited=products.brain.edited)  # fmt: skip
         written.append(place.put(sidecar_name(name), to_json(metadata)))
     return tuple(written)
 
@@ -127,6 +132,8 @@ def write_record(run: Run, record: Record, place: Place) -> None:
 def remove_outputs(run: Run, output_dir: Path) -> None:
     """Remove what an earlier attempt left, the record first.
 
+    A mask edited by hand is not ours and stays.
+
     Raises
     ------
     WriteError
@@ -134,7 +141,22 @@ def remove_outputs(run: Run, output_dir: Path) -> None:
     """
     names = names_of(run)
     images = [name for kind, name in names.items() if kind != "qc"]
-    for name in (names["qc"], *images, *map(sidecar_name, images)):
+    _remove(output_dir, (names["qc"], *images, *map(sidecar_name, images)))
+
+
+def remove_record(run: Run, output_dir: Path) -> None:
+    """Remove the record alone: what changes a run's files in place does this first.
+
+    Raises
+    ------
+    WriteError
+        As `remove_outputs`.
+    """
+    _remove(output_dir, (names_of(run)["qc"],))
+
+
+def _remove(output_dir: Path, names: Iterable[str]) -> None:
+    for name in names:
         path = output_dir / name
         try:
             path.unlink(missing_ok=True)

@@ -1,0 +1,108 @@
+"""The methods paragraph of what was run, ``logs/CITATION.md``; pure.
+
+Each of `_PARTS` gives the sentences of one part of the way, with ``[@key]`` where a reference of
+`_REFERENCES` belongs; references are numbered in the order of their use. No date, user or host:
+the same options and network give the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from bids_strip.card import EMBEDDED, Card
+from bids_strip.naming import APP
+from bids_strip.recipe import Recipe
+
+_REFERENCES: Mapping[str, str] = MappingProxyType({
+    "bids": "Gorgolewski KJ, Auer T, Calhoun VD, et al. The brain imaging data structure, a format "
+            "for organizing and describing outputs of neuroimaging experiments. Scientific Data "
+            "2016;3:160044. doi:10.1038/sdata.2016.44",
+    "synthstrip": "Hoopes A, Mora JS, Dalca AV, Fischl B, Hoffmann M. SynthStrip: skull-stripping "
+                  "for any brain image. NeuroImage 2022;260:119474. "
+                  "doi:10.1016/j.neuroimage.2022.119474",
+    "synthseg": "Billot B, Greve DN, Puonti O, et al. SynthSeg: segmentation of brain MRI scans of "
+                "any contrast and resolution without retraining. Medical Image Analysis "
+                "2023;86:102789. doi:10.1016/j.media.2023.102789",
+})  # fmt: skip
+"""Works that sentences name, by key."""
+
+_NOTE = """\
+This text may be used as it is: it is given under CC0 1.0
+(https://creativecommons.org/publicdomain/zero/1.0/), without any condition.
+"""
+
+
+def citation(recipe: Recipe, card: Card, *, version: str) -> str:
+    """Write the methods paragraph and its references.
+
+    Parameters
+    ----------
+    recipe
+        What was asked for.
+    card
+        The network.
+    version
+        Of this program.
+
+    Returns
+    -------
+    str
+        Markdown: the paragraph, the references it names, a CC0 note.
+    """
+    sentences = [sentence for part in _PARTS for sentence in part(recipe, card, version)]
+    text, used = _numbered(" ".join(sentences))
+    listed = "\n".join(f"{number}. {_REFERENCES[key]}" for key, number in used.items())
+    return f"# Methods\n\n{text}\n\n# References\n\n{listed}\n\n# Licence of this text\n\n{_NOTE}"
+
+
+def _numbered(text: str) -> tuple[str, dict[str, int]]:
+    """Replace each ``[@key]`` by the number of its reference, counted by first use."""
+    keys = dict.fromkeys(re.findall(r"\[@(\w+)\]", text))
+    used = {key: number for number, key in enumerate(keys, 1)}
+    return re.sub(r"\[@(\w+)\]", lambda found: f"[{used[found[1]]}]", text), used
+
+
+def _network(recipe: Recipe, card: Card, version: str) -> list[str]:
+    """How the surface was found."""
+    training = (
+        ", which was trained on synthetic images of label maps alone [@synthseg],"
+        if card.path.stem == EMBEDDED
+        else ""
+    )
+    return [
+        f"The images of the dataset, organised as BIDS [@bids], were skull-stripped with {APP} "
+        f"{version}.",
+        f"The network {card.name} {card.version} (SHA-256 {card.sha256}){training} predicted the "
+        "signed distance to the surface, which was brought to the grid of each image before the "
+        "threshold [@synthstrip].",
+        "Separate pieces were dropped, holes were filled.",
+    ]
+
+
+def _surface(recipe: Recipe, card: Card, version: str) -> list[str]:
+    """Which surface, and where it lies."""
+    what = card.definition
+    if recipe.no_csf:
+        found = "The surface is that of the tissue, without the fluid around it."
+    elif what:
+        found = f"The surface encloses: {what}."
+    else:
+        found = "The surface is the one that the network calls brain."
+    side = "outwards" if recipe.border_mm > 0 else "inwards"
+    shift = f"It was shifted by {abs(recipe.border_mm):g} mm {side}."
+    return [found, *([shift] if recipe.border_mm else [])]
+
+
+def _exceptions(recipe: Recipe, card: Card, version: str) -> list[str]:
+    """What does not follow the network."""
+    own = "Images that held no head around the brain kept their own outline"
+    return [
+        *([] if recipe.no_csf else [f"{own} (flag already_stripped of the records)."]),
+        "Where a rater had edited a mask, the edited mask was taken unshifted and everything was "
+        "made from it (flag manual of the records).",
+    ]
+
+
+_PARTS: tuple[Callable[[Recipe, Card, str], list[str]], ...] = (_network, _surface, _exceptions)

@@ -1,0 +1,120 @@
+"""Read the mask that a rater edited."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import LoggingOutputSuppressor
+from nibabel.orientations import io_orientation, ornt_transform
+from nibabel.spatialimages import HeaderDataError, SpatialImage
+from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
+
+from bids_strip.domain import Affine, Bool3, Grid
+from bids_strip.errors import EditError
+
+_TOLERANCE_MM = 0.5
+"""How far a corner may lie off: editors round what they write into the header."""
+_UNREADABLE = (
+    ImageFileError, HeaderDataError, WrapStructError, EOFError, zlib.error, OSError, ValueError,
+)  # fmt: skip
+
+
+def read_edit(path: Path, grid: Grid) -> Bool3:
+    """Read an edited mask onto the run's own grid.
+
+    Parameters
+    ----------
+    path
+        A ``.nii.gz`` file: 0 outside, one other value inside, of any type. Axes may run in another
+        order or direction than the run's; pieces and holes are the rater's to leave.
+    grid
+        The run's own.
+
+    Returns
+    -------
+    (I, J, K) bool
+
+    Raises
+    ------
+    EditError
+        If the file cannot be read, lies on another grid (over half a mm at a corner), or holds no
+        mask.
+    """
+    if not path.name.endswith(".nii.gz"):
+        raise EditError(
+            f"{path}: an edited mask has to be compressed; save it as {path.name}.gz and remove "
+            "this file"
+        )
+    try:
+        with LoggingOutputSuppressor():
+            image = nib.load(path)
+            if not isinstance(image, SpatialImage):
+                raise EditError(f"{path}: holds no volume; save the mask as NIfTI")
+            image = _turned(image, grid.affine)
+            data = np.asanyarray(image.dataobj)
+    except _UNREADABLE as error:
+        raise EditError(
+            f"{path}: cannot be read ({(str(error) or type(error).__name__).splitlines()[0]}); "
+            "save the edited mask again, or remove it"
+        ) from error
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    _check_grid(path, data.shape, np.asarray(image.affine), grid)
+    return _inside(path, data)
+
+
+def _turned(image: SpatialImage, affine: Affine) -> SpatialImage:
+    """The image with its axes in the order and directions of an affine's."""
+    turn = ornt_transform(io_orientation(image.affine), io_orientation(affine))
+    return image.as_reoriented(turn)
+
+
+def _check_grid(path: Path, shape: tuple[int, ...], affine: Affine, grid: Grid) -> None:
+    """Refuse another grid.
+
+    Raises
+    ------
+    EditError
+        With what differs.
+    """
+    if shape != grid.shape:
+        given, wanted = ("x".join(map(str, one)) for one in (shape, grid.shape))
+        raise EditError(
+            f"{path}: its grid is {given}, the image's {wanted}; edit a copy of "
+            "desc-brain_mask, or resample the edit onto the image"
+        )
+    ends = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    ends[:, :3] *= np.array(shape) - 1
+    off_mm = float(np.linalg.norm((ends @ (affine - grid.affine).T)[:, :3], axis=1).max())
+    if not off_mm <= _TOLERANCE_MM:
+        raise EditError(
+            f"{path}: its affine places a corner {off_mm:.1f} mm off the image's; copy the header "
+            "of desc-brain_mask to it"
+        )
+
+
+def _inside(path: Path, data: NDArray[np.generic]) -> Bool3:
+    """What a mask of two values holds.
+
+    Raises
+    ------
+    EditError
+        If it is empty, full, or of more values than two.
+    """
+    values = np.unique(data)
+    if values.size == 1:
+        what = "empty" if values[0] == 0 else "without a voxel outside"
+        raise EditError(f"{path}: the mask is {what}; draw the brain in it, or remove the file")
+    if values.size != 2 or values[0] != 0 or not np.isfinite(values[1]):
+        shown = ", ".join(f"{v:g}" for v in values[:3].astype(float))
+        more = ", ..." if values.size > 3 else ""
+        raise EditError(
+            f"{path}: not a mask, its values are {shown}{more}; save it with 0 outside and one "
+            "other value inside"
+        )
+    return np.asarray(data != 0)
