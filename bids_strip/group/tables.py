@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bids_strip.group.best import RULE, best_runs
 from bids_strip.metrics import FLAGS, METRICS
 from bids_strip.record import Record
 
@@ -50,7 +51,8 @@ def tabulate(records: Sequence[Record]) -> Table:
     records
         From `bids_strip.group.gather`.
     """
-    rows = [_row(record) for record in records]
+    best = best_runs(records)
+    rows = [{**_row(record), "best_run": int(record.bids_name in best)} for record in records]
     dictionary = describe_columns()
     return Table(
         columns=tuple(dictionary),
@@ -71,6 +73,7 @@ def describe_columns() -> dict[str, dict[str, Any]]:
                    "Levels": {"ok": "all outputs written", "failed": "none written"}},
         "stage": {"Description": "stage at which the run failed"},
         "reason": {"Description": "why it failed, and the remedy"},
+        "best_run": {"Description": RULE},
     }  # fmt: skip
     for metric in METRICS:
         units = {} if metric.unit == "1" else {"Units": metric.unit}

@@ -76,8 +76,9 @@ def fov_contact_cm2(mask: Bool3, grid: Grid) -> dict[str, float]:
     for axis, code in enumerate(codes):
         others = [z for a, z in enumerate(grid.zooms) if a != axis]
         area_cm2 = others[0] * others[1] / 100.0
-        contact[code] = float(np.count_nonzero(mask.take(-1, axis=axis))) * area_cm2
-        contact[opposite[code]] = float(np.count_nonzero(mask.take(0, axis=axis))) * area_cm2
+        slices = np.moveaxis(mask, axis, 0)
+        contact[code] = float(np.count_nonzero(slices[-1])) * area_cm2
+        contact[opposite[code]] = float(np.count_nonzero(slices[0])) * area_cm2
     return {f"fov_contact_{FACES[code]}_cm2": area for code, area in contact.items()}
 
 
