@@ -1,0 +1,250 @@
+"""A rater's mask beside ours: everything follows it, nothing ever writes or removes it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from benchmarks.invariants import main as invariants
+from bids_strip import cli
+from bids_strip.domain import Run
+from bids_strip.errors import PredictError
+from bids_strip.geometry import dice
+from bids_strip.naming import manual_name, names_of, sidecar_name
+from bids_strip.participant.pipeline import Done, Failed, Job
+from bids_strip.participant.write import Place
+from bids_strip.recipe import Recipe
+from tests.fakes import FakePredictor, TrueSphere, attempt, make_phantom, raises_on, run_of
+from tests.validator import errors_of
+
+KINDS = ("mask", "sdt", "brain")
+TRUE = FakePredictor(TrueSphere())
+MANUAL = "sub-01/anat/sub-01_desc-manual_mask.nii.gz"
+MASK = "sub-01/anat/sub-01_desc-brain_mask.nii.gz"
+
+
+def edited() -> np.ndarray:
+    """The brain without a cap that a rater cut off."""
+    head = make_phantom()
+    drawn = head.truth.copy()
+    drawn[:, :, 24:] = False
+    assert 0.8 < drawn.sum() / head.truth.sum() < 0.95
+    return drawn
+
+
+def save_edit(out: Path, drawn: np.ndarray, affine: np.ndarray | None = None) -> bytes:
+    path = out / MANUAL
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = make_phantom()
+    nib.save(nib.Nifti1Image(drawn.astype(np.uint8), head.affine if affine is None else affine),
+             path)  # fmt: skip
+    return path.read_bytes()
+
+
+@pytest.fixture
+def job(phantoms, tmp_path: Path) -> Job:
+    root = phantoms(["sub-01/anat/sub-01_T1w.nii.gz"])
+    out = tmp_path / "out"
+    run = run_of(root / "sub-01/anat/sub-01_T1w.nii.gz", root)
+    return Job(run, Recipe(KINDS), Place(out, out / ".work" / "x"), "1", 1)
+
+
+def read(out: Path, run: Run, kind: str) -> np.ndarray:
+    return np.asarray(nib.load(out / names_of(run)[kind]).dataobj)
+
+
+@pytest.mark.parametrize("border", [0.0, 3.0, -2.0])
+def test_everything_follows_it_and_no_border_shifts_it(job: Job, border: float) -> None:
+    out, drawn = job.place.output_dir, edited()
+    content = save_edit(out, drawn)
+    done = attempt(replace(job, recipe=Recipe(KINDS, border)), TRUE)
+    assert isinstance(done, Done), done
+    assert np.array_equal(read(out, job.run, "mask") > 0, drawn)
+    assert np.array_equal(read(out, job.run, "sdt") <= 0, drawn)
+    raw = np.asarray(nib.load(job.run.path).dataobj)
+    assert np.array_equal(read(out, job.run, "brain"), np.where(drawn, raw, 0))
+    record = done.record
+    assert record.metrics["network_dice"] == pytest.approx(
+        dice(drawn, make_phantom().truth), abs=0.01
+    )
+    assert record.metrics["network_dice"] < 0.96
+    ml = np.count_nonzero(drawn) * 2.5**3 / 1000
+    assert record.metrics["brain_volume_ml"] == pytest.approx(ml, abs=1e-3)
+    assert record.flags["manual"] is True
+    assert record.options["border_mm"] == 0.0
+    assert record.surface["origin"] == "manual"
+    assert record.manual is not None
+    assert (record.manual.path, record.manual.size) == (MANUAL, len(content))
+    for kind in KINDS:
+        found = json.loads((out / sidecar_name(names_of(job.run)[kind])).read_text())
+        assert found["Manual"] is True, kind
+        assert "hand" in found["Description"] or "rater" in found["Description"]
+    assert f"bids::{MANUAL}" in json.loads((out / sidecar_name(MASK)).read_text())["Sources"]
+    assert (out / MANUAL).read_bytes() == content
+
+
+def test_the_distances_are_those_to_the_edit(job: Job) -> None:
+    """A drawn ball's surface lies within half a voxel's diagonal of the one in closed form."""
+    small = make_phantom(radius=22.0)
+    save_edit(job.place.output_dir, small.truth)
+    assert isinstance(attempt(job, TRUE), Done)
+    image = nib.load(job.place.output_dir / names_of(job.run)["sdt"])
+    near = np.abs(small.sdt) < 15
+    assert np.abs(image.get_fdata() - small.sdt)[near].max() < 2.5 * np.sqrt(3) / 2 + 0.01
+
+
+def test_without_it_the_sidecars_say_so(job: Job) -> None:
+    assert isinstance(attempt(job, TRUE), Done)
+    out = job.place.output_dir
+    assert json.loads((out / sidecar_name(MASK)).read_text())["Manual"] is False
+    assert "Manual" not in json.loads((out / sidecar_name(names_of(job.run)["sdt"])).read_text())
+
+
+def test_a_failed_run_leaves_it(job: Job) -> None:
+    content = save_edit(job.place.output_dir, edited())
+    found = attempt(job, FakePredictor(raises_on(PredictError("x"))))
+    assert isinstance(found, Failed)
+    assert (job.place.output_dir / MANUAL).read_bytes() == content
+
+
+def test_pieces_are_kept_and_counted(job: Job) -> None:
+    drawn = edited()
+    drawn[0:2, 0:2, 0:2] = True
+    save_edit(job.place.output_dir, drawn)
+    done = attempt(job, TRUE)
+    assert isinstance(done, Done)
+    assert done.record.metrics["mask_pieces"] == 2
+    assert np.array_equal(read(job.place.output_dir, job.run, "mask") > 0, drawn)
+
+
+def test_a_stripped_head_follows_it_too(phantoms, tmp_path: Path) -> None:
+    root = phantoms(["sub-01/anat/sub-01_T1w.nii.gz"], head=make_phantom(stripped=True))
+    out = tmp_path / "out"
+    job = Job(run_of(next(root.rglob("*.nii.gz")), root), Recipe(KINDS),
+              Place(out, out / ".work" / "x"), "1", 1)  # fmt: skip
+    save_edit(out, edited())
+    done = attempt(job, TRUE)
+    assert isinstance(done, Done)
+    assert np.array_equal(read(out, job.run, "mask") > 0, edited())
+    assert done.record.flags["already_stripped"] is True
+    assert done.record.surface["origin"] == "manual"
+
+
+def test_a_bad_edit_fails_the_run_in_a_line_and_stays(job: Job) -> None:
+    content = save_edit(job.place.output_dir, np.zeros(make_phantom().data.shape))
+    found = attempt(job, TRUE)
+    assert isinstance(found, Failed)
+    assert (found.stage, found.exit_code) == ("edit", 65)
+    assert "empty" in found.reason
+    assert "\n" not in found.reason
+    left = {p.name for p in job.place.output_dir.rglob("*") if p.is_file()}
+    assert left == {Path(MANUAL).name, Path(names_of(job.run)["qc"]).name}
+    assert (job.place.output_dir / MANUAL).read_bytes() == content
+
+
+def test_one_saved_without_compression_is_not_passed_over(job: Job) -> None:
+    path = job.place.output_dir / MANUAL.removesuffix(".gz")
+    path.parent.mkdir(parents=True)
+    nib.save(nib.Nifti1Image(edited().astype(np.uint8), make_phantom().affine), path)
+    found = attempt(job, TRUE)
+    assert isinstance(found, Failed)
+    assert "compressed" in found.reason
+    assert path.exists()
+
+
+def test_its_name_has_the_whole_stem_and_the_suffix() -> None:
+    entities = (("sub", "01"), ("ses", "2"), ("acq", "x"), ("run", "02"))
+    t2w = Run(Path("/r/x.nii.gz"), "x", entities, "T2w")
+    stem = "sub-01/ses-2/anat/sub-01_ses-2_acq-x_run-02_desc-manual"
+    assert manual_name(t2w) == f"{stem}T2w_mask.nii.gz"
+    assert manual_name(replace(t2w, suffix="T1w")) == f"{stem}_mask.nii.gz"
+
+
+# the command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def call(phantoms, network: Path, tmp_path: Path):
+    root = phantoms()
+
+    def run(level: str, *options: str) -> int:
+        return cli.main([str(root), str(tmp_path / "out"), level, "--model", str(network),
+                         "--nprocs", "1", *options])  # fmt: skip
+
+    return run
+
+
+def mask_of(out: Path) -> np.ndarray:
+    return np.asarray(nib.load(out / MASK).dataobj) > 0
+
+
+def test_it_survives_every_level_and_option(call, tmp_path: Path, capsys) -> None:
+    out, drawn = tmp_path / "out", edited()
+    assert call("participant") == 0
+    network = mask_of(out)
+    content = save_edit(out, drawn)
+    assert not np.array_equal(network, drawn)
+    # noticed without --force, and by the run it belongs to alone
+    assert call("participant") == 0
+    assert "1 done, 1 done before" in capsys.readouterr().err
+    for options in ((), ("--force",), ("--border", "3"), ("--outputs", "mask", "--force")):
+        assert call("participant", *options) == 0
+        assert np.array_equal(mask_of(out), drawn), options
+        assert (out / MANUAL).read_bytes() == content, options
+    assert call("group") == 0
+    assert (out / MANUAL).read_bytes() == content
+    with (out / "group_T1w.tsv").open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert [r["manual"] for r in rows] == ["1", "0"]
+    assert errors_of(out) == []
+    assert invariants([str(out)]) == 0
+
+
+def test_it_is_noticed_changed_and_gone(call, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    assert call("participant") == 0
+    network = mask_of(out)
+    save_edit(out, edited())
+    assert call("participant") == 0
+    assert call("participant") == 0
+    assert "2 done before" in capsys.readouterr().err.splitlines()[-1]
+    other = edited()
+    other[:, :, :14] = False
+    save_edit(out, other)
+    assert call("participant") == 0
+    assert np.array_equal(mask_of(out), other)
+    (out / MANUAL).unlink()
+    assert call("participant", "--dry-run") == 0
+    assert "to do\tsub-01" in capsys.readouterr().out
+    assert call("participant") == 0
+    assert np.array_equal(mask_of(out), network)
+    record = json.loads((out / MASK.replace("_mask.nii.gz", "_qc.json")).read_text())
+    assert record["manual"] is None
+
+
+def test_a_touched_edit_is_the_same_by_content(call, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    save_edit(out, edited())
+    assert call("participant") == 0
+    os.utime(out / MANUAL, (1, 1))
+    assert call("participant") == 0
+    assert "2 done before" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_border_says_that_it_does_not_shift_an_edit(call, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    assert call("participant") == 0
+    save_edit(out, edited())
+    assert call("participant", "--border", "2") == 0
+    said = capsys.readouterr().err
+    assert "--border 2: not applied to 1 runs" in said
+    record = json.loads((out / "sub-02/anat/sub-02_desc-brain_qc.json").read_text())
+    assert record["options"]["border_mm"] == 2.0
+    assert "predict" not in record["stage_seconds"]
