@@ -63,10 +63,12 @@ $(VENV)/package: $(VENV)/created always
 	    $(PIP) --constraint constraints.txt . && : > $@; \
 	fi
 
-$(VENV)/development: $(VENV)/package pyproject.toml constraints.txt
-	@if [ ! -e $@ ] || [ -n "$$(find pyproject.toml constraints.txt Makefile -newer $@)" ]; then \
+$(VENV)/development: $(VENV)/package pyproject.toml constraints.txt tests/readers.txt
+	@if [ ! -e $@ ] || [ -n "$$(find pyproject.toml constraints.txt tests/readers.txt Makefile \
+	        -newer $@)" ]; then \
 	    echo 'installing the tools of $(EXTRAS) into $(VENV)'; \
-	    $(PIP) --constraint constraints.txt '.[$(EXTRAS)]' && : > $@; \
+	    $(PIP) --constraint constraints.txt '.[$(EXTRAS)]' \
+	        && $(PIP) --no-deps --requirement tests/readers.txt && : > $@; \
 	fi
 
 always:

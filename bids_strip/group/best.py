@@ -1,4 +1,4 @@
-"""Which run of a session to take, where it has several: a proposal, stated as a rule."""
+"""Which run of a session to take, where it has several: by the rule `metrics.BEST_RUN`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,6 @@ from collections.abc import Sequence
 from bids_strip.metrics import FACES
 from bids_strip.record import OK, Record
 
-RULE = (
-    "among the runs of a participant and session that are done, 1 for the one with the fewest "
-    "findings about its image (already_stripped, form_mismatch, no_orientation, sheared), then the "
-    "least contact with the field of view (sum of fov_contact, in whole cm2), then the sdt_slope "
-    "nearest to 1 (in steps of .01), then the least volume_change_per_mm, then the first name; 0 "
-    "for the others and for runs that failed"
-)
 _FINDINGS = ("already_stripped", "form_mismatch", "no_orientation", "sheared")
 
 
@@ -34,7 +27,7 @@ def best_runs(records: Sequence[Record]) -> frozenset[str]:
 
 
 def _rank(record: Record) -> tuple[int, int, int, float, str]:
-    """What `RULE` compares, least first."""
+    """What the rule compares, least first."""
     metric = record.metrics.get
     contact = sum(metric(f"fov_contact_{face}_cm2", 0.0) for face in FACES.values())
     return (

@@ -1,9 +1,10 @@
-"""The way of a group: gather -> tabulate -> write."""
+"""The way of a group: gather -> propose -> tabulate -> write."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from bids_strip.group.best import best_runs
 from bids_strip.group.gather import gather
 from bids_strip.group.tables import tabulate
 from bids_strip.naming import to_json
@@ -50,7 +51,7 @@ def summarize(settings: Settings, staging: Path) -> str:
     lines = []
     for suffix in settings.modality:
         records = gather(settings, suffix)
-        table = tabulate(records)
+        table = tabulate(records, best=best_runs(records))
         place.put(f"group_{suffix}.json", to_json(table.dictionary))
         place.put(f"group_{suffix}.tsv", table.to_tsv())
         failed = sum(r.status == FAILED for r in records)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bids_strip.group.best import RULE, best_runs
-from bids_strip.metrics import FLAGS, METRICS
+from bids_strip.metrics import BEST_RUN, FLAGS, METRICS
 from bids_strip.record import Record
 
 NOT_AVAILABLE = "n/a"
@@ -43,15 +42,16 @@ class Table:
         return ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
 
 
-def tabulate(records: Sequence[Record]) -> Table:
+def tabulate(records: Sequence[Record], *, best: Container[str] = ()) -> Table:
     """One row a run, failed ones too, in the order given.
 
     Parameters
     ----------
     records
         From `bids_strip.group.gather`.
+    best
+        Names of the runs that are proposed.
     """
-    best = best_runs(records)
     rows = [{**_row(record), "best_run": int(record.bids_name in best)} for record in records]
     dictionary = describe_columns()
     return Table(
@@ -73,7 +73,7 @@ def describe_columns() -> dict[str, dict[str, Any]]:
                    "Levels": {"ok": "all outputs written", "failed": "none written"}},
         "stage": {"Description": "stage at which the run failed"},
         "reason": {"Description": "why it failed, and the remedy"},
-        "best_run": {"Description": RULE},
+        "best_run": {"Description": BEST_RUN},
     }  # fmt: skip
     for metric in METRICS:
         units = {} if metric.unit == "1" else {"Units": metric.unit}

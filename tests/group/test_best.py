@@ -58,7 +58,8 @@ def test_one_for_each_session() -> None:
 
 
 def test_the_table_has_it_with_its_rule() -> None:
-    table = tabulate([ONE, TWO, run("sub-02", status=FAILED)])
+    records = [ONE, TWO, run("sub-02", status=FAILED)]
+    table = tabulate(records, best=best_runs(records))
     column = table.columns.index("best_run")
     assert [row[column] for row in table.rows] == ["1", "0", "0"]
     assert "fewest" in table.dictionary["best_run"]["Description"]
