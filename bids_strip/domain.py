@@ -257,6 +257,83 @@ class BrainMask:
     edited: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A template space as it is asked for.
+
+    Attributes
+    ----------
+    name
+        TemplateFlow's, for example ``MNI152NLin2009cAsym``.
+    cohort, resolution
+        TemplateFlow's numbers; None where the user gave none.
+    """
+
+    name: str
+    cohort: int | None = None
+    resolution: int | None = None
+
+    def __str__(self) -> str:
+        """As on the command line: ``MNI152NLin2009cAsym:res-1``."""
+        parts = (("cohort", self.cohort), ("res", self.resolution))
+        return ":".join([self.name, *(f"{key}-{n}" for key, n in parts if n is not None)])
+
+    @property
+    def anatomy(self) -> str:
+        """What a transform leads to, whatever the resolution: ``MNIPediatricAsym+2``."""
+        return self.name if self.cohort is None else f"{self.name}+{self.cohort}"
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """A template's image and the mask of its brain.
+
+    Attributes
+    ----------
+    space
+        Which one.
+    image
+        T1w intensities.
+    mask : (I, J, K) bool
+        On the image's grid.
+    """
+
+    space: Space
+    image: Volume
+    mask: Bool3
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """Where a run lies in a template space.
+
+    Attributes
+    ----------
+    space
+        Which one.
+    grid
+        The template's.
+    to_template : (4, 4) float64
+        RAS+ mm of the run -> RAS+ mm of the template.
+    mask : (I, J, K) bool
+        The run's mask on that grid.
+    dice
+        Of the run's surface, without the border, with the template's mask.
+    stretch
+        Least and most factor of length over all directions.
+    plausible
+        False where a head cannot differ so much from the template.
+    """
+
+    space: Space
+    grid: Grid
+    to_template: Affine
+    mask: Bool3
+    dice: float
+    stretch: tuple[float, float]
+    plausible: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Products:
     """All that was made of a run, for the stages that look at it as a whole.
@@ -267,10 +344,13 @@ class Products:
         As it was read.
     brain
         Its mask and distances.
+    registrations
+        One a template space.
     """
 
     source: Source
     brain: BrainMask
+    registrations: tuple[Registration, ...] = ()
 
 
 SDT_STEP_MM = 0.02

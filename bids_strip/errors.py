@@ -12,12 +12,14 @@
     ├── ProviderError          1  the execution provider asked for did not load
     ├── ClusterError           1  the Dask scheduler or its workers cannot be worked with
     ├── ModelError            66  a network or its card is missing, altered or not understood
+    ├── TemplateError         66  a template of --output-spaces is not to be had
     └── RunError               a single run failed; the others go on
         ├── LoadError         (65 when every selected run is unreadable)
         ├── EditError         (likewise) the mask edited by hand cannot be used
         ├── ConformError
         ├── PredictError
         ├── DeriveError
+        ├── RegisterError
         └── WriteError        (74 when every selected run failed so)
 
 Each message is one line that names the file or option, the reason and the remedy.
@@ -101,6 +103,12 @@ class ModelError(BidsStripError):
     exit_code = ExitCode.NO_INPUT
 
 
+class TemplateError(BidsStripError):
+    """A template of ``--output-spaces`` is absent, empty or not understood."""
+
+    exit_code = ExitCode.NO_INPUT
+
+
 class RunError(BidsStripError):
     """One run failed; it is recorded and the others go on."""
 
@@ -137,6 +145,12 @@ class DeriveError(RunError):
     """No brain in the prediction."""
 
     stage = "derive"
+
+
+class RegisterError(RunError):
+    """The run cannot be compared with a template."""
+
+    stage = "register"
 
 
 class WriteError(RunError):

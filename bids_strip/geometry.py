@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bids_strip.domain import SDT_LIMIT_MM, SDT_STEP_MM, Bool3, Float3, Shape3, Zooms
+from bids_strip.domain import SDT_LIMIT_MM, SDT_STEP_MM, Affine, Bool3, Float3, Shape3, Zooms
 
 Box = tuple[slice, slice, slice]
 STORED_STEP_MM = float(np.float32(SDT_STEP_MM))
@@ -261,6 +261,34 @@ def resampled(data: Float3, matrices: tuple[NDArray[np.float32], ...]) -> Float3
     for axis, matrix in enumerate(matrices):
         data = np.moveaxis(np.tensordot(matrix, data, axes=(1, axis)), 0, axis)
     return np.ascontiguousarray(data, dtype=np.float32)
+
+
+def affine_resampled(
+    data: Float3, matrix: Affine, shape: Shape3, *, order: int, outside: float = 0.0
+) -> Float3:
+    """Bring samples from one grid to another that lies anyhow in it.
+
+    Parameters
+    ----------
+    data : (I, J, K) float32
+    matrix : (4, 4) float64
+        Voxel of the output -> voxel of the input.
+    shape : tuple of int
+        Of the output.
+    order : int
+        1 interpolates linearly, 3 by a cubic spline.
+    outside : float
+        Beyond the input's outermost samples.
+
+    Returns
+    -------
+    float32 array of `shape`
+    """
+    found = ndimage.affine_transform(
+        data, matrix[:3, :3], matrix[:3, 3], output_shape=shape, order=order, cval=outside,
+        output=np.float32,
+    )  # fmt: skip
+    return np.asarray(found)
 
 
 def redistanced(level: Float3, *, zooms: Zooms, limit_mm: float) -> Float3:

@@ -1,0 +1,417 @@
+"""Find the affine from a run to a template: twelve parameters, by brain shape and intensities.
+
+The surface catches (the neck has no part in it), the intensities settle what lies within. The
+contrast is not looked at: the image is compared with the best cubic of the template's intensity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bids_strip.domain import (
+    SDT_STEP_MM,
+    Affine,
+    Bool3,
+    BrainMask,
+    Float3,
+    Grid,
+    Registration,
+    Template,
+    Volume,
+)
+from bids_strip.errors import RegisterError
+from bids_strip.geometry import (
+    affine_resampled,
+    bounding_box,
+    dice,
+    redistanced,
+    resampled,
+    resampling_matrix,
+)
+
+Points = NDArray[np.float64]
+
+_STARTS_DEG = ((0, 0, 0), (25, 0, 0), (-25, 0, 0), (50, 0, 0), (-50, 0, 0), (0, 25, 0),
+               (0, -25, 0), (0, 0, 25), (0, 0, -25))  # fmt: skip
+"""Turns about R, A, S from which the search begins: nods reach farther than the others."""
+_SEARCH_MM = 8.0
+_LEVELS_MM = (5.0, 3.0)
+_ITERATIONS = 15
+_MARGIN_MM = 30.0
+_REACH = 3.0
+"""Distances are compared as far as this many spacings from the surface."""
+_THINNED = 4
+"""One of so many points is compared, staggered: they are neither few nor independent."""
+_SETTLED_MM = 0.02
+_RADIUS_MM = 70.0
+"""Of a brain, about: turns and stretches are told by how far they move a point there."""
+_DAMPING = 1e-3
+_LEAST_POINTS = 200
+_SDT_MM = 60.0
+_LEAST_COVER = 0.6
+_LEAST_DICE = 0.85
+_STRETCH = (0.65, 1.55)
+"""Brains of grown people differ by a factor of 1.3 in length at most, those of infants more."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """One brain at one spacing.
+
+    Attributes
+    ----------
+    grid
+        About `_LEVELS_MM` apart along each axis, in the surroundings of the brain.
+    sdt : (I, J, K) float32, mm
+        Distance to the surface, negative inside.
+    intensity : (I, J, K) float32
+        Mean over the brain within reach of the voxel.
+    cover : (I, J, K) float32
+        Share of that reach that is brain.
+    """
+
+    grid: Grid
+    sdt: Float3
+    intensity: Float3
+    cover: Float3
+
+
+@dataclass(frozen=True, eq=False)
+class _Match:
+    """An affine and how well it fits.
+
+    Attributes
+    ----------
+    to_native : (4, 4) float64
+        RAS mm of the template -> RAS mm of the run.
+    cost
+        Sum of the logarithms of the two residuals' scales; lower is better.
+    """
+
+    to_native: Affine
+    cost: float
+
+
+def register(moving: Volume, brain: BrainMask, template: Template) -> Registration:
+    """Register a run to a template.
+
+    Parameters
+    ----------
+    moving
+        Intensities on the native grid, of any contrast; those within the surface are used.
+    brain
+        The stored distances: the border has no part in this.
+    template
+        Image and mask.
+
+    Returns
+    -------
+    Registration
+        ``plausible`` is False where no head is deformed so much, or the masks do not overlap.
+
+    Raises
+    ------
+    RegisterError
+        If too little of the two brains overlaps to compare them.
+
+    Notes
+    -----
+    Gauss-Newton on the robustly weighted differences of distances and of intensities, each in units
+    of its own scale (a maximum likelihood estimate); the intensities' cubic is solved for together
+    with the affine, as in Friston et al. 1995, doi:10.1002/hbm.460030303. Deterministic.
+    """
+    inside = brain.sdt_steps <= 0
+    base = template.mask
+    coarse = _levels(moving, inside, template.image, base, _SEARCH_MM)
+    begun = [_fitted(*coarse, start, dof=7) for start in _starts(moving, inside, template)]
+    best = min(begun, key=lambda match: match.cost)
+    if not np.isfinite(best.cost):
+        raise RegisterError(
+            f"too little of the brain overlaps with {template.space}; leave this "
+            "space out, or check the image's header"
+        )
+    best = _fitted(*coarse, best.to_native, dof=12)
+    for spacing_mm in _LEVELS_MM:
+        pair = _levels(moving, inside, template.image, base, spacing_mm)
+        best = _fitted(*pair, best.to_native, dof=12)
+    return _concluded(np.asarray(np.linalg.inv(best.to_native)), moving.grid, brain, template)
+
+
+def mask_in_template(
+    brain: BrainMask, native: Grid, to_template: Affine, grid: Grid, *, border_mm: float
+) -> Bool3:
+    """The stored distances, resampled, within a border.
+
+    Parameters
+    ----------
+    brain
+        Distances on the native grid, and the border.
+    native, grid
+        Where they lie, and the template's grid.
+    to_template : (4, 4) float64
+        RAS mm of the run -> RAS mm of the template.
+
+    Notes
+    -----
+    Distances in mm of the native space are compared, as for the native mask.
+    """
+    steps = brain.sdt_steps.astype(np.float32)
+    matrix = np.linalg.inv(native.affine) @ np.linalg.inv(to_template) @ grid.affine
+    found = affine_resampled(steps, matrix, grid.shape, order=1, outside=np.float32(1e4))
+    return np.asarray(found <= np.float32(border_mm / SDT_STEP_MM))
+
+
+def _concluded(
+    to_template: Affine, moving: Grid, brain: BrainMask, template: Template
+) -> Registration:
+    """The outputs of an affine, and whether a head can be like that."""
+    grid = template.image.grid
+    mask = mask_in_template(brain, moving, to_template, grid, border_mm=brain.border_mm)
+    surface = mask
+    if brain.border_mm:
+        surface = mask_in_template(brain, moving, to_template, grid, border_mm=0.0)
+    overlap = dice(surface, template.mask)
+    stretches = np.linalg.svd(to_template[:3, :3], compute_uv=False)
+    stretch = float(stretches.min()), float(stretches.max())
+    low, high = _STRETCH
+    return Registration(
+        space=template.space,
+        grid=grid,
+        to_template=to_template,
+        mask=mask,
+        dice=overlap,
+        stretch=stretch,
+        plausible=overlap >= _LEAST_DICE and low <= stretch[0] and stretch[1] <= high,
+    )
+
+
+def _starts(moving: Volume, inside: Bool3, template: Template) -> list[Affine]:
+    """Centres on each other, volumes equal, turned by `_STARTS_DEG`; template -> native."""
+    here, volume = _moments(inside, moving.grid)
+    there, other = _moments(template.mask, template.image.grid)
+    scale = (volume / other) ** (1 / 3)
+    starts = []
+    for angles in _STARTS_DEG:
+        start = np.eye(4)
+        start[:3, :3] = scale * _rotation(angles)
+        start[:3, 3] = here - start[:3, :3] @ there
+        starts.append(start)
+    return starts
+
+
+def _moments(mask: Bool3, grid: Grid) -> tuple[Points, float]:
+    """Centre of a mask, RAS mm, and its volume, ml."""
+    index = np.array([
+        float((np.arange(n) * np.count_nonzero(mask, axis=tuple(a for a in range(3) if a != axis)))
+              .sum())
+        for axis, n in enumerate(mask.shape)
+    ]) / np.count_nonzero(mask)  # fmt: skip
+    centre = grid.affine[:3, :3] @ index + grid.affine[:3, 3]
+    return centre, float(np.count_nonzero(mask)) * grid.voxel_volume_ml
+
+
+def _rotation(degrees: tuple[float, float, float]) -> Points:
+    """Turn about R, then A, then S."""
+    a, b, c = np.deg2rad(degrees)
+    about_r = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    about_a = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
+    about_s = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
+    return np.asarray(about_s @ about_a @ about_r)
+
+
+def _levels(
+    moving: Volume, inside: Bool3, image: Volume, base: Bool3, spacing_mm: float
+) -> tuple[_Level, _Level]:
+    """The run and the template at one spacing."""
+    return _level(moving, inside, spacing_mm), _level(image, base, spacing_mm)
+
+
+def _level(volume: Volume, inside: Bool3, spacing_mm: float) -> _Level:
+    """Average a brain's intensities, and measure distances to its surface, on a coarser grid."""
+    zooms = volume.grid.zooms
+    box = bounding_box(inside, margin_mm=_MARGIN_MM, zooms=zooms)
+    shape, steps = [], []
+    for extent, zoom in zip(box, zooms, strict=True):
+        steps.append(max(spacing_mm / zoom, 1.0))
+        shape.append(int(np.ceil((min(extent.stop, volume.data.shape[len(shape)]) - extent.start)
+                                 / steps[-1])))  # fmt: skip
+    part, data = inside[box].astype(np.float32), volume.data[box]
+    matrices = tuple(
+        resampling_matrix(n_in, n_out, first=(step - 1) / 2, step=step, hold=True)
+        for n_in, n_out, step in zip(part.shape, shape, steps, strict=True)
+    )
+    cover = resampled(part, matrices)
+    total = resampled(data * part, matrices)
+    intensity = total / np.maximum(cover, np.float32(1e-3))
+    affine = volume.grid.affine @ np.diag([*steps, 1.0])
+    first = [e.start + (s - 1) / 2 for e, s in zip(box, steps, strict=True)]
+    affine[:3, 3] = volume.grid.affine[:3, :3] @ first + volume.grid.affine[:3, 3]
+    grid = Grid((shape[0], shape[1], shape[2]), affine)
+    sdt = redistanced((np.float32(0.5) - cover), zooms=grid.zooms, limit_mm=_SDT_MM)
+    return _Level(grid, sdt, intensity, cover)
+
+
+def _fitted(run: _Level, base: _Level, start: Affine, *, dof: int) -> _Match:
+    """Gauss-Newton from a start, with 7 (turn, shift, one scale) or 12 parameters."""
+    fields, target = _fields(run), _target(base)
+    to_native, cost = start, np.inf
+    for _ in range(_ITERATIONS):
+        step, cost = _step(fields, target, run.grid, to_native, dof)
+        to_native = _moved(to_native, step, target.centre)
+        if _length(step) < _SETTLED_MM:
+            break
+    return _Match(to_native, cost)
+
+
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """The template's points that are compared, N of them, and their values.
+
+    Attributes
+    ----------
+    points : (N, 3) float64
+        RAS mm.
+    sdt : (N,) float32
+        Clipped to the reach, mm.
+    basis : (N, 7) float64
+        What the run's intensity is taken for a sum of: 1, T, T^2, T^3 of the template's intensity
+        T, and T x, T y, T z for what is left of the bias.
+    brain : (N,) bool
+        Where intensities are compared.
+    reach_mm
+        See `_REACH`.
+    centre : (3,) float64
+        Mean of the points.
+    """
+
+    points: Points
+    sdt: Points
+    basis: Points
+    brain: NDArray[np.bool_]
+    reach_mm: float
+    centre: Points
+
+
+def _target(base: _Level) -> _Target:
+    reach_mm = _REACH * max(base.grid.zooms)
+    near = (base.sdt < reach_mm) & (np.indices(base.grid.shape).sum(axis=0) % _THINNED == 0)
+    points = np.argwhere(near) @ base.grid.affine[:3, :3].T + base.grid.affine[:3, 3]
+    brain = base.cover[near] > _LEAST_COVER
+    values = base.intensity[near].astype(np.float64)
+    values = (values - values[brain].mean()) / max(float(values[brain].std()), 1e-6)
+    centre = points[brain].mean(axis=0)
+    away = (points - centre) / _RADIUS_MM
+    basis = np.column_stack([np.ones_like(values), values, values**2, values**3,
+                             values[:, None] * away])  # fmt: skip
+    sdt = np.clip(base.sdt[near], -reach_mm, reach_mm).astype(np.float64)
+    return _Target(points, sdt, basis, brain, reach_mm, centre)
+
+
+def _fields(run: _Level) -> list[Float3]:
+    """Cover, distance and its slopes, intensity and its slopes along the voxel axes."""
+    fields = [run.cover]
+    for values in (run.sdt, run.intensity):
+        fields += [values, *(np.asarray(g, np.float32) for g in np.gradient(values))]
+    return fields
+
+
+def _step(
+    fields: list[Float3], target: _Target, grid: Grid, to_native: Affine, dof: int
+) -> tuple[Points, float]:
+    """One Gauss-Newton step: (dof,) of `_generators`, and the cost before it."""
+    world = target.points @ to_native[:3, :3].T + to_native[:3, 3]
+    inverse = np.linalg.inv(grid.affine)
+    index = (world @ inverse[:3, :3].T + inverse[:3, 3]).T
+    seen = ((index >= 0) & (index <= np.array(grid.shape)[:, None] - 1)).all(axis=0)
+    cover, sdt, *rest = (
+        ndimage.map_coordinates(field, index[:, seen], order=1, mode="nearest") for field in fields
+    )
+    slopes = [np.column_stack(rest[n : n + 3]) @ inverse[:3, :3] for n in (0, 4)]
+    centre = to_native[:3, :3] @ target.centre + to_native[:3, 3]
+    away = (world[seen] - centre) / _RADIUS_MM
+    both = target.brain[seen] & (cover > _LEAST_COVER)
+    if np.count_nonzero(both) < _LEAST_POINTS:
+        return np.zeros(dof), np.inf
+    reach = target.reach_mm
+    slopes[0][np.abs(sdt) > reach] = 0.0
+    distance = np.clip(sdt, -reach, reach) - target.sdt[seen]
+    shape = _equations(_rows(slopes[0], away, dof), distance)
+    basis, intensity = target.basis[seen][both], rest[3][both].astype(np.float64)
+    intensity = intensity - intensity.mean()
+    unexplained = intensity - basis @ np.linalg.lstsq(basis, intensity, rcond=None)[0]
+    rows = np.column_stack([_rows(slopes[1][both], away[both], dof), -basis])
+    inner = _equations(rows, unexplained)
+    normal, right = inner.normal, inner.right
+    normal[:dof, :dof] += shape.normal
+    right[:dof] += shape.right
+    normal[np.diag_indices(dof)] *= 1 + _DAMPING
+    step = np.linalg.lstsq(normal, -right, rcond=None)[0][:dof]
+    spread = max(float(intensity.std()), 1e-9)
+    return step, float(np.log(shape.scale) + np.log(inner.scale / spread))
+
+
+@dataclass(frozen=True, eq=False)
+class _Equations:
+    """Robust normal equations of one sort of residual, and that residual's scale."""
+
+    normal: Points
+    right: Points
+    scale: float
+
+
+def _equations(rows: Points, residual: Points) -> _Equations:
+    """Weights of Geman and McClure, residuals in units of their own scale."""
+    scale = max(1.4826 * float(np.median(np.abs(residual))), 1e-6)
+    weight = 1.0 / (1.0 + (residual / (3 * scale)) ** 2) ** 2 / scale**2
+    weighted = rows * weight[:, None]
+    return _Equations(weighted.T @ rows, weighted.T @ residual, scale)
+
+
+def _rows(slope: Points, away: Points, dof: int) -> Points:
+    """(N, dof): change of a value when its point moves along each of `_generators`."""
+    entries = np.column_stack([slope, *(slope[:, [a]] * away for a in range(3))])
+    return np.asarray(entries @ _generators(dof))
+
+
+def _generators(dof: int) -> Points:
+    """(12, dof): shifts, turns, growth; then stretches and shears. Entries: shift, rows of 3x3."""
+    columns = []
+    for axis in range(3):
+        shift = np.zeros((4, 3))
+        shift[0, axis] = 1
+        columns.append(shift)
+    for one, other in ((1, 2), (2, 0), (0, 1)):
+        turn = np.zeros((4, 3))
+        turn[1 + one, other], turn[1 + other, one] = -1, 1
+        columns.append(turn)
+    growth = np.zeros((4, 3))
+    growth[1:] = np.eye(3)
+    columns.append(growth)
+    for axis in (0, 1):
+        stretch = np.zeros((4, 3))
+        stretch[1 + axis, axis] = 1
+        columns.append(stretch)
+    for one, other in ((1, 2), (2, 0), (0, 1)):
+        shear = np.zeros((4, 3))
+        shear[1 + one, other] = shear[1 + other, one] = 1
+        columns.append(shear)
+    return np.stack([c.ravel() for c in columns[:dof]], axis=1)
+
+
+def _moved(to_native: Affine, step: Points, centre: Points) -> Affine:
+    """Apply a step in the run's space, about the template's centre as it lies there."""
+    shift, *rows = (_generators(len(step)) @ step).reshape(4, 3)
+    change = np.eye(4)
+    change[:3, :3] += np.array(rows) / _RADIUS_MM
+    middle = to_native[:3, :3] @ centre + to_native[:3, 3]
+    change[:3, 3] = middle + shift - change[:3, :3] @ middle
+    return np.asarray(change @ to_native)
+
+
+def _length(step: Points) -> float:
+    """How far a step moves a point at most, about, mm."""
+    return float(np.abs(_generators(len(step)) @ step).sum())
