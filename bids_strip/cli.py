@@ -209,6 +209,7 @@ def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path)
     from bids_strip.participant.level import write_citation, write_dataset_files
     from bids_strip.participant.pipeline import Job
     from bids_strip.participant.write import Place
+    from bids_strip.templates import find_templates
 
     # absolute: a worker of another machine stands in another folder
     place = Place(settings.output_dir.absolute(), staging.absolute())
@@ -216,6 +217,7 @@ def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path)
         write_dataset_files(settings, place, __version__)
         write_citation(settings, card, place, __version__)
         return []
+    templates = find_templates(settings.recipe.spaces, offline=settings.offline)
     with _site(settings, card, runs, place) as site:
         LOG.info("%d runs to do, %d done before; network %s %s on %s", len(runs.to_do),
                  len(runs.done), card.name, card.version, site.where)  # fmt: skip
@@ -223,7 +225,7 @@ def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path)
         write_citation(settings, card, place, __version__)
         jobs = [
             Job(run, settings.recipe, place, __version__, site.network.threads,
-                runs.earlier.get(run))
+                runs.earlier.get(run), templates)
             for run in runs.to_do
         ]  # fmt: skip
         found = site.execute(jobs, stop_on_failure=settings.stop_on_first_crash)

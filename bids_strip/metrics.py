@@ -57,12 +57,24 @@ METRICS: tuple[Metric, ...] = (
            "lower"),
 )  # fmt: skip
 
+TEMPLATE_METRICS: tuple[Metric, ...] = (
+    Metric("template_dice", "Dice of the surface, without the border, with the template's mask "
+           "after the affine; the least of all template spaces", "1", "higher"),
+    Metric("template_stretch_min", "least factor of length, over all directions, from the run to a "
+           "template", "1", "one"),
+    Metric("template_stretch_max", "largest factor of length, over all directions, from the run to "
+           "a template", "1", "one"),
+)  # fmt: skip
+"""Of runs with ``--output-spaces``."""
+
 FLAGS: Mapping[str, str] = MappingProxyType({
     "already_stripped": "1 if the input had no head around its brain: the mask is its outline "
                         "(with --no-csf the network's)",
     "manual": "1 if a rater edited the mask: it was followed, and everything is made from it",
     "form_mismatch": "1 if sform and qform of the input differ; the sform was followed",
     "no_orientation": "1 if the input has neither sform nor qform; left and right are a guess",
+    "template_mismatch": "1 if the affine to a template is none that a head can have: nothing was "
+    "written in that space",
     "sheared": "1 if the input's voxel axes are not at right angles; they were taken to be",
 })  # fmt: skip
 """Findings about a run that are true or false."""

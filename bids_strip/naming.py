@@ -14,17 +14,18 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bids_strip.domain import Run
+from bids_strip.domain import Run, Space
 from bids_strip.errors import OutputError
 
 APP = "bids_strip"
 BIDS_VERSION = "1.11.1"
 IMAGE = ".nii.gz"
+TRANSFORM = ".tfm"
 
 BIDSIGNORE = """\
 *.html
@@ -68,9 +69,15 @@ KINDS: tuple[Kind, ...] = (
     Kind("qc", "brain", "qc", ".json"),
 )
 
-
 BORDERED = ("mask", "sdt", "brain")
 """Kinds that another border changes (distances by a step: `bids_strip.geometry.off_threshold`)."""
+
+IN_SPACE: tuple[Kind, ...] = (
+    Kind("mask", "brain", "mask", IMAGE),
+    Kind("brain", "brain", None, IMAGE),
+    Kind("preproc", "preproc", None, IMAGE),
+)
+"""What is written in a template space as well, if it is asked for."""
 
 
 def derivative_name(run: Run, desc: str, suffix: str, extension: str) -> str:
@@ -107,6 +114,50 @@ def names_of(run: Run) -> Mapping[str, str]:
 def manual_name(run: Run) -> str:
     """Name of the mask that a rater may put beside ours, below OUTPUT_DIR; never ours to write."""
     return derivative_name(run, "manual", "mask", IMAGE)
+
+
+def names_in(run: Run, space: Space) -> dict[str, str]:
+    """Name what is made of a run in a template space: kind -> path below OUTPUT_DIR.
+
+    ``cohort`` and ``res`` stand there if the user gave them, as in fMRIPrep's names.
+    """
+    numbers = (("cohort", space.cohort), ("res", space.resolution))
+    entities = [("space", space.name), *((key, str(n)) for key, n in numbers if n is not None)]
+    there = replace(run, entities=(*run.entities, *entities))
+    return {
+        kind.name: derivative_name(there, kind.desc, kind.suffix or run.suffix, kind.extension)
+        for kind in IN_SPACE
+    }
+
+
+def transform_names(run: Run, anatomy: str) -> tuple[str, str]:
+    """Name the transforms of a run to a template space and back.
+
+    Parameters
+    ----------
+    run : Run
+    anatomy : str
+        See `bids_strip.domain.Space.anatomy`.
+    """
+    folder = names_of(run)["qc"].rpartition("/")[0]
+    ways = ((run.suffix, anatomy), (anatomy, run.suffix))
+    there, back = (
+        f"{folder}/{run.stem}_from-{start}_to-{end}_mode-image_xfm{TRANSFORM}"
+        for start, end in ways
+    )
+    return there, back
+
+
+def patterns_in_spaces(run: Run) -> tuple[str, ...]:
+    """Globs of all that may lie there of a run in any template space."""
+    stem = names_of(run)["qc"].rpartition("/")[0] + f"/{run.stem}"
+    escaped = re.sub(r"([*?[])", r"[\1]", stem)
+    labels = [(kind.desc if run.suffix in ("T1w", kind.suffix or run.suffix) else
+               kind.desc + run.suffix, kind.suffix or run.suffix) for kind in IN_SPACE]  # fmt: skip
+    images = [f"{escaped}_space-*_desc-{desc}_{suffix}{end}" for desc, suffix in labels
+              for end in (IMAGE, ".json")]  # fmt: skip
+    ways = (f"from-{run.suffix}_to-*", f"from-*_to-{run.suffix}")
+    return (*images, *(f"{escaped}_{way}_mode-image_xfm{TRANSFORM}" for way in ways))
 
 
 def sidecar_name(name: str) -> str:

@@ -19,11 +19,14 @@ class Recipe:
         Shift of the surface, outwards if positive.
     no_csf
         True for the surface of the tissue instead of that of the brain.
+    spaces
+        Template spaces, spelled by `bids_strip.domain.Space`.
     """
 
     outputs: tuple[str, ...]
     border_mm: float = 0.0
     no_csf: bool = False
+    spaces: tuple[str, ...] = ()
 
     def for_edited(self) -> Recipe:
         """The same for a mask that a rater edited: its surface is final, no border shifts it."""
@@ -40,12 +43,17 @@ class Recipe:
 
     def to_options(self) -> dict[str, Any]:
         """As a record keeps it: plain values, the kinds sorted."""
-        return {**asdict(self), "outputs": sorted(self.outputs)}
+        return {
+            **asdict(self), "outputs": sorted(self.outputs), "spaces": sorted(self.spaces),
+        }  # fmt: skip
 
     def is_covered_by(self, options: Mapping[str, Any]) -> bool:
         """True if a record with these options has all that is asked for, made the same way."""
         asked = self.to_options()
         kinds = {*asked.pop("outputs"), "mask"}
-        return kinds <= {*options.get("outputs", ()), "mask"} and all(
-            name in options and options[name] == value for name, value in asked.items()
+        spaces = set(asked.pop("spaces"))
+        return (
+            spaces <= {*options.get("spaces", ())}
+            and kinds <= {*options.get("outputs", ()), "mask"}
+            and all(name in options and options[name] == value for name, value in asked.items())
         )

@@ -15,6 +15,7 @@ from typing import Any
 
 from bids_strip.errors import UsageError
 from bids_strip.recipe import Recipe
+from bids_strip.templates import parse_space
 
 LEVELS = ("participant", "group")
 LEVEL_SYNONYMS = {"subject": "participant", "dataset": "group"}
@@ -91,9 +92,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--no-csf",), "no_csf", "the surface of the tissue, without the fluid around it"),
     Option(("--bias-smoothness",), "bias_smoothness_mm", "scale of the bias field", "number", "MM",
            later=True),
-    Option(("--output-spaces",), "output_spaces", "TemplateFlow spaces to resample into", "texts",
-           "NAME[:res-N]", later=True),
-    Option(("--offline",), "offline", "never try a network (nothing in this version does)"),
+    Option(("--output-spaces",), "output_spaces", "TemplateFlow spaces to resample into "
+           "(default: none)", "texts", "NAME[:res-N]", default=()),
+    Option(("--offline",), "offline", "never try a network: templates must be there already"),
     Option(("--nprocs", "--n-cpus"), "nprocs", "runs processed at a time", "count", "N"),
     Option(("--omp-nthreads",), "omp_nthreads", "threads a run", "count", "N"),
     Option(("--mem-gb", "--mem"), "mem_gb", "memory to stay within, GB", "number", "G"),
@@ -134,6 +135,8 @@ class Settings:
     device: str = "auto"
     border_mm: float = 0.0
     no_csf: bool = False
+    output_spaces: tuple[str, ...] = ()
+    offline: bool = False
     nprocs: int | None = None
     omp_nthreads: int | None = None
     mem_gb: float | None = None
@@ -155,6 +158,8 @@ class Settings:
             If values contradict the table or each other.
         """
         check_border(self.border_mm)
+        for text in self.output_spaces:
+            parse_space(text)
         later = [kind for kind in self.outputs if kind in LATER_KINDS]
         if later:
             raise UsageError(
@@ -171,7 +176,9 @@ class Settings:
     @property
     def recipe(self) -> Recipe:
         """The part of the options that changes what a run's outputs hold."""
-        return Recipe(outputs=self.outputs, border_mm=self.border_mm, no_csf=self.no_csf)
+        spaces = tuple(dict.fromkeys(str(parse_space(text)) for text in self.output_spaces))
+        return Recipe(outputs=self.outputs, border_mm=self.border_mm, no_csf=self.no_csf,
+                      spaces=spaces)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):

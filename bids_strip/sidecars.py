@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from bids_strip.domain import Run
-from bids_strip.naming import APP, KINDS, manual_name, names_of
+from bids_strip.domain import Run, Space
+from bids_strip.naming import APP, KINDS, manual_name, names_in, names_of
 from bids_strip.recipe import Recipe
 
+_TEMPLATEFLOW = "https://templateflow.s3.amazonaws.com"
 _OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "mask": ("border_mm", "no_csf"),
     "sdt": ("border_mm", "no_csf"),
@@ -96,6 +97,42 @@ def _described(
         "Sources": [raw, f"bids::{names_of(run)['mask']}"],
         **native,
     }
+
+
+def sidecar_in(kind: str, run: Run, space: Space, native: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata of an image in a template space.
+
+    Parameters
+    ----------
+    kind : str
+        Of `bids_strip.naming.IN_SPACE`.
+    run : Run
+        The source.
+    space : Space
+        Where the image lies.
+    native : mapping
+        Metadata of the same kind on the native grid.
+
+    Notes
+    -----
+    BIDS derivatives, common data types: ``Resolution`` is required beside ``res``, each label with
+    its meaning; ``SpatialReference`` is the image that the space is defined by.
+    """
+    cohort = "" if space.cohort is None else f"cohort-{space.cohort}/"
+    stem = f"tpl-{space.name}" + ("" if space.cohort is None else f"_cohort-{space.cohort}")
+    number = "" if space.resolution is None else f"_res-{space.resolution:02d}"
+    metadata = {
+        **native,
+        "Description": f"{native['Description']}; brought into {space} by an affine, resampled "
+        "once",
+        "SpatialReference": f"{_TEMPLATEFLOW}/tpl-{space.name}/{cohort}{stem}{number}_T1w.nii.gz",
+    }
+    if kind == "brain":
+        metadata["Sources"] = [f"bids:raw:{run.relative}", f"bids::{names_in(run, space)['mask']}"]
+    if space.resolution is not None:
+        what = f"grid of TemplateFlow's tpl-{space.name}, resolution {space.resolution}"
+        metadata["Resolution"] = {str(space.resolution): what}
+    return metadata
 
 
 def _inside(recipe: Recipe, edited: bool) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bids_strip.metrics import BEST_RUN, FLAGS, METRICS
+from bids_strip.metrics import BEST_RUN, FLAGS, METRICS, TEMPLATE_METRICS
 from bids_strip.record import Record
 
 NOT_AVAILABLE = "n/a"
@@ -75,7 +75,7 @@ def describe_columns() -> dict[str, dict[str, Any]]:
         "reason": {"Description": "why it failed, and the remedy"},
         "best_run": {"Description": BEST_RUN},
     }  # fmt: skip
-    for metric in METRICS:
+    for metric in (*METRICS, *TEMPLATE_METRICS):
         units = {} if metric.unit == "1" else {"Units": metric.unit}
         better = {} if metric.better == "none" else {"Better": metric.better}
         columns[metric.key] = {"Description": metric.description, **units, **better}

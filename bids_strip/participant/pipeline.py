@@ -10,12 +10,12 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from bids_strip.domain import BrainMask, Products, Run, Source
+from bids_strip.domain import Affine, BrainMask, Products, Registration, Run, Source, Volume
 from bids_strip.errors import BidsStripError, RunError
 from bids_strip.manual import find_manual
 from bids_strip.naming import BORDERED, names_of
@@ -26,6 +26,7 @@ from bids_strip.participant.edit import read_edit
 from bids_strip.participant.load import load
 from bids_strip.participant.predict import Predictor
 from bids_strip.participant.qc import measure, measure_mask
+from bids_strip.participant.register import placed, register
 from bids_strip.participant.restore import restore
 from bids_strip.participant.stored import read_stored
 from bids_strip.participant.write import (
@@ -37,6 +38,7 @@ from bids_strip.participant.write import (
 )
 from bids_strip.recipe import Recipe
 from bids_strip.record import FAILED, OK, InputFile, Record, file_fingerprint, fingerprint
+from bids_strip.templates import TemplateFiles, read_template
 
 T = TypeVar("T")
 
@@ -60,6 +62,8 @@ class Job:
     earlier
         The run's record where it is done but for the border: its stored distances are read instead
         of predicted. None otherwise.
+    templates
+        Where the templates of the recipe's spaces lie.
     """
 
     run: Run
@@ -68,6 +72,7 @@ class Job:
     version: str
     threads: int
     earlier: Record | None = None
+    templates: tuple[TemplateFiles, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +146,20 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     distance = clock("restore", restore, surface, conformed.frame)
     brain = clock("derive", derive, source.volume, distance, border_mm=recipe.border_mm,
                   drawn=drawn, no_csf=recipe.no_csf)  # fmt: skip
-    metrics = clock("qc", measure, source, surface, brain)
+    registrations = clock("register", register_all, source.volume, brain, job.templates)
+    metrics = clock("qc", measure, source, surface, brain, registrations)
     record = replace(
         describe(job, predictor),
         status=OK,
         input=fingerprint(run),
-        flags=flags_of(source, brain),
+        flags=flags_of(source, brain, registrations),
         metrics=rounded(metrics),
         options=recipe.to_options(),
         manual=manual,
         surface={"origin": origin(brain, recipe), "software": software(job)},
     )
-    outputs = clock("write", write, run, Products(source, brain), recipe=recipe,
+    products = Products(source, brain, registrations)
+    outputs = clock("write", write, run, products, recipe=recipe,
                     network=record.network, version=job.version, place=job.place)  # fmt: skip
     return finished(job, replace(record, outputs=outputs), clock, begun)
 
@@ -216,6 +223,20 @@ def finished(job: Job, record: Record, clock: Clock, begun: float) -> Done:
     )
     write_record(job.run, record, job.place)
     return Done(job.run, record)
+
+
+def register_all(
+    moving: Volume, brain: BrainMask, templates: Sequence[TemplateFiles]
+) -> tuple[Registration, ...]:
+    """Register a run to each template; two resolutions of one space share their affine."""
+    known: dict[str, Affine] = {}
+    found = []
+    for files in templates:
+        template, anatomy = read_template(files), files.space.anatomy
+        affine = known.get(anatomy)
+        known[anatomy] = register(moving, brain, template) if affine is None else affine
+        found.append(placed(known[anatomy], moving.grid, brain, template))
+    return tuple(found)
 
 
 def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
@@ -315,7 +336,9 @@ def rounded(metrics: Mapping[str, float]) -> dict[str, float]:
     return {key: round(value, 4) for key, value in metrics.items()}
 
 
-def flags_of(source: Source, brain: BrainMask) -> dict[str, bool]:
+def flags_of(
+    source: Source, brain: BrainMask, registrations: Sequence[Registration]
+) -> dict[str, bool]:
     """Findings about the input."""
     return {
         "already_stripped": brain.already_stripped,
@@ -323,6 +346,7 @@ def flags_of(source: Source, brain: BrainMask) -> dict[str, bool]:
         "form_mismatch": source.form_mismatch,
         "no_orientation": source.no_orientation,
         "sheared": source.sheared,
+        "template_mismatch": not all(one.plausible for one in registrations),
     }
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from bids_strip.domain import Bool3, BrainMask, Grid, Source, Surface
+from bids_strip.domain import Bool3, BrainMask, Grid, Registration, Source, Surface
 from bids_strip.geometry import within
 from bids_strip.metrics import FACES
 
 
-def measure(source: Source, surface: Surface, brain: BrainMask) -> dict[str, float]:
+def measure(
+    source: Source,
+    surface: Surface,
+    brain: BrainMask,
+    registrations: Sequence[Registration] = (),
+) -> dict[str, float]:
     """All metrics of a run.
 
     Parameters
@@ -22,11 +29,14 @@ def measure(source: Source, surface: Surface, brain: BrainMask) -> dict[str, flo
         The prediction, cleaned.
     brain
         The mask.
+    registrations
+        One a template space.
 
     Returns
     -------
     dict
-        One entry for each of `bids_strip.metrics.METRICS`.
+        One entry for each of `bids_strip.metrics.METRICS`, and of `TEMPLATE_METRICS` if there
+        is a template space.
     """
     grid = source.volume.grid
     return {
@@ -37,6 +47,18 @@ def measure(source: Source, surface: Surface, brain: BrainMask) -> dict[str, flo
         "sdt_slope": surface.slope,
         "network_dice": brain.network_dice,
         "nonfinite_voxels": float(source.nonfinite_voxels),
+        **template_fit(registrations),
+    }
+
+
+def template_fit(registrations: Sequence[Registration]) -> dict[str, float]:
+    """The worst of all template spaces; nothing without one."""
+    if not registrations:
+        return {}
+    return {
+        "template_dice": min(one.dice for one in registrations),
+        "template_stretch_min": min(one.stretch[0] for one in registrations),
+        "template_stretch_max": max(one.stretch[1] for one in registrations),
     }
 
 

@@ -52,6 +52,8 @@ _RADIUS_MM = 70.0
 _DAMPING = 1e-3
 _LEAST_POINTS = 200
 _SDT_MM = 60.0
+_BEYOND = 1e4
+"""Steps of distance where the native field of view ends: outside the brain."""
 _LEAST_COVER = 0.6
 _LEAST_DICE = 0.85
 _STRETCH = (0.65, 1.55)
@@ -96,7 +98,7 @@ class _Match:
     cost: float
 
 
-def register(moving: Volume, brain: BrainMask, template: Template) -> Registration:
+def register(moving: Volume, brain: BrainMask, template: Template) -> Affine:
     """Register a run to a template.
 
     Parameters
@@ -110,8 +112,8 @@ def register(moving: Volume, brain: BrainMask, template: Template) -> Registrati
 
     Returns
     -------
-    Registration
-        ``plausible`` is False where no head is deformed so much, or the masks do not overlap.
+    (4, 4) float64
+        RAS mm of the run -> RAS mm of the template.
 
     Raises
     ------
@@ -138,7 +140,7 @@ def register(moving: Volume, brain: BrainMask, template: Template) -> Registrati
     for spacing_mm in _LEVELS_MM:
         pair = _levels(moving, inside, template.image, base, spacing_mm)
         best = _fitted(*pair, best.to_native, dof=12)
-    return _concluded(np.asarray(np.linalg.inv(best.to_native)), moving.grid, brain, template)
+    return np.asarray(np.linalg.inv(best.to_native))
 
 
 def mask_in_template(
@@ -161,19 +163,29 @@ def mask_in_template(
     """
     steps = brain.sdt_steps.astype(np.float32)
     matrix = np.linalg.inv(native.affine) @ np.linalg.inv(to_template) @ grid.affine
-    found = affine_resampled(steps, matrix, grid.shape, order=1, outside=np.float32(1e4))
-    return np.asarray(found <= np.float32(border_mm / SDT_STEP_MM))
+    found = affine_resampled(steps, matrix, grid.shape, order=1, outside=_BEYOND)
+    return np.asarray(found <= border_mm / SDT_STEP_MM)
 
 
-def _concluded(
-    to_template: Affine, moving: Grid, brain: BrainMask, template: Template
-) -> Registration:
-    """The outputs of an affine, and whether a head can be like that."""
+def placed(to_template: Affine, native: Grid, brain: BrainMask, template: Template) -> Registration:
+    """A run's mask in a template space, and whether a head can be like that.
+
+    Parameters
+    ----------
+    to_template : (4, 4) float64
+        From `register`.
+    native
+        The run's own grid.
+    brain
+        Its distances and border.
+    template
+        The space, at one resolution.
+    """
     grid = template.image.grid
-    mask = mask_in_template(brain, moving, to_template, grid, border_mm=brain.border_mm)
+    mask = mask_in_template(brain, native, to_template, grid, border_mm=brain.border_mm)
     surface = mask
     if brain.border_mm:
-        surface = mask_in_template(brain, moving, to_template, grid, border_mm=0.0)
+        surface = mask_in_template(brain, native, to_template, grid, border_mm=0.0)
     overlap = dice(surface, template.mask)
     stretches = np.linalg.svd(to_template[:3, :3], compute_uv=False)
     stretch = float(stretches.min()), float(stretches.max())
@@ -234,23 +246,20 @@ def _level(volume: Volume, inside: Bool3, spacing_mm: float) -> _Level:
     """Average a brain's intensities, and measure distances to its surface, on a coarser grid."""
     zooms = volume.grid.zooms
     box = bounding_box(inside, margin_mm=_MARGIN_MM, zooms=zooms)
-    shape, steps = [], []
-    for extent, zoom in zip(box, zooms, strict=True):
-        steps.append(max(spacing_mm / zoom, 1.0))
-        shape.append(int(np.ceil((min(extent.stop, volume.data.shape[len(shape)]) - extent.start)
-                                 / steps[-1])))  # fmt: skip
     part, data = inside[box].astype(np.float32), volume.data[box]
-    matrices = tuple(
+    steps = [max(spacing_mm / zoom, 1.0) for zoom in zooms]
+    i, j, k = (int(np.ceil(n / step)) for n, step in zip(part.shape, steps, strict=True))
+    x, y, z = (
         resampling_matrix(n_in, n_out, first=(step - 1) / 2, step=step, hold=True)
-        for n_in, n_out, step in zip(part.shape, shape, steps, strict=True)
+        for n_in, n_out, step in zip(part.shape, (i, j, k), steps, strict=True)
     )
-    cover = resampled(part, matrices)
-    total = resampled(data * part, matrices)
-    intensity = total / np.maximum(cover, np.float32(1e-3))
+    cover = resampled(part, (x, y, z))
+    total = resampled(data * part, (x, y, z))
+    intensity = np.asarray(total / np.maximum(cover, 1e-3), dtype=np.float32)
     affine = volume.grid.affine @ np.diag([*steps, 1.0])
     first = [e.start + (s - 1) / 2 for e, s in zip(box, steps, strict=True)]
     affine[:3, 3] = volume.grid.affine[:3, :3] @ first + volume.grid.affine[:3, 3]
-    grid = Grid((shape[0], shape[1], shape[2]), affine)
+    grid = Grid((i, j, k), affine)
     sdt = redistanced((np.float32(0.5) - cover), zooms=grid.zooms, limit_mm=_SDT_MM)
     return _Level(grid, sdt, intensity, cover)
 
@@ -342,14 +351,17 @@ def _step(
     shape = _equations(_rows(slopes[0], away, dof), distance)
     basis, intensity = target.basis[seen][both], rest[3][both].astype(np.float64)
     intensity = intensity - intensity.mean()
-    unexplained = intensity - basis @ np.linalg.lstsq(basis, intensity, rcond=None)[0]
+    fit = np.linalg.lstsq(
+        _products(basis, basis), _products(basis, intensity[:, None]), rcond=None
+    )[0]
+    unexplained = intensity - np.einsum("ni,i->n", basis, fit[:, 0])
     rows = np.column_stack([_rows(slopes[1][both], away[both], dof), -basis])
     inner = _equations(rows, unexplained)
     normal, right = inner.normal, inner.right
     normal[:dof, :dof] += shape.normal
     right[:dof] += shape.right
     normal[np.diag_indices(dof)] *= 1 + _DAMPING
-    step = np.linalg.lstsq(normal, -right, rcond=None)[0][:dof]
+    step = np.asarray(np.linalg.lstsq(normal, -right, rcond=None)[0][:dof])
     spread = max(float(intensity.std()), 1e-9)
     return step, float(np.log(shape.scale) + np.log(inner.scale / spread))
 
@@ -368,13 +380,19 @@ def _equations(rows: Points, residual: Points) -> _Equations:
     scale = max(1.4826 * float(np.median(np.abs(residual))), 1e-6)
     weight = 1.0 / (1.0 + (residual / (3 * scale)) ** 2) ** 2 / scale**2
     weighted = rows * weight[:, None]
-    return _Equations(weighted.T @ rows, weighted.T @ residual, scale)
+    right = _products(weighted, residual[:, None])[:, 0]
+    return _Equations(_products(weighted, rows), right, scale)
+
+
+def _products(a: Points, b: Points) -> Points:
+    """Sums over points, (N, A) and (N, B) -> (A, B); not by BLAS, whose threads wait on others."""
+    return np.asarray(np.einsum("ni,nj->ij", a, b))
 
 
 def _rows(slope: Points, away: Points, dof: int) -> Points:
     """(N, dof): change of a value when its point moves along each of `_generators`."""
     entries = np.column_stack([slope, *(slope[:, [a]] * away for a in range(3))])
-    return np.asarray(entries @ _generators(dof))
+    return np.asarray(np.einsum("ni,ij->nj", entries, _generators(dof)))
 
 
 def _generators(dof: int) -> Points:

@@ -12,14 +12,34 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_strip.domain import SDT_STEP_MM, Products, Run, Source
+from bids_strip.domain import (
+    SDT_STEP_MM,
+    Affine,
+    Float3,
+    Grid,
+    Products,
+    Registration,
+    Run,
+    Source,
+    Volume,
+)
 from bids_strip.errors import WriteError
-from bids_strip.naming import names_of, sidecar_name, to_json
+from bids_strip.geometry import Box, affine_resampled, bounding_box
+from bids_strip.naming import (
+    names_in,
+    names_of,
+    patterns_in_spaces,
+    sidecar_name,
+    to_json,
+    transform_names,
+)
 from bids_strip.recipe import Recipe
 from bids_strip.record import OutputFile, Record
-from bids_strip.sidecars import sidecar
+from bids_strip.sidecars import sidecar, sidecar_in
 
 _COMPRESSION = 3
+_MNI = 4
+"""NIfTI's code of template coordinates, as in TemplateFlow's own files."""
 _GEOMETRY = (
     "pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d",
     "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units",
@@ -121,7 +141,59 @@ def write(
         metadata = sidecar(kind, run, recipe=recipe, version=version, network=network,
                            edited=products.brain.edited)  # fmt: skip
         written.append(place.put(sidecar_name(name), to_json(metadata)))
+    for registration in products.registrations:
+        if registration.plausible:
+            written += _write_in_space(run, products, registration, recipe, network, version, place)
     return tuple(written)
+
+
+def _write_in_space(
+    run: Run, products: Products, registration: Registration, recipe: Recipe,
+    network: Mapping[str, str], version: str, place: Place,
+) -> list[OutputFile]:  # fmt: skip
+    """Write a run's images in a template space, their sidecars, and the affine both ways."""
+    space, written = registration.space, []
+    makers: dict[str, Callable[[Products, Registration], bytes]] = {
+        "mask": _mask_in_space,
+        "brain": _brain_in_space,
+        "preproc": _preproc_in_space,
+    }
+    for kind, content in makers.items():
+        if kind != "mask" and kind not in recipe.outputs:
+            continue
+        name = names_in(run, space)[kind]
+        native = sidecar(kind, run, recipe=recipe, version=version, network=network,
+                         edited=products.brain.edited)  # fmt: skip
+        written.append(place.put(name, content(products, registration)))
+        metadata = to_json(sidecar_in(kind, run, space, native))
+        written.append(place.put(sidecar_name(name), metadata))
+    there, back = transform_names(run, space.anatomy)
+    to_template = registration.to_template
+    written.append(place.put(there, itk_affine(np.asarray(np.linalg.inv(to_template)))))
+    written.append(place.put(back, itk_affine(to_template)))
+    return written
+
+
+def itk_affine(pull: Affine) -> bytes:
+    """An ITK transform file.
+
+    Parameters
+    ----------
+    pull : (4, 4) float64
+        RAS mm of the image that is made -> RAS mm of the image that is moved: ITK's transforms
+        map points that way, against the way of the image.
+
+    Notes
+    -----
+    ITK counts in LPS mm: x and y change sign on both sides.
+    """
+    turn = np.diag([-1.0, -1.0, 1.0, 1.0])
+    lps = turn @ pull @ turn
+    numbers = " ".join(f"{value:.17g}" for value in (*lps[:3, :3].ravel(), *lps[:3, 3]))
+    return (
+        "#Insight Transform File V1.0\n#Transform 0\nTransform: AffineTransform_double_3_3\n"
+        f"Parameters: {numbers}\nFixedParameters: 0 0 0\n"
+    ).encode()
 
 
 def write_record(run: Run, record: Record, place: Place) -> None:
@@ -141,7 +213,12 @@ def remove_outputs(run: Run, output_dir: Path) -> None:
     """
     names = names_of(run)
     images = [name for kind, name in names.items() if kind != "qc"]
-    _remove(output_dir, (names["qc"], *images, *map(sidecar_name, images)))
+    in_spaces = [
+        path.relative_to(output_dir).as_posix()
+        for pattern in patterns_in_spaces(run)
+        for path in output_dir.glob(pattern)
+    ]
+    _remove(output_dir, (names["qc"], *images, *map(sidecar_name, images), *in_spaces))
 
 
 def remove_record(run: Run, output_dir: Path) -> None:
@@ -180,6 +257,57 @@ def _brain_bytes(products: Products) -> bytes:
     inside = np.where(products.brain.mask, source.volume.data, np.float32(0))
     whole = np.abs(inside).max() <= np.iinfo(np.int16).max and not np.any(inside % 1)
     return _nifti(inside.astype(np.int16) if whole else inside, source)
+
+
+def _mask_in_space(_products: Products, registration: Registration) -> bytes:
+    return _template_nifti(registration.mask.astype(np.uint8), registration.grid)
+
+
+def _brain_in_space(products: Products, registration: Registration) -> bytes:
+    box = bounding_box(registration.mask, margin_mm=0.0, zooms=registration.grid.zooms)
+    inside = np.zeros(registration.grid.shape, dtype=np.float32)
+    inside[box] = _in_space(products.source.volume, registration, box) * registration.mask[box]
+    return _template_nifti(_stored(inside, products.source.volume), registration.grid)
+
+
+def _preproc_in_space(products: Products, registration: Registration) -> bytes:
+    volume, shape = products.source.volume, registration.grid.shape
+    whole = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+    image = _in_space(volume, registration, whole)
+    return _template_nifti(_stored(image, volume), registration.grid)
+
+
+def _in_space(volume: Volume, registration: Registration, box: Box) -> Float3:
+    """An image in a box of the template's grid: by a cubic spline, no value beyond its own."""
+    corner = np.eye(4)
+    corner[:3, 3] = [extent.start for extent in box]
+    shape = np.empty(registration.grid.shape, dtype=bool)[box].shape
+    pull = np.linalg.inv(registration.to_template) @ registration.grid.affine @ corner
+    matrix = np.linalg.inv(volume.grid.affine) @ pull
+    image = affine_resampled(volume.data, matrix, shape, order=3)
+    return np.clip(image, min(volume.data.min(), 0.0), volume.data.max())
+
+
+def _stored(image: Float3, volume: Volume) -> NDArray[np.generic]:
+    """As int16 where the image that it comes from is of whole numbers, not few."""
+    most = np.abs(volume.data).max()
+    whole = 100 <= most <= np.iinfo(np.int16).max and not np.any(volume.data % 1)
+    return np.rint(image).astype(np.int16) if whole else image
+
+
+def _template_nifti(data: NDArray[np.generic], grid: Grid) -> bytes:
+    """A compressed NIfTI-1 file on a template's grid."""
+    header = nib.Nifti1Header()
+    header.set_data_dtype(data.dtype)
+    header.set_data_shape(data.shape)
+    header.set_xyzt_units("mm")
+    header.set_sform(grid.affine, _MNI)
+    header.set_qform(grid.affine, _MNI)
+    header["descrip"] = b"bids_strip"
+    header["vox_offset"] = 352
+    header["magic"] = b"n+1"
+    body = header.binaryblock + b"\0" * 4 + np.asarray(data).tobytes(order="F")
+    return gzip.compress(body, _COMPRESSION, mtime=0)
 
 
 def _nifti(data: NDArray[np.generic], source: Source, slope: float | None = None) -> bytes:

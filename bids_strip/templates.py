@@ -1,0 +1,251 @@
+"""Templates of ``--output-spaces``: names -> files -> values; the only use of templateflow.
+
+A folder laid out as TemplateFlow lays out its own is read directly: importing templateflow writes
+into it. The package is asked only to fetch what is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bids_strip.domain import Space, Template
+from bids_strip.errors import TemplateError, UsageError
+
+HOME = "TEMPLATEFLOW_HOME"
+_NO_TEMPLATES = {
+    "T1w": "the native grid is always written",
+    "anat": "the native grid is always written",
+    "fsnative": "no surface is made",
+    "fsaverage": "no surface is made",
+    "func": "no functional image is read",
+    "run": "no functional image is read",
+}
+"""What fMRIPrep knows beside templates, and why it is refused."""
+_GET = """import sys
+from templateflow.api import get
+name, resolution, cohort = sys.argv[1:]
+cohort = {"cohort": cohort} if cohort else {}
+for desc, suffix in ((None, "T1w"), ("brain", "mask")):
+    found = get(name, resolution=int(resolution), desc=desc, suffix=suffix, extension=".nii.gz",
+                raise_empty=True, **cohort)
+    print(found)"""
+"""What fetches a template: its arguments are name, resolution, cohort."""
+_PATIENCE_S = 600.0
+_ENTITY = re.compile(r"(res|cohort)-0*([1-9][0-9]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFiles:
+    """Where a template lies; small, so that it can be sent to a worker.
+
+    Attributes
+    ----------
+    space
+        Which one.
+    image, mask
+        Its T1w and the mask of its brain; without a mask the image is a stripped one.
+    """
+
+    space: Space
+    image: Path
+    mask: Path | None
+
+
+def parse_space(text: str) -> Space:
+    """``NAME[:cohort-N][:res-N]``, as fMRIPrep spells it; leading zeros do not count.
+
+    Raises
+    ------
+    UsageError
+        If it is not understood, or no template.
+    """
+    name, *rest = text.split(":")
+    if name in _NO_TEMPLATES:
+        raise UsageError(
+            f"--output-spaces {text}: no template ({_NO_TEMPLATES[name]}); give names of "
+            "TemplateFlow, for example MNI152NLin2009cAsym:res-1"
+        )
+    found = [_ENTITY.fullmatch(part) for part in rest]
+    numbers = {match[1]: int(match[2]) for match in found if match}
+    if not re.fullmatch(r"[A-Za-z0-9]+", name) or len(numbers) != len(rest):
+        raise UsageError(
+            f"--output-spaces {text}: not understood; NAME, NAME:res-N or NAME:cohort-N:res-N, "
+            "for example MNI152NLin2009cAsym:res-1"
+        )
+    return Space(name, cohort=numbers.get("cohort"), resolution=numbers.get("res"))
+
+
+def find_templates(spaces: Iterable[str], *, offline: bool) -> tuple[TemplateFiles, ...]:
+    """Find the files of each space in TEMPLATEFLOW_HOME; fetch what is missing.
+
+    Parameters
+    ----------
+    spaces
+        As on the command line.
+    offline
+        Never try a network.
+
+    Raises
+    ------
+    UsageError
+        As `parse_space`.
+    TemplateError
+        If a template is absent, and cannot be fetched.
+    """
+    home = template_home()
+    return tuple(_found(home, space, offline) for space in map(parse_space, spaces))
+
+
+def template_home() -> Path:
+    """The folder that templateflow would use."""
+    named = os.environ.get(HOME)
+    if named:
+        return Path(named).absolute()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path("~/.cache").expanduser()).absolute() / "templateflow"
+
+
+def _found(home: Path, space: Space, offline: bool) -> TemplateFiles:
+    """The files of a space, fetched where they are missing.
+
+    Raises
+    ------
+    TemplateError
+        If they are not there afterwards.
+    """
+    files = _look(home, space)
+    why = "--offline"
+    if files is None and not offline:
+        why = _fetch(home, space)
+        files = _look(home, space)
+    if files is None:
+        resolution = "" if space.resolution is None else f", resolution={space.resolution}"
+        cohort = "" if space.cohort is None else f", cohort={space.cohort}"
+        get = f"get('{space.name}'{resolution}{cohort}, desc={{}}, suffix={{}})"
+        raise TemplateError(
+            f"{_folder(home, space) / _stem(space)}_T1w.nii.gz: absent or empty, for "
+            f"--output-spaces {space} ({HOME} is {home}; {why}); with a network: "
+            f'{HOME}={home} python -c "from templateflow.api import get; '
+            f'{get.format("None", repr("T1w"))}; {get.format(repr("brain"), repr("mask"))}"'
+        )
+    return files
+
+
+def _look(home: Path, space: Space) -> TemplateFiles | None:
+    """The files of a space that are there and not empty.
+
+    Without a resolution the finest (TemplateFlow's first); a template without resolutions has one
+    file.
+    """
+    folder = _folder(home, space)
+    for stem in _stems(folder, space):
+        image = _present(folder / f"{stem}_T1w.nii.gz")
+        mask = _present(folder / f"{stem}_desc-brain_mask.nii.gz")
+        if image and mask:
+            return TemplateFiles(space, image, mask)
+        if stripped := _present(folder / f"{stem}_desc-brain_T1w.nii.gz"):
+            return TemplateFiles(space, stripped, mask)
+    return None
+
+
+def _stems(folder: Path, space: Space) -> list[str]:
+    """Starts of file names to look for, the best first."""
+    if space.resolution is not None:
+        return [_stem(space), _stem(space, padding=1)]
+    names = sorted(path.name for path in folder.glob(f"{_stem(space)}_*T1w.nii.gz"))
+    return [*dict.fromkeys(re.sub(r"(_desc-brain)?_T1w\.nii\.gz$", "", n) for n in names)]
+
+
+def _folder(home: Path, space: Space) -> Path:
+    folder = home / f"tpl-{space.name}"
+    return folder if space.cohort is None else folder / f"cohort-{space.cohort}"
+
+
+def _stem(space: Space, padding: int = 2) -> str:
+    """Start of a file name, the resolution of two digits."""
+    cohort = "" if space.cohort is None else f"_cohort-{space.cohort}"
+    number = "" if space.resolution is None else f"_res-{space.resolution:0{padding}d}"
+    return f"tpl-{space.name}{cohort}{number}"
+
+
+def _present(path: Path) -> Path | None:
+    """A file that holds something: TemplateFlow's skeleton is of empty ones."""
+    try:
+        return path if path.stat().st_size > 0 else None
+    except OSError:
+        return None
+
+
+def _fetch(home: Path, space: Space) -> str:
+    """Ask templateflow for a space; say why it did not come.
+
+    In a process and a folder of its own: what it puts there beside the files wanted, empty ones of
+    every template, goes with the folder.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [sys.executable, "-W", "ignore", "-c", _GET, space.name,
+                   str(space.resolution or 1), str(space.cohort or "")]  # fmt: skip
+        environment = {**os.environ, HOME: scratch, "TEMPLATEFLOW_AUTOUPDATE": "off"}
+        try:
+            done = subprocess.run(  # noqa: S603 - ourselves, and names that were checked
+                command, env=environment, capture_output=True, text=True,
+                                  timeout=_PATIENCE_S, check=False)  # fmt: skip
+            for path in done.stdout.splitlines() if done.returncode == 0 else ():
+                _keep(Path(path), home / Path(path).relative_to(scratch))
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            return f"it could not be fetched: {error}"
+    said = done.stderr.strip().splitlines()
+    return f"it could not be fetched: {said[-1][:200]}" if done.returncode and said else (
+        "TemplateFlow has no T1w and brain mask of it"
+    )  # fmt: skip
+
+
+def _keep(fetched: Path, final: Path) -> None:
+    """Put a fetched file in its place by rename."""
+    if not _present(fetched):
+        return
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial = final.with_name(f".{os.getpid()}-{final.name}")
+    try:
+        shutil.copyfile(fetched, partial)
+        partial.replace(final)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_template(files: TemplateFiles) -> Template:
+    """Read a template.
+
+    Raises
+    ------
+    TemplateError
+        If its files cannot be read, do not fit each other, or hold no brain.
+    """
+    import nibabel as nib
+    import numpy as np
+
+    from bids_strip.domain import Grid, Volume
+
+    try:
+        image: Any = nib.load(files.image)
+        data = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32))
+        mask = data > 0
+        if files.mask is not None:
+            outline: Any = nib.load(files.mask)
+            mask = np.asarray(outline.dataobj) > 0.5
+    except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
+        raise TemplateError(f"{files.image}: cannot be read ({error}); fetch it anew") from error
+    if data.ndim != 3 or mask.shape != data.shape or not mask.any():
+        raise TemplateError(f"{files.mask or files.image}: no brain mask of {files.image.name}; "
+                            "fetch it anew")  # fmt: skip
+    shape = data.shape[0], data.shape[1], data.shape[2]
+    return Template(files.space, Volume(data, Grid(shape, np.asarray(image.affine))), mask)
