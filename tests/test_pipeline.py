@@ -101,7 +101,7 @@ def test_a_run_gives_its_outputs_and_its_record(job: Job) -> None:
     for output in record["outputs"]:
         assert (out / output["name"]).stat().st_size == output["size"]
     assert list(record["stage_seconds"]) == [
-        "load", "conform", "predict", "clean", "restore", "derive", "qc", "write",
+        "load", "conform", "predict", "clean", "restore", "derive", "register", "qc", "write",
     ]  # fmt: skip
     assert read_record(out / names["qc"]) == outcome.record
 

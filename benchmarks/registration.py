@@ -1,0 +1,176 @@
+"""Measure registrations to a template.
+
+``python -m benchmarks.registration OUTPUT_DIR [--raw BIDS_DIR] [--known-truth] [--engine NAME]``
+
+OUTPUT_DIR holds masks and distances (``--outputs mask sdt``); the template is MNI152NLin2009cAsym
+of TEMPLATEFLOW_HOME. A row a run: Dice of the mask with the template's after the affine, processor
+time. ``--known-truth``: the head is moved by a known affine (12 degrees, 8 mm, 4 % growth), its
+brain is found anew and registered, and the composed affines are compared: mean distance over the
+brain, mm. Engines: ``ours``; ``niimath`` (its -allineate, on stripped brains of 2 mm).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from benchmarks.images import load_image
+from benchmarks.outputs import RAW, BenchmarkError, find_results, raw_folder
+from benchmarks.tables import text_table
+from bids_strip.card import find_card
+from bids_strip.domain import Affine, BrainMask, Grid, Template, Volume
+from bids_strip.geometry import STORED_STEP_MM, quantised
+from bids_strip.participant.predict import OnnxPredictor, load_predictor
+from bids_strip.participant.register import placed, register
+from bids_strip.single import strip_image
+from bids_strip.templates import find_templates, read_template
+
+SPACE = "MNI152NLin2009cAsym:res-1"
+Engine = Callable[[Volume, BrainMask, Template], Affine]
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A head and its brain."""
+
+    volume: Volume
+    brain: BrainMask
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table; return 1 if there is nothing to measure."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.registration",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("output_dir", type=Path)
+    parser.add_argument("--raw", type=Path, metavar="DIR", help=RAW)
+    parser.add_argument("--known-truth", action="store_true")
+    parser.add_argument("--engine", choices=["ours", "niimath"], default="ours")
+    parser.add_argument("--run", metavar="NAME", help="this run alone, for example sub-01_T1w")
+    args = parser.parse_args(argv)
+    engine = {"ours": register, "niimath": niimath}[args.engine]
+    rows: list[list[str | float | None]] = []
+    try:
+        raw = raw_folder(args.output_dir, args.raw)
+        template = read_template(find_templates([SPACE], offline=True)[0])
+        predictor = load_predictor(find_card(None), device="cpu", threads=2)
+        for result in find_results(args.output_dir):
+            if args.run in (None, result.name):
+                head = read_head(result.source(raw), result.sibling("sdt.nii.gz"))
+                row = measured(head, template, engine)
+                off = known_truth(head, template, engine, predictor) if args.known_truth else None
+                rows.append([result.name, *row, off])
+    except BenchmarkError as error:
+        print(f"benchmarks.registration: {error}", file=sys.stderr)
+        return 1
+    print(text_table(["run", "Dice", "cpu s", "known truth mm"], rows))
+    return 0 if rows else 1
+
+
+def read_head(source: Path, sdt: Path) -> Head:
+    """Read a run and its stored distances."""
+    stored = load_image(sdt)
+    steps = np.rint(np.asarray(stored.dataobj) / STORED_STEP_MM).astype(np.int16)
+    return Head(_volume(nib.squeeze_image(load_image(source))), _brain(steps))
+
+
+def measured(head: Head, template: Template, engine: Engine) -> tuple[float, float]:
+    """Dice with the template's mask, and the processor time of a registration, s."""
+    begun = _cpu_s()
+    to_template = engine(head.volume, head.brain, template)
+    used = _cpu_s() - begun
+    return placed(to_template, head.volume.grid, head.brain, template).dice, used
+
+
+def known_truth(
+    head: Head, template: Template, engine: Engine, predictor: OnnxPredictor
+) -> float:  # fmt: skip
+    """Mean distance over the brain between a head's affine and its moved copy's, composed, mm."""
+    move = _known_affine(head)
+    moved = _moved(head.volume, move)
+    found = strip_image(nib.Nifti1Image(moved.data, moved.grid.affine), predictor=predictor)
+    sdt = np.asarray(found.sdt.dataobj, dtype=np.float32)
+    first = engine(head.volume, head.brain, template)
+    second = engine(moved, _brain(quantised(sdt)), template)
+    there = second @ move
+    index = np.argwhere(head.brain.mask)[::97]
+    affine = head.volume.grid.affine
+    world = index @ affine[:3, :3].T + affine[:3, 3]
+    gap = world @ (there - first)[:3, :3].T + (there - first)[:3, 3]
+    return float(np.linalg.norm(gap, axis=1).mean())
+
+
+def _known_affine(head: Head) -> Affine:
+    """12 degrees about an oblique axis, 4 % of growth, about the brain's centre, and 8 mm."""
+    axis = np.array([2.0, 1.0, 2.0]) / 3.0
+    cross = np.cross(np.eye(3), axis)
+    angle = np.deg2rad(12.0)
+    turn = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    affine = head.volume.grid.affine
+    centre = affine[:3, :3] @ np.argwhere(head.brain.mask).mean(axis=0) + affine[:3, 3]
+    move = np.eye(4)
+    move[:3, :3] = 1.04 * turn
+    move[:3, 3] = centre + np.array([4.0, -4.0, 5.6]) - move[:3, :3] @ centre
+    return move
+
+
+def _moved(volume: Volume, move: Affine) -> Volume:
+    """The head as a scan in which it lies elsewhere, on the same grid."""
+    affine = volume.grid.affine
+    matrix = np.linalg.inv(affine) @ np.linalg.inv(move) @ affine
+    data = ndimage.affine_transform(volume.data, matrix[:3, :3], matrix[:3, 3], order=3)
+    return Volume(np.maximum(data, 0).astype(np.float32), volume.grid)
+
+
+def niimath(volume: Volume, brain: BrainMask, template: Template) -> Affine:
+    """The affine of niimath's -allineate between stripped brains of 2 mm."""
+    import niimath as package
+
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("run.nii", "base.nii", "matrix.json")]
+        for path, image, inside in ((paths[0], volume, brain.sdt_steps <= 0),
+                                    (paths[1], template.image, template.mask)):  # fmt: skip
+            factors = [min(zoom / 2.0, 1.0) for zoom in image.grid.zooms]
+            small = ndimage.zoom(image.data * inside, factors, order=1, grid_mode=True,
+                                 mode="nearest")  # fmt: skip
+            scale = np.array(image.data.shape) / np.array(small.shape)
+            affine = image.grid.affine @ np.diag([*scale, 1.0])
+            affine[:3, 3] = image.grid.affine[:3, :3] @ ((scale - 1) / 2) + image.grid.affine[:3, 3]
+            nib.save(nib.Nifti1Image(small, affine), path)
+        subprocess.run([package.bin, paths[0], "-allineate", paths[1], "-savemat", paths[2],
+                        Path(folder) / "out.nii"], check=True, capture_output=True,
+                       timeout=120)  # fmt: skip
+        return np.array(json.loads(paths[2].read_text())["moving_to_fixed"])
+
+
+def _volume(image: Any) -> Volume:
+    data = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32))
+    return Volume(data, Grid((data.shape[0], data.shape[1], data.shape[2]), image.affine))
+
+
+def _brain(steps: Any) -> BrainMask:
+    return BrainMask(steps <= 0, steps, 0.0, False, 1.0)
+
+
+def _cpu_s() -> float:
+    """Processor time of this process and of those that it started, s."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

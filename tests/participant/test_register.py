@@ -1,0 +1,181 @@
+"""Registration of drawn heads by known affines, and what ITK's readers make of the files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from bids_strip.domain import BrainMask, Grid, Space, Template, Volume
+from bids_strip.example.heads import draw_head, render
+from bids_strip.geometry import SDT_LIMIT_MM, dice, quantised, signed_distance, within
+from bids_strip.participant.register import mask_in_template, placed, register
+from bids_strip.participant.write import itk_affine
+from tests.fakes import rotation
+
+SPACE = Space("Drawn", resolution=3)
+ZOOMS = (3.0, 3.0, 3.0)
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    item = draw_head(np.random.default_rng(101))
+    scan = replace(item.scan, shape=(66, 78, 72), zooms=ZOOMS, axcodes="RAS", bias=0.0,
+                   oblique_deg=(0.0, 0.0, 0.0), tilt_deg=(0.0, 0.0, 0.0))  # fmt: skip
+    head = render(replace(item, scan=scan))
+    return Template(SPACE, Volume(head.image, Grid(head.image.shape, head.affine)), head.truth)
+
+
+def known_affine(template: Template, degrees: tuple[float, float, float]) -> np.ndarray:
+    """Turned about the brain's centre, shifted by 13 mm, stretched and sheared."""
+    affine = template.image.grid.affine
+    centre = affine[:3, :3] @ np.argwhere(template.mask).mean(axis=0) + affine[:3, 3]
+    move = np.eye(4)
+    move[:3, :3] = rotation(*degrees) @ np.diag([1.06, 0.95, 1.02])
+    move[0, 1] += 0.03
+    move[:3, 3] = centre + (8, -9, 5) - move[:3, :3] @ centre
+    return move
+
+
+def brain_of(mask: np.ndarray, zooms: tuple[float, ...] = ZOOMS, border: float = 0) -> BrainMask:
+    steps = quantised(signed_distance(mask, zooms=zooms, limit_mm=SDT_LIMIT_MM))
+    return BrainMask(within(steps, border), steps, border, False, 1.0)
+
+
+def moved(template: Template, move: np.ndarray) -> tuple[Volume, BrainMask]:
+    """The template's head where `move` puts it, on the same grid."""
+    affine = template.image.grid.affine
+    matrix = np.linalg.inv(affine) @ np.linalg.inv(move) @ affine
+    data = ndimage.affine_transform(template.image.data, matrix[:3, :3], matrix[:3, 3], order=3)
+    soft = ndimage.affine_transform(template.mask.astype(np.float32), matrix[:3, :3],
+                                    matrix[:3, 3], order=1)  # fmt: skip
+    return replace(template.image, data=data.astype(np.float32)), brain_of(soft > 0.5)
+
+
+def gap_mm(found: np.ndarray, move: np.ndarray, template: Template) -> float:
+    """Mean distance over the brain between the way there and back, and no way at all."""
+    affine = template.image.grid.affine
+    world = np.argwhere(template.mask) @ affine[:3, :3].T + affine[:3, 3]
+    off = found @ move - np.eye(4)
+    return float(np.linalg.norm(world @ off[:3, :3].T + off[:3, 3], axis=1).mean())
+
+
+CONTRASTS = {
+    "as it is": lambda data: data,
+    "inverted": lambda data: 1.3 - data,
+    "noise of 5 %": lambda data: data + np.random.default_rng(3).normal(0, 0.05, data.shape),
+    "another scale": lambda data: 40 + 900 * data,
+}
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_a_known_affine_is_found(template: Template, contrast: str) -> None:
+    move = known_affine(template, (14, -6, 8))
+    volume, brain = moved(template, move)
+    volume = replace(volume, data=CONTRASTS[contrast](volume.data).astype(np.float32))
+    assert gap_mm(np.eye(4), move, template) > 10
+    assert gap_mm(register(volume, brain, template), move, template) <= 0.5
+
+
+@pytest.mark.parametrize("degrees", [(45, 0, 0), (-40, 0, 0), (0, 30, 0), (0, 0, -30)])
+def test_a_head_that_lies_far_off_is_caught(template: Template, degrees) -> None:
+    move = known_affine(template, degrees)
+    assert gap_mm(register(*moved(template, move), template), move, template) <= 0.5
+
+
+def test_a_crown_outside_the_field_of_view(template: Template) -> None:
+    """The upper 24 mm of the brain are not in the image: within a voxel all the same."""
+    move = known_affine(template, (6, 3, -4))
+    volume, brain = moved(template, move)
+    top = int(np.flatnonzero(brain.mask.any(axis=(0, 1)))[-1]) - 7
+    cut = Grid((*volume.data.shape[:2], top), volume.grid.affine)
+    volume = Volume(volume.data[..., :top], cut)
+    found = register(volume, brain_of(brain.mask[..., :top]), template)
+    assert gap_mm(found, move, template) <= 3.0
+
+
+def test_thick_slices(template: Template) -> None:
+    """Every second slice, 6 mm apart."""
+    move = known_affine(template, (8, 4, -5))
+    volume, brain = moved(template, move)
+    affine = volume.grid.affine @ np.diag([1, 1, 2, 1.0])
+    data, mask = volume.data[..., ::2], brain.mask[..., ::2]
+    thick = Volume(np.ascontiguousarray(data), Grid(data.shape, affine))
+    found = register(thick, brain_of(mask, (3.0, 3.0, 6.0)), template)
+    assert gap_mm(found, move, template) <= 1.0
+
+
+def test_the_same_answer_each_time(template: Template) -> None:
+    run = moved(template, known_affine(template, (5, 5, 5)))
+    assert np.array_equal(register(*run, template), register(*run, template))
+
+
+@pytest.mark.parametrize("border", [0.0, 2.0])
+def test_the_mask_goes_there_and_back(template: Template, border: float) -> None:
+    """Native -> template -> native, by the distances; the border comes along."""
+    move = known_affine(template, (14, -6, 8))
+    volume, _ = moved(template, move)
+    brain = brain_of(moved(template, move)[1].mask, border=border)
+    there = placed(np.linalg.inv(move), volume.grid, brain, template)
+    grid = template.image.grid
+    back = mask_in_template(brain_of(there.mask), grid, move, volume.grid, border_mm=0.0)
+    assert dice(back, brain.mask) >= 0.97
+    assert there.plausible
+    assert there.dice >= 0.97  # of the surface, not of the border
+    grown = np.count_nonzero(there.mask) / np.count_nonzero(template.mask)
+    assert grown > 1.05 if border else abs(grown - 1) < 0.02
+
+
+@pytest.mark.parametrize("case", ["beside", "too large", "too small"])
+def test_what_no_head_can_be_is_told(template: Template, case: str) -> None:
+    brain, grid = brain_of(template.mask), template.image.grid
+    affine = np.diag([1.0, 1, 1, 1])
+    if case == "beside":
+        affine[0, 3] = 60.0
+    else:
+        factor = 1.6 if case == "too large" else 0.6
+        affine[:3, :3] *= factor
+        grid = Grid(grid.shape, np.linalg.inv(affine) @ grid.affine)
+    assert not placed(affine, grid, brain, template).plausible
+    assert placed(np.eye(4), template.image.grid, brain, template).plausible
+
+
+def test_itk_files_mean_what_the_readers_take_them_for(tmp_path: Path) -> None:
+    """SimpleITK and nitransforms, both ways: points of the image made -> of the image moved."""
+    sitk = pytest.importorskip("SimpleITK")
+    linear = pytest.importorskip("nitransforms.linear")
+    move = np.eye(4)
+    move[:3, :3] = rotation(20, -10, 5) @ np.diag([1.1, 0.9, 1.0])
+    move[:3, 3] = 7, -20, 11
+    points = np.random.default_rng(1).uniform(-80, 80, (20, 3))
+    flip = np.array([-1, -1, 1.0])
+    for name, pull in (("there", np.linalg.inv(move)), ("back", move)):
+        path = tmp_path / f"{name}.tfm"
+        path.write_bytes(itk_affine(pull))
+        expected = points @ pull[:3, :3].T + pull[:3, 3]
+        read = sitk.ReadTransform(str(path))
+        by_itk = np.array([read.TransformPoint(p) for p in points * flip]) * flip
+        by_nitransforms = linear.load(path, fmt="itk").map(points)
+        assert np.allclose(by_itk, expected, atol=1e-6)
+        assert np.allclose(by_nitransforms, expected, atol=1e-4)
+
+
+def test_simpleitk_puts_a_mask_where_we_do(template: Template, tmp_path: Path) -> None:
+    """Resample with the file `from-T1w_to-...`, as antsApplyTransforms -t does."""
+    sitk = pytest.importorskip("SimpleITK")
+    move = known_affine(template, (14, -6, 8))
+    volume, brain = moved(template, move)
+    ours = placed(np.linalg.inv(move), volume.grid, brain, template)
+    for name, mask in (("run", brain.mask), ("base", template.mask)):
+        affine = template.image.grid.affine
+        nib.save(nib.Nifti1Image(mask.astype(np.float32), affine), tmp_path / f"{name}.nii")
+    (tmp_path / "x.tfm").write_bytes(itk_affine(move))
+    found = sitk.Resample(sitk.ReadImage(str(tmp_path / "run.nii")),
+                          sitk.ReadImage(str(tmp_path / "base.nii")),
+                          sitk.ReadTransform(str(tmp_path / "x.tfm")), sitk.sitkLinear)  # fmt: skip
+    theirs = sitk.GetArrayFromImage(found).transpose(2, 1, 0) > 0.5
+    assert dice(theirs, ours.mask) > 0.98

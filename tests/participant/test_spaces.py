@@ -1,0 +1,159 @@
+"""Runs with template spaces: what is written, left out and removed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_strip.naming import dataset_description, names_in, names_of, transform_names
+from bids_strip.participant.pipeline import Done, Job
+from bids_strip.participant.write import Place
+from bids_strip.recipe import Recipe
+from bids_strip.templates import find_templates, parse_space
+from tests.fakes import FakePredictor, TrueSphere, attempt, make_phantom, run_of
+from tests.validator import errors_of
+
+SPACE = "Ball:res-2"
+FILES = {
+    "sub-01_space-Ball_res-2_desc-brain_mask.nii.gz",
+    "sub-01_space-Ball_res-2_desc-brain_mask.json",
+    "sub-01_space-Ball_res-2_desc-brain_T1w.nii.gz",
+    "sub-01_space-Ball_res-2_desc-brain_T1w.json",
+    "sub-01_from-T1w_to-Ball_mode-image_xfm.tfm",
+    "sub-01_from-Ball_to-T1w_mode-image_xfm.tfm",
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A template that is a phantom on another grid, and one that no phantom fits."""
+    root = tmp_path / "templateflow"
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(root))
+    for name, radius in (("Ball", 31.0), ("Pea", 12.0)):
+        head = make_phantom("oblique", radius=radius)
+        stem = root / f"tpl-{name}" / f"tpl-{name}_res-02"
+        stem.parent.mkdir(parents=True)
+        image = nib.Nifti1Image(head.data, head.affine)
+        nib.save(image, f"{stem}_T1w.nii.gz")
+        mask = nib.Nifti1Image(head.truth.astype(np.uint8), head.affine)
+        nib.save(mask, f"{stem}_desc-brain_mask.nii.gz")
+    return root
+
+
+def job_of(root: Path, out: Path, *spaces: str, kinds=("mask", "brain"), border=0.0) -> Job:
+    recipe = Recipe(kinds, border, tuple(str(parse_space(s)) for s in spaces))
+    path = root / "sub-01/anat/sub-01_T1w.nii.gz"
+    return Job(run_of(path, root), recipe, Place(out, out / ".work" / "x"), "1", 1,
+               find_templates(recipe.spaces, offline=True))  # fmt: skip
+
+
+def done(job: Job) -> Done:
+    found = attempt(job, FakePredictor(TrueSphere()))
+    assert isinstance(found, Done), getattr(found, "details", found)
+    return found
+
+
+def in_spaces(out: Path) -> set[str]:
+    found = [*out.rglob("*_space-*"), *out.rglob("*_xfm.*")]
+    return {p.name for p in found}
+
+
+@pytest.fixture
+def raw(phantoms, home: Path) -> Path:
+    return phantoms(["sub-01/anat/sub-01_T1w.nii.gz"])
+
+
+def test_a_space_gives_images_sidecars_and_both_affines(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = job_of(raw, out, SPACE)
+    record = done(job).record
+    assert in_spaces(out) == FILES
+    assert FILES <= {Path(o.name).name for o in record.outputs}
+    names = names_in(job.run, parse_space(SPACE))
+    mask, brain = (nib.load(out / names[kind]) for kind in ("mask", "brain"))
+    truth = make_phantom("oblique", radius=31.0)
+    assert np.allclose(mask.affine, truth.affine, atol=1e-3)
+    inside = np.asarray(mask.dataobj) > 0
+    assert record.metrics["template_dice"] >= 0.97
+    assert not (inside & (truth.sdt > 2)).any()
+    assert not (~inside & (truth.sdt < -2)).any()
+    assert not np.asarray(brain.dataobj)[~inside].any()
+    assert np.median(np.asarray(brain.dataobj)[truth.sdt < -6]) == pytest.approx(1015, abs=10)
+    stretch = record.metrics["template_stretch_min"], record.metrics["template_stretch_max"]
+    assert stretch == pytest.approx((31 / 28, 31 / 28), rel=0.03)
+    assert record.flags["template_mismatch"] is False
+    metadata = json.loads((out / names["mask"].replace(".nii.gz", ".json")).read_text())
+    assert metadata["Type"] == "Brain"
+    assert set(metadata["Resolution"]) == {"2"}
+    assert "tpl-Ball/tpl-Ball_res-02_T1w.nii.gz" in metadata["SpatialReference"]
+
+
+def test_the_validator_takes_it(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = job_of(raw, out, SPACE, kinds=("mask", "brain", "sdt"))
+    done(job)
+    description = dataset_description(raw, out, version="1")
+    (out / "dataset_description.json").write_text(json.dumps(description))
+    (out / ".bidsignore").write_text("*_xfm.*\n*_sdt.*\n*_qc.json\n")
+    assert errors_of(out) == []
+
+
+def test_the_mask_alone(raw: Path, tmp_path: Path) -> None:
+    done(job_of(raw, tmp_path / "out", SPACE, kinds=("mask",)))
+    assert in_spaces(tmp_path / "out") == {name for name in FILES if "_T1w." not in name}
+
+
+def test_the_border_comes_along(raw: Path, tmp_path: Path) -> None:
+    volumes = []
+    for border in (0.0, 3.0):
+        out = tmp_path / f"out{border:g}"
+        job = job_of(raw, out, SPACE, kinds=("mask",), border=border)
+        done(job)
+        mask = nib.load(out / names_in(job.run, parse_space(SPACE))["mask"])
+        volumes.append(np.count_nonzero(np.asarray(mask.dataobj)))
+    assert volumes[1] / volumes[0] == pytest.approx((31 / 28) ** 3, rel=0.02)
+
+
+def test_what_does_not_fit_is_left_out_and_told(raw: Path, tmp_path: Path) -> None:
+    """The native outputs are as good as ever: the run is done, nothing lies in that space."""
+    record = done(job_of(raw, tmp_path / "out", SPACE, "Pea:res-2")).record
+    assert record.flags["template_mismatch"] is True
+    assert in_spaces(tmp_path / "out") == FILES
+
+
+def test_a_redo_without_spaces_leaves_none_behind(raw: Path, tmp_path: Path) -> None:
+    """Nor does it touch another suffix of the same name."""
+    out = tmp_path / "out"
+    job = job_of(raw, out, SPACE)
+    done(job)
+    other = replace(job.run, suffix="T2w")
+    foreign = [names_in(other, parse_space(SPACE))["mask"], *transform_names(other, "Ball")]
+    for name in foreign:
+        (out / name).write_bytes(b"x")
+    done(job_of(raw, out))
+    assert in_spaces(out) == {Path(name).name for name in foreign}
+
+
+def test_names_of_another_suffix(raw: Path, tmp_path: Path) -> None:
+    run = replace(job_of(raw, tmp_path).run, suffix="T2w")
+    names = names_in(run, parse_space("Kids:cohort-2:res-1"))
+    assert names["mask"] == "sub-01/anat/sub-01_space-Kids_cohort-2_res-1_desc-brainT2w_mask.nii.gz"
+    assert names["brain"] == "sub-01/anat/sub-01_space-Kids_cohort-2_res-1_desc-brain_T2w.nii.gz"
+    assert transform_names(run, "Kids+2")[0].endswith(
+        "sub-01_from-T2w_to-Kids+2_mode-image_xfm.tfm"
+    )
+    assert names_of(run)["mask"] == "sub-01/anat/sub-01_desc-brainT2w_mask.nii.gz"
+
+
+def test_a_new_space_redoes_a_run_and_fewer_do_not() -> None:
+    both = Recipe(("mask",), 0.0, (SPACE, "Pea:res-2")).to_options()
+    options = json.loads(json.dumps(both))
+    assert Recipe(("mask",), 0.0, (SPACE,)).is_covered_by(options)
+    assert Recipe(("mask",)).is_covered_by(options)
+    assert not Recipe(("mask",), 0.0, ("Other",)).is_covered_by(options)
+    assert Recipe(("mask",)).is_covered_by({"outputs": ["mask"], "border_mm": 0.0})
