@@ -19,7 +19,6 @@
         ├── ConformError
         ├── PredictError
         ├── DeriveError
-        ├── RegisterError
         └── WriteError        (74 when every selected run failed so)
 
 Each message is one line that names the file or option, the reason and the remedy.
@@ -145,12 +144,6 @@ class DeriveError(RunError):
     """No brain in the prediction."""
 
     stage = "derive"
-
-
-class RegisterError(RunError):
-    """The run cannot be compared with a template."""
-
-    stage = "register"
 
 
 class WriteError(RunError):

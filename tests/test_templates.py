@@ -47,9 +47,11 @@ def test_spellings(text: str, space: Space, again: str) -> None:
     assert str(space) == again
 
 
-@pytest.mark.parametrize("text", ["T1w", "anat", "fsnative", "fsaverage:den-10k",
-                                  f"{MNI}:res-native",
-                                  f"{MNI}:1", f"{MNI}:res-1:res-2", "", "../x", f"{MNI}:res-0"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    ["T1w", "anat", "fsnative", "fsaverage:den-10k", f"{MNI}:res-native", f"{MNI}:1",
+     f"{MNI}:res-1:res-2", "", "../x", f"{MNI}:res-0"],
+)  # fmt: skip
 def test_what_is_no_template_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--output-spaces") as caught:
         parse_space(text)

@@ -23,7 +23,6 @@ from bids_strip.domain import (
     Template,
     Volume,
 )
-from bids_strip.errors import RegisterError
 from bids_strip.geometry import (
     affine_resampled,
     bounding_box,
@@ -50,7 +49,8 @@ _SETTLED_MM = 0.02
 _RADIUS_MM = 70.0
 """Of a brain, about: turns and stretches are told by how far they move a point there."""
 _DAMPING = 1e-3
-_LEAST_POINTS = 200
+_LEAST_POINTS = 24
+_LEAST_SHARE = 0.25
 _SDT_MM = 60.0
 _BEYOND = 1e4
 """Steps of distance where the native field of view ends: outside the brain."""
@@ -115,11 +115,6 @@ def register(moving: Volume, brain: BrainMask, template: Template) -> Affine:
     (4, 4) float64
         RAS mm of the run -> RAS mm of the template.
 
-    Raises
-    ------
-    RegisterError
-        If too little of the two brains overlaps to compare them.
-
     Notes
     -----
     Gauss-Newton on the robustly weighted differences of distances and of intensities, each in units
@@ -131,11 +126,6 @@ def register(moving: Volume, brain: BrainMask, template: Template) -> Affine:
     coarse = _levels(moving, inside, template.image, base, _SEARCH_MM)
     begun = [_fitted(*coarse, start, dof=7) for start in _starts(moving, inside, template)]
     best = min(begun, key=lambda match: match.cost)
-    if not np.isfinite(best.cost):
-        raise RegisterError(
-            f"too little of the brain overlaps with {template.space}; leave this "
-            "space out, or check the image's header"
-        )
     best = _fitted(*coarse, best.to_native, dof=12)
     for spacing_mm in _LEVELS_MM:
         pair = _levels(moving, inside, template.image, base, spacing_mm)
@@ -343,7 +333,7 @@ def _step(
     centre = to_native[:3, :3] @ target.centre + to_native[:3, 3]
     away = (world[seen] - centre) / _RADIUS_MM
     both = target.brain[seen] & (cover > _LEAST_COVER)
-    if np.count_nonzero(both) < _LEAST_POINTS:
+    if np.count_nonzero(both) < max(_LEAST_POINTS, _LEAST_SHARE * target.brain.sum()):
         return np.zeros(dof), np.inf
     reach = target.reach_mm
     slopes[0][np.abs(sdt) > reach] = 0.0

@@ -37,7 +37,7 @@ def known_affine(template: Template, degrees: tuple[float, float, float]) -> np.
     move = np.eye(4)
     move[:3, :3] = rotation(*degrees) @ np.diag([1.06, 0.95, 1.02])
     move[0, 1] += 0.03
-    move[:3, 3] = centre + (8, -9, 5) - move[:3, :3] @ centre
+    move[:3, 3] = centre + np.array([8, -9, 5]) - move[:3, :3] @ centre
     return move
 
 
