@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bids_strip.execution.local import ThisMachine
     from bids_strip.participant.level import Worklist
     from bids_strip.participant.pipeline import Outcome
-    from bids_strip.participant.write import Place
+    from bids_strip.place import Place
 
 
 class Terminated(BaseException):
@@ -208,7 +208,7 @@ def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path)
     from bids_strip.invocation import LOG, shown
     from bids_strip.participant.level import write_citation, write_dataset_files
     from bids_strip.participant.pipeline import Job
-    from bids_strip.participant.write import Place
+    from bids_strip.place import Place
     from bids_strip.templates import find_templates
 
     # absolute: a worker of another machine stands in another folder

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import nibabel as nib
 
 Float3 = NDArray[np.float32]
+Float4 = NDArray[np.float32]
 Bool3 = NDArray[np.bool_]
 Affine = NDArray[np.float64]
 Shape3 = tuple[int, int, int]
@@ -199,11 +200,14 @@ class Prediction:
         0 BG, 1 GM, 2 WM, 3 CSF, 4 bone, 5 soft tissue; None if the network gives none.
     no_csf_mm : (I, J, K) float32, mm
         Signed distance to the surface of the tissue; None if the network gives none.
+    shares : (6, I, J, K) float32
+        The network's share of each of these labels in a voxel, their sum 1; None likewise.
     """
 
     brain_mm: Float3
     tissue: NDArray[np.uint8] | None
     no_csf_mm: Float3 | None = None
+    shares: Float4 | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -335,6 +339,60 @@ class Registration:
 
 
 @dataclass(frozen=True, eq=False)
+class Normalised:
+    """A run's brightness, corrected.
+
+    Attributes
+    ----------
+    volume
+        ``(source - floor) * scale / exp(log_field)`` on the native grid.
+    log_field : (I, J, K) float32
+        Natural logarithm of the field; its mean within the surface is 0.
+    floor
+        What brightness is counted from: 0 unless the brain lies below it.
+    scale
+        What brings the median of white matter to its value.
+    """
+
+    volume: Volume
+    log_field: Float3
+    floor: float
+    scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class Quantised:
+    """An image as it is stored.
+
+    Attributes
+    ----------
+    steps : (I, J, K) int16
+        On the native grid.
+    step
+        What they are multiplied by.
+    """
+
+    steps: NDArray[np.int16]
+    step: float
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """A run's tissues on its native grid.
+
+    Attributes
+    ----------
+    labels : (I, J, K) uint8
+        0 BG, 1 GM, 2 WM, 3 CSF, 4 bone, 5 soft tissue; 1 to 3 within the surface, nowhere else.
+    steps : (3, I, J, K) uint8
+        Shares of GM, WM, CSF in steps of 1/255; their sum is 255 within the surface, 0 outside.
+    """
+
+    labels: NDArray[np.uint8]
+    steps: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
 class Products:
     """All that was made of a run, for the stages that look at it as a whole.
 
@@ -344,15 +402,23 @@ class Products:
         As it was read.
     brain
         Its mask and distances.
+    preproc
+        Its brightness, corrected, as it is stored; None where only masks are made anew.
+    segmented
+        Its tissues; None where only the border changes.
     registrations
         One a template space.
     """
 
     source: Source
     brain: BrainMask
+    preproc: Quantised | None = None
+    segmented: Segmented | None = None
     registrations: tuple[Registration, ...] = ()
 
 
+WHITE_MATTER = 1000.0
+"""What the median of white matter is brought to."""
 SDT_STEP_MM = 0.02
 """``scl_slope`` of stored distances."""
 SDT_LIMIT_MM = 20.0

@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bids_strip.domain import SDT_LIMIT_MM, SDT_STEP_MM, Affine, Bool3, Float3, Shape3, Zooms
+from bids_strip.domain import (
+    SDT_LIMIT_MM,
+    SDT_STEP_MM,
+    Affine,
+    Bool3,
+    Float3,
+    Frame,
+    Shape3,
+    Zooms,
+)
 
 Box = tuple[slice, slice, slice]
 STORED_STEP_MM = float(np.float32(SDT_STEP_MM))
@@ -289,6 +298,39 @@ def affine_resampled(
         output=np.float32,
     )  # fmt: skip
     return np.asarray(found)
+
+
+def to_native(data: Float3, frame: Frame, window: Box) -> Float3:
+    """Interpolate conformed data linearly at voxels of the native grid.
+
+    Parameters
+    ----------
+    data : (I, J, K) float32
+        On the conformed grid.
+    frame
+        How that grid lies in the native one.
+    window
+        Native voxels wanted along each native axis; with a step every n-th of them.
+
+    Returns
+    -------
+    (I', J', K') float32
+        In the native order of axes.
+    """
+    matrices = []
+    for axis, n_in in enumerate(data.shape):
+        own, first, step = frame.axes[axis], frame.firsts[axis], frame.steps[axis]
+        matrix = resampling_matrix(n_in, frame.native_shape[own], first=-first / step,
+                                   step=1 / step, widen=False)  # fmt: skip
+        matrices.append((matrix[::-1] if frame.flips[axis] else matrix)[window[own]])
+    found = resampled(data, (matrices[0], matrices[1], matrices[2]))
+    return np.ascontiguousarray(found.transpose(np.argsort(frame.axes)))
+
+
+def every_nth(zooms: Zooms, apart_mm: float) -> Box:
+    """Slices that take voxels about so far apart along each axis."""
+    i, j, k = (slice(None, None, max(1, round(apart_mm / z))) for z in zooms)
+    return i, j, k
 
 
 def redistanced(level: Float3, *, zooms: Zooms, limit_mm: float) -> Float3:

@@ -11,6 +11,10 @@ FACES = {
 }  # fmt: skip
 
 
+TISSUES = {"gm": "grey matter", "wm": "white matter", "csf": "fluid"}
+"""In the order of the labels of a dseg, from 1 on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One number of a run.
@@ -22,7 +26,7 @@ class Metric:
     description
         What it is and how it is computed.
     unit
-        ``ml``, ``mm``, ``cm2``, ``1`` (a ratio or count).
+        ``ml``, ``mm``, ``cm2``, ``percent/cm``, ``1`` (a ratio or count).
     better
         ``lower``, ``higher``, ``one`` (nearest to 1) or ``none`` (no direction).
     """
@@ -53,6 +57,17 @@ METRICS: tuple[Metric, ...] = (
     Metric("network_dice", "Dice of the network's own surface with the one written, neither "
            "shifted; below 1 only where the input was stripped already or a rater edited the mask",
            "1", "higher"),
+    Metric("network_dice", "Dice of the network's own mask with the mask written; below 1 only "
+           "where the input was stripped already", "1", "higher"),
+    *(Metric(f"{key}_volume_ml", f"volume of {name}, voxels of the dseg times voxel volume", "ml",
+             "none") for key, name in TISSUES.items()),
+    Metric("bias_range", "99th over 1st percentile of the bias field within the surface (not "
+           "shifted); 1 is no field", "1", "one"),
+    Metric("bias_slope_percent_per_cm", "mean length of the gradient of the field's natural "
+           "logarithm within the surface, in percent a cm", "percent/cm", "lower"),
+    Metric("wm_cov", "coefficient of variation of white matter: standard deviation over mean of "
+           "the corrected image where its share is at least 0.9 (as cv of Ganzetti et al. 2016, "
+           "doi:10.3389/fninf.2016.00010)", "1", "lower"),
     Metric("nonfinite_voxels", "voxels of the input that were NaN or infinite, taken as 0", "1",
            "lower"),
 )  # fmt: skip
@@ -75,6 +90,8 @@ FLAGS: Mapping[str, str] = MappingProxyType({
     "no_orientation": "1 if the input has neither sform nor qform; left and right are a guess",
     "template_mismatch": "1 if the affine to a template is none that a head can have: nothing was "
     "written in that space",
+    "no_tissue_prior": "1 if the network tells no tissues: they were found from brightness and the "
+                       "depth below the surface alone",
     "sheared": "1 if the input's voxel axes are not at right angles; they were taken to be",
 })  # fmt: skip
 """Findings about a run that are true or false."""

@@ -3,7 +3,8 @@
 Words:
 
 kind
-    One sort of output of a run, a row of `KINDS`: ``mask``, ``sdt``, ``brain``, ``qc``.
+    One sort of output of a run, a row of `KINDS`: ``mask``, ``sdt``, ``brain``, ``qc``. What
+    follows an underscore tells files apart that are asked for together: ``probseg_GM``.
 name
     Path of a derivative below OUTPUT_DIR, with forward slashes.
 """
@@ -47,25 +48,34 @@ class Kind:
     Attributes
     ----------
     name
-        As in ``--outputs``.
+        As in ``--outputs`` up to an underscore.
     desc
-        Label of the ``desc`` entity for a T1w run.
+        Label of the ``desc`` entity for a T1w run, "" for none.
     suffix
         BIDS suffix; None takes the run's own.
     extension
         With its dot.
+    label
+        Label of the ``label`` entity, "" for none.
     """
 
     name: str
     desc: str
     suffix: str | None
     extension: str
+    label: str = ""
 
 
 KINDS: tuple[Kind, ...] = (
     Kind("mask", "brain", "mask", IMAGE),
     Kind("sdt", "brain", "sdt", IMAGE),
     Kind("brain", "brain", None, IMAGE),
+    Kind("preproc", "preproc", None, IMAGE),
+    Kind("dseg", "tissue", "dseg", IMAGE),
+    Kind("dseg_table", "tissue", "dseg", ".tsv"),
+    Kind("probseg_GM", "", "probseg", IMAGE, "GM"),
+    Kind("probseg_WM", "", "probseg", IMAGE, "WM"),
+    Kind("probseg_CSF", "", "probseg", IMAGE, "CSF"),
     Kind("qc", "brain", "qc", ".json"),
 )
 
@@ -80,7 +90,7 @@ IN_SPACE: tuple[Kind, ...] = (
 """What is written in a template space as well, if it is asked for."""
 
 
-def derivative_name(run: Run, desc: str, suffix: str, extension: str) -> str:
+def derivative_name(run: Run, desc: str, suffix: str, extension: str, label: str = "") -> str:
     """Name a derivative of a run.
 
     Parameters
@@ -92,21 +102,26 @@ def derivative_name(run: Run, desc: str, suffix: str, extension: str) -> str:
         derivative carries it already: ``desc-brainT2w_mask`` but ``desc-brain_T2w``.
     suffix, extension : str
         Of the derivative, for example ``mask`` and ``.nii.gz``.
+    label : str
+        Label of ``label``, "" for none; ``desc`` is left out where it says nothing.
 
     Returns
     -------
     str
         Path below OUTPUT_DIR, with forward slashes.
     """
-    label = desc if run.suffix in ("T1w", suffix) else desc + run.suffix
+    said = desc if run.suffix in ("T1w", suffix) else desc + run.suffix
+    given = [f"{key}-{value}" for key, value in (("label", label), ("desc", said)) if value]
     folders = [f"{key}-{run.label(key)}" for key in ("sub", "ses") if run.label(key) is not None]
-    return "/".join([*folders, "anat", f"{run.stem}_desc-{label}_{suffix}{extension}"])
+    return "/".join([*folders, "anat", f"{'_'.join([run.stem, *given])}_{suffix}{extension}"])
 
 
 def names_of(run: Run) -> Mapping[str, str]:
     """Name everything made of a run: kind -> path below OUTPUT_DIR."""
     return {
-        kind.name: derivative_name(run, kind.desc, kind.suffix or run.suffix, kind.extension)
+        kind.name: derivative_name(
+            run, kind.desc, kind.suffix or run.suffix, kind.extension, kind.label
+        )
         for kind in KINDS
     }
 

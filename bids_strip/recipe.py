@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+BIAS_SMOOTHNESS_MM = 40.0
+"""Half a wavelength: near SPM's cut-off of 60 mm full width, and what held-out maps ask for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -21,12 +24,15 @@ class Recipe:
         True for the surface of the tissue instead of that of the brain.
     spaces
         Template spaces, spelled by `bids_strip.domain.Space`.
+    bias_smoothness_mm
+        Half of the shortest wavelength of the bias field; 0 for none.
     """
 
     outputs: tuple[str, ...]
     border_mm: float = 0.0
     no_csf: bool = False
     spaces: tuple[str, ...] = ()
+    bias_smoothness_mm: float = BIAS_SMOOTHNESS_MM
 
     def for_edited(self) -> Recipe:
         """The same for a mask that a rater edited: its surface is final, no border shifts it."""
@@ -39,6 +45,7 @@ class Recipe:
             border_mm != self.border_mm
             and isinstance(border_mm, (int, float))
             and replace(self, border_mm=border_mm).is_covered_by(options)
+            and set(self.spaces) == {*options.get("spaces", ())}
         )
 
     def to_options(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_strip.errors import UsageError
-from bids_strip.recipe import Recipe
+from bids_strip.recipe import BIAS_SMOOTHNESS_MM, Recipe
 from bids_strip.templates import parse_space
 
 LEVELS = ("participant", "group")
@@ -22,8 +22,10 @@ LEVEL_SYNONYMS = {"subject": "participant", "dataset": "group"}
 """The draft BIDS execution specification's words for them."""
 SLURM_SCRIPT = "slurm-script"
 """The sub-command; a BIDS_DIR of that name is given as ``./slurm-script``."""
-OUTPUT_KINDS = ("mask", "sdt", "brain")
-LATER_KINDS = ("preproc", "dseg", "probseg")
+DEFAULT_KINDS = ("mask", "sdt", "brain", "preproc", "dseg")
+OUTPUT_KINDS = (*DEFAULT_KINDS, "probseg")
+LATER_KINDS: tuple[str, ...] = ()
+LEAST_SMOOTHNESS_MM = 20.0
 DEVICES = ("auto", "cpu", "gpu")
 
 
@@ -81,8 +83,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--modality",), "modality", "suffixes to process (default: T1w)", "texts", "SUFFIX",
            default=("T1w",)),
     Option(("--outputs",), "outputs",
-           "what to write (default: mask sdt brain); 'mask' alone writes masks and metrics",
-           "texts", "KIND", OUTPUT_KINDS + LATER_KINDS, default=OUTPUT_KINDS),
+           "what to write (default: all but probseg); 'mask' alone writes masks and metrics",
+           "texts", "KIND", OUTPUT_KINDS + LATER_KINDS, default=DEFAULT_KINDS),
     Option(("--model",), "model", "network: an embedded one's name, or FILE.onnx with its card "
            "FILE.json beside it", "text", "NAME|FILE"),
     Option(("--device",), "device", "'gpu' fails when the GPU provider does not load; 'auto' says "
@@ -90,8 +92,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--border",), "border_mm", "shift of the surface in mm, outwards if positive "
            "(default: 0)", "number", "MM", default=0.0),
     Option(("--no-csf",), "no_csf", "the surface of the tissue, without the fluid around it"),
-    Option(("--bias-smoothness",), "bias_smoothness_mm", "scale of the bias field", "number", "MM",
-           later=True),
+    Option(("--bias-smoothness",), "bias_smoothness_mm", "half of the shortest wavelength of the "
+           "bias field, 20 mm or more; 0 leaves the field out (default: 40)", "number", "MM",
+           default=BIAS_SMOOTHNESS_MM),
     Option(("--output-spaces",), "output_spaces", "TemplateFlow spaces to resample into "
            "(default: none)", "texts", "NAME[:res-N]", default=()),
     Option(("--offline",), "offline", "never try a network: templates must be there already"),
@@ -130,13 +133,14 @@ class Settings:
     acquisition_label: tuple[str, ...] = ()
     bids_filter_file: Path | None = None
     modality: tuple[str, ...] = ("T1w",)
-    outputs: tuple[str, ...] = OUTPUT_KINDS
+    outputs: tuple[str, ...] = DEFAULT_KINDS
     model: str | None = None
     device: str = "auto"
     border_mm: float = 0.0
     no_csf: bool = False
     output_spaces: tuple[str, ...] = ()
     offline: bool = False
+    bias_smoothness_mm: float = BIAS_SMOOTHNESS_MM
     nprocs: int | None = None
     omp_nthreads: int | None = None
     mem_gb: float | None = None
@@ -160,6 +164,7 @@ class Settings:
         check_border(self.border_mm)
         for text in self.output_spaces:
             parse_space(text)
+        check_smoothness(self.bias_smoothness_mm)
         later = [kind for kind in self.outputs if kind in LATER_KINDS]
         if later:
             raise UsageError(
@@ -177,8 +182,13 @@ class Settings:
     def recipe(self) -> Recipe:
         """The part of the options that changes what a run's outputs hold."""
         spaces = tuple(dict.fromkeys(str(parse_space(text)) for text in self.output_spaces))
-        return Recipe(outputs=self.outputs, border_mm=self.border_mm, no_csf=self.no_csf,
-                      spaces=spaces)  # fmt: skip
+        return Recipe(
+            outputs=self.outputs,
+            border_mm=self.border_mm,
+            no_csf=self.no_csf,
+            bias_smoothness_mm=self.bias_smoothness_mm,
+            spaces=spaces,
+        )
 
 
 class Parser(argparse.ArgumentParser):
@@ -265,6 +275,22 @@ def check_border(border_mm: float) -> None:
         raise UsageError(
             f"border {border_mm:g}: outside -15 to 15 mm, where distances are stored; give a "
             "smaller shift"
+        )
+
+
+def check_smoothness(smoothness_mm: float) -> None:
+    """Refuse a bias field that anatomy would go into.
+
+    Raises
+    ------
+    UsageError
+        If it is neither 0 nor a number from 20 mm on.
+    """
+    if smoothness_mm != 0 and not LEAST_SMOOTHNESS_MM <= smoothness_mm < math.inf:
+        raise UsageError(
+            f"--bias-smoothness {smoothness_mm:g}: a field that turns within less than "
+            f"{LEAST_SMOOTHNESS_MM:g} mm takes anatomy away; give {LEAST_SMOOTHNESS_MM:g} or "
+            "more, or 0 for no field"
         )
 
 

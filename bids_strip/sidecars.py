@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from bids_strip.domain import Run, Space
+from bids_strip.domain import WHITE_MATTER, Run, Space
 from bids_strip.naming import APP, KINDS, manual_name, names_in, names_of
 from bids_strip.recipe import Recipe
 
@@ -14,7 +14,12 @@ _TEMPLATEFLOW = "https://templateflow.s3.amazonaws.com"
 _OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "mask": ("border_mm", "no_csf"),
     "sdt": ("border_mm", "no_csf"),
-    "brain": ("border_mm", "no_csf"),
+    "brain": ("border_mm", "no_csf", "bias_smoothness_mm"),
+    "preproc": ("bias_smoothness_mm",),
+    "dseg": ("no_csf", "bias_smoothness_mm"),
+    "probseg_GM": ("no_csf", "bias_smoothness_mm"),
+    "probseg_WM": ("no_csf", "bias_smoothness_mm"),
+    "probseg_CSF": ("no_csf", "bias_smoothness_mm"),
 })  # fmt: skip
 """Options of a `Recipe` that change what an image of a kind holds."""
 
@@ -33,7 +38,7 @@ def sidecar(
     Parameters
     ----------
     kind : str
-        ``mask``, ``sdt`` or ``brain``.
+        Of an image, a row of `bids_strip.naming.KINDS`.
     run : Run
         The source.
     recipe : Recipe
@@ -89,14 +94,44 @@ def _described(
             f"the mask is where it is <= {border_mm:g} mm; {by}"
         )
         return {"Description": what, "Units": "mm", "Sources": outline, **native}
+    corrected = (
+        f"{_correction(recipe.bias_smoothness_mm)}, then scaled: the median of white matter is "
+        f"{WHITE_MATTER:g}"
+    )
+    if kind == "preproc":
+        what = f"The source, {corrected}; {by}"
+        return {"SkullStripped": False, "Description": what, "Sources": [raw], **native}
+    if kind == "dseg":
+        what = (
+            "Tissues: grey matter, white matter and fluid within the surface (not shifted) from "
+            "brightness, the network's prior and the neighbours; background, bone and soft tissue "
+            f"outside it from the network; {by}"
+        )
+        return {"Description": what, "Sources": [raw], "Manual": False, **native}
+    if kind.startswith("probseg_"):
+        what = (
+            f"Share of {kind.removeprefix('probseg_')} in a voxel; those of GM, WM and CSF sum to "
+            f"1 within the surface (not shifted), 0 outside; {by}"
+        )
+        return {"Description": what, "Sources": [raw], "Manual": False, **native}
     if kind != "brain":
         raise ValueError(f"{kind}: no image kind of {[one.name for one in KINDS]}")
     return {
         "SkullStripped": True,
-        "Description": f"The source, 0 outside the brain; {surface}; {by}",
+        "Description": f"The source, {corrected}; 0 outside the brain; {surface}; {by}",
         "Sources": [raw, f"bids::{names_of(run)['mask']}"],
         **native,
     }
+
+
+def _correction(smoothness_mm: float) -> str:
+    """Say what was taken out of the brightness."""
+    if smoothness_mm == 0:
+        return "no field taken out"
+    return (
+        f"divided by a smooth field (cosines, half a wavelength {smoothness_mm:g} mm or more, "
+        "estimated within the surface in turn with Gaussian tissues)"
+    )
 
 
 def sidecar_in(kind: str, run: Run, space: Space, native: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from bids_strip.execution import worker
 from bids_strip.naming import names_of, sidecar_name
 from bids_strip.participant import pipeline
 from bids_strip.participant.pipeline import Done, Failed, Job
-from bids_strip.participant.write import Place
+from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import read_record
 from tests.fakes import (

@@ -19,7 +19,7 @@ from bids_strip.geometry import dice
 from bids_strip.naming import names_of, sidecar_name
 from bids_strip.participant.clean import clean
 from bids_strip.participant.pipeline import Done, Job, attempt
-from bids_strip.participant.write import Place
+from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from tests.fakes import CARD, RADIUS_MM, TrueSphere, make_phantom, run_of, sphere_sdt, world_of
 

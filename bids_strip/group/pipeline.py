@@ -8,7 +8,7 @@ from bids_strip.group.best import best_runs
 from bids_strip.group.gather import gather
 from bids_strip.group.tables import tabulate
 from bids_strip.naming import to_json
-from bids_strip.participant.write import Place
+from bids_strip.place import Place
 from bids_strip.record import FAILED
 from bids_strip.settings import Settings
 

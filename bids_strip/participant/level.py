@@ -21,7 +21,7 @@ from bids_strip.naming import (
     to_json,
 )
 from bids_strip.participant.resume import covers, needs_border_alone, standing
-from bids_strip.participant.write import Place
+from bids_strip.place import Place
 from bids_strip.record import Record
 from bids_strip.settings import Settings
 

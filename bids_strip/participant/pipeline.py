@@ -15,27 +15,36 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from bids_strip.domain import Affine, BrainMask, Products, Registration, Run, Source, Volume
+from bids_strip.domain import (
+    SDT_STEP_MM,
+    Affine,
+    BrainMask,
+    Prediction,
+    Products,
+    Quantised,
+    Registration,
+    Run,
+    Shape3,
+    Source,
+    Volume,
+)
 from bids_strip.errors import BidsStripError, RunError
 from bids_strip.manual import find_manual
-from bids_strip.naming import BORDERED, names_of
+from bids_strip.naming import BORDERED, names_of, transform_names
 from bids_strip.participant.clean import clean
 from bids_strip.participant.conform import conform
 from bids_strip.participant.derive import at_border, derive
 from bids_strip.participant.edit import read_edit
 from bids_strip.participant.load import load
+from bids_strip.participant.normalise import normalise, quantised_image
 from bids_strip.participant.predict import Predictor
 from bids_strip.participant.qc import measure, measure_mask
 from bids_strip.participant.register import placed, register
 from bids_strip.participant.restore import restore
-from bids_strip.participant.stored import read_stored
-from bids_strip.participant.write import (
-    Place,
-    remove_outputs,
-    remove_record,
-    write,
-    write_record,
-)
+from bids_strip.participant.segment import segment
+from bids_strip.participant.stored import read_affine, read_stored
+from bids_strip.participant.write import remove_outputs, remove_record, write, write_record
+from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import FAILED, OK, InputFile, Record, file_fingerprint, fingerprint
 from bids_strip.templates import TemplateFiles, read_template
@@ -146,19 +155,24 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     distance = clock("restore", restore, surface, conformed.frame)
     brain = clock("derive", derive, source.volume, distance, border_mm=recipe.border_mm,
                   drawn=drawn, no_csf=recipe.no_csf)  # fmt: skip
-    registrations = clock("register", register_all, source.volume, brain, job.templates)
-    metrics = clock("qc", measure, source, surface, brain, registrations)
+    normalised = clock("normalise", normalise, source.volume, brain, prediction, conformed.frame,
+                       suffix=run.suffix, smoothness_mm=recipe.bias_smoothness_mm)  # fmt: skip
+    segmented = clock("segment", segment, normalised, brain, prediction, conformed.frame,
+                      suffix=run.suffix)  # fmt: skip
+    registrations = clock("register", register_all, normalised.volume, brain, job.templates)
+    preproc = quantised_image(source.volume, normalised)
+    products = Products(source, brain, preproc, segmented, registrations)
+    metrics = clock("qc", measure, surface, normalised, segmented, products)
     record = replace(
         describe(job, predictor),
         status=OK,
         input=fingerprint(run),
-        flags=flags_of(source, brain, registrations),
+        flags=flags_of(source, brain, prediction, registrations),
         metrics=rounded(metrics),
         options=recipe.to_options(),
         manual=manual,
         surface={"origin": origin(brain, recipe), "software": software(job)},
     )
-    products = Products(source, brain, registrations)
     outputs = clock("write", write, run, products, recipe=recipe,
                     network=record.network, version=job.version, place=job.place)  # fmt: skip
     return finished(job, replace(record, outputs=outputs), clock, begun)
@@ -193,15 +207,19 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
     # whatever was made with the old border follows, asked for this time or not
     recipe = replace(job.recipe, outputs=tuple(earlier.options["outputs"]))
     source = clock("load", load, run.path)
-    steps = clock("stored", read_stored, out / names_of(run)["sdt"], source.volume.grid.shape)
-    if steps is None:
+    shape = source.volume.grid.shape
+    sdt = clock("stored", read_stored, out / names_of(run)["sdt"], shape, step=SDT_STEP_MM)
+    preproc = clock("stored preproc", stored_preproc, job, recipe, shape)
+    affines = stored_affines(job)
+    if sdt is None or affines is None or ("brain" in recipe.outputs and preproc is None):
         return None
-    brain = clock("derive", at_border, steps, border_mm=recipe.border_mm)
+    brain = clock("derive", at_border, sdt.steps, border_mm=recipe.border_mm)
+    registrations = clock("register", placed_all, affines, source.volume, brain, job.templates)
     metrics = clock("qc", measure_mask, source.volume.grid, brain)
     remove_record(run, out)
-    outputs = clock("write", write, run, Products(source, brain), recipe=recipe,
-                    network=earlier.network, version=job.version, place=job.place,
-                    only=BORDERED)  # fmt: skip
+    products = Products(source, brain, preproc, registrations=registrations)
+    outputs = clock("write", write, run, products, recipe=recipe, network=earlier.network,
+                    version=job.version, place=job.place, only=BORDERED)  # fmt: skip
     record = replace(
         earlier,
         input=fingerprint(run),
@@ -211,6 +229,25 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
         outputs=tuple({o.name: o for o in (*earlier.outputs, *outputs)}.values()),
     )
     return finished(job, record, clock, begun)
+
+
+def stored_preproc(job: Job, recipe: Recipe, shape: Shape3) -> Quantised | None:
+    """The corrected image that an earlier run stored, if the brain is to be cut from it."""
+    if "brain" not in recipe.outputs:
+        return None
+    return read_stored(job.place.output_dir / names_of(job.run)["preproc"], shape)
+
+
+def stored_affines(job: Job) -> dict[str, Affine] | None:
+    """The affines to the job's templates that an earlier run stored; None if one is damaged."""
+    found = {}
+    for anatomy in {files.space.anatomy for files in job.templates}:
+        _, back = transform_names(job.run, anatomy)
+        affine = read_affine(job.place.output_dir / back)
+        if affine is None:
+            return None
+        found[anatomy] = affine
+    return found
 
 
 def finished(job: Job, record: Record, clock: Clock, begun: float) -> Done:
@@ -230,13 +267,21 @@ def register_all(
 ) -> tuple[Registration, ...]:
     """Register a run to each template; two resolutions of one space share their affine."""
     known: dict[str, Affine] = {}
-    found = []
     for files in templates:
-        template, anatomy = read_template(files), files.space.anatomy
-        affine = known.get(anatomy)
-        known[anatomy] = register(moving, brain, template) if affine is None else affine
-        found.append(placed(known[anatomy], moving.grid, brain, template))
-    return tuple(found)
+        if files.space.anatomy not in known:
+            known[files.space.anatomy] = register(moving, brain, read_template(files))
+    return placed_all(known, moving, brain, templates)
+
+
+def placed_all(
+    affines: Mapping[str, Affine], moving: Volume, brain: BrainMask,
+    templates: Sequence[TemplateFiles],
+) -> tuple[Registration, ...]:  # fmt: skip
+    """Place a run in each template's space by the affine to its anatomy."""
+    return tuple(
+        placed(affines[files.space.anatomy], moving.grid, brain, read_template(files))
+        for files in templates
+    )
 
 
 def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
@@ -337,14 +382,16 @@ def rounded(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def flags_of(
-    source: Source, brain: BrainMask, registrations: Sequence[Registration]
-) -> dict[str, bool]:
+    source: Source, brain: BrainMask, prediction: Prediction,
+    registrations: Sequence[Registration],
+) -> dict[str, bool]:  # fmt: skip
     """Findings about the input."""
     return {
         "already_stripped": brain.already_stripped,
         "manual": brain.edited,
         "form_mismatch": source.form_mismatch,
         "no_orientation": source.no_orientation,
+        "no_tissue_prior": prediction.shares is None,
         "sheared": source.sheared,
         "template_mismatch": not all(one.plausible for one in registrations),
     }

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bids_strip.card import Card, Output
-from bids_strip.domain import Conformed, Float3, Prediction
+from bids_strip.domain import Conformed, Float3, Float4, Prediction
 from bids_strip.errors import ModelError, PredictError, ProviderError
 
 CPU = "CPUExecutionProvider"
@@ -95,10 +95,14 @@ class OnnxPredictor:
         if not np.isfinite(mm).all():
             raise PredictError("the network's distances are not numbers; report this image")
         tissue = self.card.output("tissue")
-        labels = None if tissue is None else found[tissue.name][0].argmax(axis=0).astype(np.uint8)
+        values = None if tissue is None else found[tissue.name][0]
         bare = self.card.output("brain_no_csf")
-        no_csf_mm = None if bare is None else as_distance(found[bare.name], bare)
-        return Prediction(brain_mm=mm, tissue=labels, no_csf_mm=no_csf_mm)
+        return Prediction(
+            brain_mm=mm,
+            tissue=None if values is None else values.argmax(axis=0).astype(np.uint8),
+            shares=None if tissue is None else as_shares(values, tissue),
+            no_csf_mm=None if bare is None else as_distance(found[bare.name], bare),
+        )
 
 
 def as_distance(values: Any, output: Output) -> Float3:
@@ -115,6 +119,28 @@ def as_distance(values: Any, output: Output) -> Float3:
     if output.meaning == "probability":
         channel = np.log(np.clip(channel, 1e-6, 1) / np.clip(1 - channel, 1e-6, 1)) * _LOGIT_MM
     return np.asarray((channel - output.offset_mm) * output.sign, dtype=np.float32)
+
+
+def as_shares(values: Any, output: Output) -> Float4:
+    """A label output as shares.
+
+    Parameters
+    ----------
+    values : (C, I, J, K) float32
+        The tensor of one head.
+    output
+        What the card says of it.
+
+    Returns
+    -------
+    (C, I, J, K) float32
+        Not negative; they sum to 1 over the labels.
+    """
+    shares = values.astype(np.float32)
+    if output.meaning == "logits":
+        shares = np.exp(shares - shares.max(axis=0))
+    shares /= np.maximum(shares.sum(axis=0), np.float32(1e-9))
+    return np.asarray(shares, dtype=np.float32)
 
 
 def load_predictor(card: Card, *, device: str, threads: int) -> OnnxPredictor:

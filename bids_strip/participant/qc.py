@@ -8,29 +8,37 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from bids_strip.domain import Bool3, BrainMask, Grid, Registration, Source, Surface
-from bids_strip.geometry import within
-from bids_strip.metrics import FACES
+from bids_strip.domain import (
+    Bool3,
+    BrainMask,
+    Grid,
+    Normalised,
+    Products,
+    Registration,
+    Segmented,
+    Surface,
+)
+from bids_strip.geometry import every_nth, within
+from bids_strip.metrics import FACES, TISSUES
+
+_SAMPLES_MM = 3.0
+_SURE_STEPS = 230
+"""A share of 0.9 in steps of 1/255."""
 
 
 def measure(
-    source: Source,
-    surface: Surface,
-    brain: BrainMask,
-    registrations: Sequence[Registration] = (),
+    surface: Surface, normalised: Normalised, segmented: Segmented, products: Products
 ) -> dict[str, float]:
     """All metrics of a run.
 
     Parameters
     ----------
-    source
-        The run as it was read.
     surface
         The prediction, cleaned.
-    brain
-        The mask.
-    registrations
-        One a template space.
+    normalised, segmented
+        Its brightness, corrected, and its tissues.
+    products
+        What was made of the run.
 
     Returns
     -------
@@ -38,6 +46,7 @@ def measure(
         One entry for each of `bids_strip.metrics.METRICS`, and of `TEMPLATE_METRICS` if there
         is a template space.
     """
+    source, brain = products.source, products.brain
     grid = source.volume.grid
     return {
         **measure_mask(grid, brain),
@@ -46,8 +55,12 @@ def measure(
         "holes_filled_ml": surface.holes_filled_ml,
         "sdt_slope": surface.slope,
         "network_dice": brain.network_dice,
+        **tissue_volumes_ml(segmented, grid),
+        "bias_range": bias_range(normalised, brain),
+        "bias_slope_percent_per_cm": bias_slope_percent_per_cm(normalised, brain),
+        "wm_cov": wm_cov(normalised, segmented),
         "nonfinite_voxels": float(source.nonfinite_voxels),
-        **template_fit(registrations),
+        **template_fit(products.registrations),
     }
 
 
@@ -88,6 +101,45 @@ def pieces(brain: BrainMask) -> float:
 def volume_ml(mask: Bool3, grid: Grid) -> float:
     """Voxels of the mask times the volume of a voxel."""
     return float(np.count_nonzero(mask)) * grid.voxel_volume_ml
+
+
+def tissue_volumes_ml(segmented: Segmented, grid: Grid) -> dict[str, float]:
+    """Voxels of each tissue times the volume of a voxel."""
+    counts = np.bincount(segmented.labels.ravel(), minlength=4)
+    return {
+        f"{key}_volume_ml": float(counts[label]) * grid.voxel_volume_ml
+        for label, key in enumerate(TISSUES, start=1)
+    }
+
+
+def bias_range(normalised: Normalised, brain: BrainMask) -> float:
+    """99th over 1st percentile of the field within the surface."""
+    window = every_nth(normalised.volume.grid.zooms, _SAMPLES_MM)
+    inside = within(brain.sdt_steps[window], 0.0)
+    low, high = np.percentile(normalised.log_field[window][inside], (1, 99))
+    return float(np.exp(high - low))
+
+
+def bias_slope_percent_per_cm(normalised: Normalised, brain: BrainMask) -> float:
+    """Mean length of the gradient of the log field within the surface."""
+    zooms = normalised.volume.grid.zooms
+    window = every_nth(zooms, _SAMPLES_MM)
+    inside = within(brain.sdt_steps[window], 0.0)
+    log_field = normalised.log_field[window]
+    if min(log_field.shape) < 2:
+        return 0.0
+    apart = [side.step * zoom for side, zoom in zip(window, zooms, strict=True)]
+    squared = sum(np.asarray(slope)[inside] ** 2 for slope in np.gradient(log_field, *apart))
+    return float(np.sqrt(squared).mean()) * 10 * 100
+
+
+def wm_cov(normalised: Normalised, segmented: Segmented) -> float:
+    """Standard deviation over mean of the corrected image in sure white matter, 0 if none is."""
+    white = segmented.steps[1] >= _SURE_STEPS
+    if not white.any():
+        return 0.0
+    values = normalised.volume.data[white]
+    return float(values.std(dtype=np.float64) / max(float(values.mean(dtype=np.float64)), 1e-6))
 
 
 def fov_contact_cm2(mask: Bool3, grid: Grid) -> dict[str, float]:

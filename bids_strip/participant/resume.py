@@ -45,10 +45,15 @@ def covers(record: Record, settings: Settings) -> bool:
 
 
 def needs_border_alone(run: Run, record: Record, settings: Settings) -> bool:
-    """True if the distances that a record names are all that a new border needs."""
-    stored = names_of(run)["sdt"] in {output.name for output in record.outputs}
-    alone = settings.recipe.differs_in_border_alone(record.options)
-    return stored and alone and record.manual is None
+    """True if what a record names is all that a new border needs."""
+    needed = {"sdt", *(["preproc"] if "brain" in record.options.get("outputs", ()) else [])}
+    written = {output.name for output in record.outputs}
+    return (
+        settings.recipe.differs_in_border_alone(record.options)
+        and record.manual is None
+        and all(names_of(run)[kind] in written for kind in needed)
+        and not record.flags.get("template_mismatch", False)
+    )
 
 
 def _present(path: Path, size: int) -> bool:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import gzip
-import uuid
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
-from numpy.typing import NDArray
 
 from bids_strip.domain import (
     SDT_STEP_MM,
-    Affine,
     Float3,
-    Grid,
     Products,
+    Quantised,
     Registration,
     Run,
-    Source,
-    Volume,
+    Segmented,
 )
 from bids_strip.errors import WriteError
 from bids_strip.geometry import Box, affine_resampled, bounding_box
+from bids_strip.itk import itk_affine
 from bids_strip.naming import (
+    IMAGE,
     names_in,
     names_of,
     patterns_in_spaces,
@@ -33,64 +30,59 @@ from bids_strip.naming import (
     to_json,
     transform_names,
 )
+from bids_strip.nifti import on_source, on_template
+from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import OutputFile, Record
 from bids_strip.sidecars import sidecar, sidecar_in
 
-_COMPRESSION = 3
-_MNI = 4
-"""NIfTI's code of template coordinates, as in TemplateFlow's own files."""
-_GEOMETRY = (
-    "pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d",
-    "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units",
-)  # fmt: skip
+_TISSUES = (
+    ("Background", "BG", "#000000"),
+    ("Grey Matter", "GM", "#c0504d"),
+    ("White Matter", "WM", "#f2f2f2"),
+    ("Cerebrospinal Fluid", "CSF", "#4f81bd"),
+    ("Bone", "B", "#e0c080"),
+    ("Soft Tissue", "ST", "#9bbb59"),
+)
+"""Name, abbreviation and colour of each label: the indices are BIDS' own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where outputs go.
+class Writer:
+    """What the files of one run have in common.
 
     Attributes
     ----------
-    output_dir
-        OUTPUT_DIR.
-    staging
-        Folder on the same file system for files that are not finished.
+    run
+        Which one.
+    recipe
+        Which outputs are asked for; the mask is always written.
+    network
+        Name, version, sha256: for the sidecars.
+    version
+        Of this program.
+    place
+        Where to.
+    only
+        Kinds to write of those that are asked for; None writes all.
     """
 
-    output_dir: Path
-    staging: Path
+    run: Run
+    recipe: Recipe
+    network: Mapping[str, str]
+    version: str
+    place: Place
+    only: Container[str] | None = None
 
-    def put(self, name: str, content: bytes) -> OutputFile:
-        """Write a file under its final name by rename.
+    def wants(self, kind: str) -> bool:
+        """Tell whether a kind is to be written."""
+        asked = kind == "mask" or kind.split("_")[0] in self.recipe.outputs
+        return asked and (self.only is None or kind in self.only)
 
-        Parameters
-        ----------
-        name
-            Relative to OUTPUT_DIR.
-        content
-            All of it.
-
-        Raises
-        ------
-        WriteError
-            If the file system refuses.
-        """
-        final = self.output_dir / name
-        # a name of its own: workers of several machines share the folder
-        partial = self.staging / f"{uuid.uuid4().hex[:8]}-{final.name}"
-        try:
-            final.parent.mkdir(parents=True, exist_ok=True)
-            partial.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(content)
-            partial.replace(final)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise WriteError(
-                f"{final}: cannot be written ({error.strerror or error}); is the disk full or "
-                "read-only?"
-            ) from error
-        return OutputFile(name, len(content))
+    def sidecar(self, kind: str, *, edited: bool) -> dict[str, object]:
+        """Metadata of an image on the run's own grid."""
+        return sidecar(kind, self.run, recipe=self.recipe, version=self.version,
+                       network=self.network, edited=edited)  # fmt: skip
 
 
 def write(
@@ -101,20 +93,10 @@ def write(
 
     Parameters
     ----------
-    run
-        Which one.
     products
-        What was made of it; native-grid files keep the source header's geometry.
-    recipe
-        Which outputs are asked for; the mask is always written.
-    network
-        Name, version, sha256: for the sidecars.
-    version
-        Of this program.
-    place
-        Where to.
-    only
-        Kinds to write of those; None writes all.
+        What was made of the run; native-grid files keep the source header's geometry.
+    run, recipe, network, version, place, only
+        See `Writer`.
 
     Raises
     ------
@@ -124,46 +106,56 @@ def write(
     shape = products.brain.mask.shape
     if shape != products.source.volume.grid.shape:
         raise WriteError(f"mask {shape} is not on the grid of {run.relative}")
-    names = names_of(run)
+    writer = Writer(run, recipe, network, version, place, only)
+    written = _write_native(writer, products)
+    for registration in products.registrations:
+        if registration.plausible:
+            written += _write_in_space(writer, products, registration)
+    return tuple(written)
+
+
+def _write_native(writer: Writer, products: Products) -> list[OutputFile]:
+    """Write what lies on the run's own grid."""
     makers: dict[str, Callable[[Products], bytes]] = {
         "mask": _mask_bytes,
         "sdt": _sdt_bytes,
         "brain": _brain_bytes,
+        "preproc": _preproc_bytes,
+        "dseg": _dseg_bytes,
+        "dseg_table": _table_bytes,
+        "probseg_GM": partial(_share_bytes, 0),
+        "probseg_WM": partial(_share_bytes, 1),
+        "probseg_CSF": partial(_share_bytes, 2),
     }
+    names, place = names_of(writer.run), writer.place
     written: list[OutputFile] = []
     for kind, content in makers.items():
-        if kind != "mask" and kind not in recipe.outputs:
-            continue
-        if only is not None and kind not in only:
+        if not writer.wants(kind):
             continue
         name = names[kind]
         written.append(place.put(name, content(products)))
-        metadata = sidecar(kind, run, recipe=recipe, version=version, network=network,
-                           edited=products.brain.edited)  # fmt: skip
-        written.append(place.put(sidecar_name(name), to_json(metadata)))
-    for registration in products.registrations:
-        if registration.plausible:
-            written += _write_in_space(run, products, registration, recipe, network, version, place)
-    return tuple(written)
+        if name.endswith(IMAGE):
+            metadata = writer.sidecar(kind, edited=products.brain.edited)
+            written.append(place.put(sidecar_name(name), to_json(metadata)))
+    return written
 
 
 def _write_in_space(
-    run: Run, products: Products, registration: Registration, recipe: Recipe,
-    network: Mapping[str, str], version: str, place: Place,
-) -> list[OutputFile]:  # fmt: skip
+    writer: Writer, products: Products, registration: Registration
+) -> list[OutputFile]:
     """Write a run's images in a template space, their sidecars, and the affine both ways."""
-    space, written = registration.space, []
     makers: dict[str, Callable[[Products, Registration], bytes]] = {
         "mask": _mask_in_space,
         "brain": _brain_in_space,
         "preproc": _preproc_in_space,
     }
+    run, space, place = writer.run, registration.space, writer.place
+    written: list[OutputFile] = []
     for kind, content in makers.items():
-        if kind != "mask" and kind not in recipe.outputs:
+        if not writer.wants(kind):
             continue
         name = names_in(run, space)[kind]
-        native = sidecar(kind, run, recipe=recipe, version=version, network=network,
-                         edited=products.brain.edited)  # fmt: skip
+        native = writer.sidecar(kind, edited=products.brain.edited)
         written.append(place.put(name, content(products, registration)))
         metadata = to_json(sidecar_in(kind, run, space, native))
         written.append(place.put(sidecar_name(name), metadata))
@@ -172,28 +164,6 @@ def _write_in_space(
     written.append(place.put(there, itk_affine(np.asarray(np.linalg.inv(to_template)))))
     written.append(place.put(back, itk_affine(to_template)))
     return written
-
-
-def itk_affine(pull: Affine) -> bytes:
-    """An ITK transform file.
-
-    Parameters
-    ----------
-    pull : (4, 4) float64
-        RAS mm of the image that is made -> RAS mm of the image that is moved: ITK's transforms
-        map points that way, against the way of the image.
-
-    Notes
-    -----
-    ITK counts in LPS mm: x and y change sign on both sides.
-    """
-    turn = np.diag([-1.0, -1.0, 1.0, 1.0])
-    lps = turn @ pull @ turn
-    numbers = " ".join(f"{value:.17g}" for value in (*lps[:3, :3].ravel(), *lps[:3, 3]))
-    return (
-        "#Insight Transform File V1.0\n#Transform 0\nTransform: AffineTransform_double_3_3\n"
-        f"Parameters: {numbers}\nFixedParameters: 0 0 0\n"
-    ).encode()
 
 
 def write_record(run: Run, record: Record, place: Place) -> None:
@@ -244,90 +214,76 @@ def _remove(output_dir: Path, names: Iterable[str]) -> None:
 
 
 def _mask_bytes(products: Products) -> bytes:
-    return _nifti(products.brain.mask.astype(np.uint8), products.source)
+    return on_source(products.brain.mask.astype(np.uint8), products.source)
 
 
 def _sdt_bytes(products: Products) -> bytes:
-    return _nifti(products.brain.sdt_steps, products.source, slope=SDT_STEP_MM)
+    return on_source(products.brain.sdt_steps, products.source, slope=SDT_STEP_MM)
 
 
 def _brain_bytes(products: Products) -> bytes:
-    """Input intensities inside the mask, 0 outside; int16 where that loses nothing."""
-    source = products.source
-    inside = np.where(products.brain.mask, source.volume.data, np.float32(0))
-    whole = np.abs(inside).max() <= np.iinfo(np.int16).max and not np.any(inside % 1)
-    return _nifti(inside.astype(np.int16) if whole else inside, source)
+    """The corrected image inside the mask, 0 outside."""
+    preproc = _preproc(products)
+    inside = np.where(products.brain.mask, preproc.steps, np.int16(0))
+    return on_source(inside, products.source, slope=preproc.step)
+
+
+def _preproc_bytes(products: Products) -> bytes:
+    preproc = _preproc(products)
+    return on_source(preproc.steps, products.source, slope=preproc.step)
+
+
+def _preproc(products: Products) -> Quantised:
+    assert products.preproc is not None  # where it is not, neither it nor the brain is asked for
+    return products.preproc
+
+
+def _dseg_bytes(products: Products) -> bytes:
+    return on_source(_tissues(products).labels, products.source)
+
+
+def _table_bytes(_products: Products) -> bytes:
+    """The labels of a ``dseg``, as BIDS tabulates them; its own index of each is `mapping`."""
+    lines = ["index\tname\tabbreviation\tcolor\tmapping"]
+    lines += [f"{n}\t{name}\t{short}\t{colour}\t{n}" for n, (name, short, colour) in
+              enumerate(_TISSUES)]  # fmt: skip
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _share_bytes(tissue: int, products: Products) -> bytes:
+    return on_source(_tissues(products).steps[tissue], products.source, slope=1 / 255)
+
+
+def _tissues(products: Products) -> Segmented:
+    assert products.segmented is not None  # another border does not write tissues
+    return products.segmented
 
 
 def _mask_in_space(_products: Products, registration: Registration) -> bytes:
-    return _template_nifti(registration.mask.astype(np.uint8), registration.grid)
+    return on_template(registration.mask.astype(np.uint8), registration.grid)
 
 
 def _brain_in_space(products: Products, registration: Registration) -> bytes:
     box = bounding_box(registration.mask, margin_mm=0.0, zooms=registration.grid.zooms)
-    inside = np.zeros(registration.grid.shape, dtype=np.float32)
-    inside[box] = _in_space(products.source.volume, registration, box) * registration.mask[box]
-    return _template_nifti(_stored(inside, products.source.volume), registration.grid)
+    inside = np.zeros(registration.grid.shape, dtype=np.int16)
+    steps = _steps_in_space(products, registration, box)
+    inside[box] = np.where(registration.mask[box], np.rint(steps), 0)
+    return on_template(inside, registration.grid, slope=_preproc(products).step)
 
 
 def _preproc_in_space(products: Products, registration: Registration) -> bytes:
-    volume, shape = products.source.volume, registration.grid.shape
-    whole = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
-    image = _in_space(volume, registration, whole)
-    return _template_nifti(_stored(image, volume), registration.grid)
+    i, j, k = (slice(0, n) for n in registration.grid.shape)
+    steps = np.rint(_steps_in_space(products, registration, (i, j, k))).astype(np.int16)
+    return on_template(steps, registration.grid, slope=_preproc(products).step)
 
 
-def _in_space(volume: Volume, registration: Registration, box: Box) -> Float3:
-    """An image in a box of the template's grid: by a cubic spline, no value beyond its own."""
+def _steps_in_space(products: Products, registration: Registration, box: Box) -> Float3:
+    """The corrected image in a box of the template's grid: by a cubic spline, no new extremes."""
     corner = np.eye(4)
     corner[:3, 3] = [extent.start for extent in box]
     shape = np.empty(registration.grid.shape, dtype=bool)[box].shape
     pull = np.linalg.inv(registration.to_template) @ registration.grid.affine @ corner
-    matrix = np.linalg.inv(volume.grid.affine) @ pull
-    image = affine_resampled(volume.data, matrix, shape, order=3)
-    return np.clip(image, min(volume.data.min(), 0.0), volume.data.max())
-
-
-def _stored(image: Float3, volume: Volume) -> NDArray[np.generic]:
-    """As int16 where the image that it comes from is of whole numbers, not few."""
-    most = np.abs(volume.data).max()
-    whole = 100 <= most <= np.iinfo(np.int16).max and not np.any(volume.data % 1)
-    return np.rint(image).astype(np.int16) if whole else image
-
-
-def _template_nifti(data: NDArray[np.generic], grid: Grid) -> bytes:
-    """A compressed NIfTI-1 file on a template's grid."""
-    header = nib.Nifti1Header()
-    header.set_data_dtype(data.dtype)
-    header.set_data_shape(data.shape)
-    header.set_xyzt_units("mm")
-    header.set_sform(grid.affine, _MNI)
-    header.set_qform(grid.affine, _MNI)
-    header["descrip"] = b"bids_strip"
-    header["vox_offset"] = 352
-    header["magic"] = b"n+1"
-    body = header.binaryblock + b"\0" * 4 + np.asarray(data).tobytes(order="F")
-    return gzip.compress(body, _COMPRESSION, mtime=0)
-
-
-def _nifti(data: NDArray[np.generic], source: Source, slope: float | None = None) -> bytes:
-    """A compressed NIfTI-1 file on the source's grid."""
-    header = native_header(data, source)
-    header["scl_slope"] = slope if slope is not None else np.nan
-    header["scl_inter"] = 0 if slope is not None else np.nan
-    header["vox_offset"] = 352
-    header["magic"] = b"n+1"
-    body = header.binaryblock + b"\0" * 4 + np.asarray(data).tobytes(order="F")
-    return gzip.compress(body, _COMPRESSION, mtime=0)
-
-
-def native_header(data: NDArray[np.generic], source: Source) -> nib.Nifti1Header:
-    """A header for an array on the source's grid: its geometry, field by field."""
-    header = nib.Nifti1Header()
-    header.set_data_dtype(data.dtype)
-    header.set_data_shape(data.shape)
-    for name in _GEOMETRY:
-        header[name] = source.header[name]
-    header["pixdim"][4:] = 0
-    header["descrip"] = b"bids_strip"
-    return header
+    matrix = np.linalg.inv(products.source.volume.grid.affine) @ pull
+    steps = _preproc(products).steps
+    found = affine_resampled(steps.astype(np.float32), matrix, shape, order=3)
+    return np.clip(found, min(int(steps.min()), 0), int(steps.max()))

@@ -17,7 +17,7 @@ from bids_strip.execution.worker import Network, network_of
 from bids_strip.naming import names_of
 from bids_strip.participant.pipeline import Done, Failed, Job
 from bids_strip.participant.predict import CPU, CUDA, OnnxPredictor
-from bids_strip.participant.write import Place
+from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.settings import Settings
 from tests.fakes import run_of, work_or_die

@@ -12,7 +12,7 @@ import pytest
 
 from bids_strip.naming import dataset_description, names_in, names_of, transform_names
 from bids_strip.participant.pipeline import Done, Job
-from bids_strip.participant.write import Place
+from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.templates import find_templates, parse_space
 from tests.fakes import FakePredictor, TrueSphere, attempt, make_phantom, run_of

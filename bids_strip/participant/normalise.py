@@ -1,0 +1,193 @@
+"""Take a smooth field out of a run's brightness, and bring white matter to one value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_strip.bias import Cosines, cosines, field_over, fit
+from bids_strip.domain import (
+    WHITE_MATTER,
+    Bool3,
+    BrainMask,
+    Float3,
+    Frame,
+    Normalised,
+    Prediction,
+    Quantised,
+    Volume,
+    Zooms,
+)
+from bids_strip.geometry import Box, bounding_box, every_nth, within
+from bids_strip.mixture import Shares, Values, first_guess, fitted, posterior, trusted
+from bids_strip.prior import tissue_prior
+
+_SAMPLES_MM = 3.0
+_MARGIN_MM = 15.0
+_ROUNDS = 8
+_LEAST_SD = 0.02
+_WEIGHTS = np.array([0.2, 1.0, 0.0])
+"""Of grey matter, white matter, fluid in the field: deep grey is brighter than the cortex, and the
+surface's fluid holds meninges."""
+_SURE = 0.9
+_DARK_SHARE = 0.1
+_DARKEST_PERCENT = 0.1
+_FEW = 97
+"""Every so many voxels are looked at for the source's own step."""
+
+
+def normalise(
+    native: Volume, brain: BrainMask, prediction: Prediction, frame: Frame, *, suffix: str,
+    smoothness_mm: float,
+) -> Normalised:  # fmt: skip
+    """Correct a run's brightness.
+
+    Parameters
+    ----------
+    native
+        The run.
+    brain
+        Its distances; the border is not used.
+    prediction
+        The network's tissues; a network without them leaves the depth below the surface as prior.
+    frame
+        How the network's grid lies in the native one.
+    suffix : str
+        BIDS suffix of the run.
+    smoothness_mm : float
+        Half of the field's shortest wavelength, mm; 0 for no field.
+
+    Notes
+    -----
+    The logarithm of brightness is one Gaussian a tissue plus a smooth field; tissues and field are
+    estimated in turn (Wells et al. 1996, doi:10.1109/42.511747; Van Leemput et al. 1999,
+    doi:10.1109/42.811268), on every n-th voxel within the surface. The field runs on smoothly
+    outside it, held within its range inside.
+    """
+    inside = within(brain.sdt_steps, 0.0)
+    window = every_nth(native.grid.zooms, _SAMPLES_MM)
+    data = native.data[window]
+    floor = _floor(data, inside[window])
+    seen = inside[window] & (data > floor)
+    if not seen.any():
+        return Normalised(native, np.zeros_like(native.data), 0.0, 1.0)
+    samples = Samples(
+        brightness=np.log(data[seen] - np.float32(floor)),
+        prior=tissue_prior(prediction, frame, brain, window)[:, seen],
+        places=[at * side.step for at, side in zip(np.nonzero(seen), window, strict=True)],
+    )
+    waves = cosines(_box(inside, native.grid.zooms), native.grid.zooms, smoothness_mm)
+    fitted_field = estimate(samples, waves, suffix=suffix)
+    log_field = _bounded(field_over(waves, fitted_field.coefficients, inside.shape), inside)
+    scale = WHITE_MATTER / np.exp(_white_matter(samples, log_field, fitted_field.shares))
+    gain = np.exp(np.float32(np.log(scale)) - log_field)
+    corrected = (native.data - np.float32(floor)) * gain
+    return Normalised(Volume(corrected, native.grid), log_field, floor, float(scale))
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Voxels within the surface that the field is estimated from.
+
+    Attributes
+    ----------
+    brightness : (N,) float32
+        Natural logarithm.
+    prior : (3, N) float32
+        Shares of grey matter, white matter, fluid.
+    places : three of (N,) int
+        Native voxel along each axis.
+    """
+
+    brightness: Values
+    prior: Shares
+    places: list[NDArray[np.int64]]
+
+
+class Estimate(NamedTuple):
+    """Coefficients of the log field, and the samples' shares of the tissues."""
+
+    coefficients: NDArray[np.float64]
+    shares: Shares
+
+
+def estimate(samples: Samples, waves: Cosines, *, suffix: str) -> Estimate:
+    """Tissues given the field and the field given the tissues, in turn.
+
+    Parameters
+    ----------
+    samples
+        What was seen.
+    waves
+        What the logarithm of the field is made of.
+    suffix
+        BIDS suffix of the run.
+    """
+    basis = waves.at(samples.places)
+    found = Estimate(np.zeros(len(waves.waves)), samples.prior)
+    field = np.zeros_like(samples.brightness)
+    classes = first_guess(samples.brightness, samples.prior, suffix=suffix, least_sd=_LEAST_SD)
+    for _ in range(_ROUNDS):
+        flat = samples.brightness - field
+        shares = posterior(flat, samples.prior, classes)
+        counted = trusted(flat, shares, classes)
+        weight = counted * (_WEIGHTS / classes.variance).astype(np.float32)[:, None]
+        total = weight.sum(axis=0)
+        expected = (classes.mean.astype(np.float32) @ weight) / np.maximum(total, np.float32(1e-9))
+        found = Estimate(fit(basis, waves.lengths, samples.brightness - expected, total), shares)
+        field = basis @ found.coefficients.astype(np.float32)
+        field -= field.mean()
+        classes = fitted(samples.brightness - field, counted, least_sd=_LEAST_SD)
+    return found
+
+
+def _floor(data: Float3, inside: Bool3) -> float:
+    """0, or nearly the least value where a tenth of the brain is not above 0 (CT, shifted data)."""
+    dark = np.count_nonzero(data[inside] <= 0)
+    if dark <= _DARK_SHARE * np.count_nonzero(inside) or data.min() >= 0:
+        return 0.0
+    return float(np.percentile(data, _DARKEST_PERCENT))
+
+
+def _box(inside: Bool3, zooms: Zooms) -> Box:
+    """The brain's surroundings, both ends inside the grid."""
+    box = bounding_box(inside, margin_mm=_MARGIN_MM, zooms=zooms)
+    i, j, k = (slice(s.start, min(s.stop, n)) for s, n in zip(box, inside.shape, strict=True))
+    return i, j, k
+
+
+def _bounded(log_field: Float3, inside: Bool3) -> Float3:
+    """The field held within its range inside the surface, its mean there 0."""
+    known = log_field[inside]
+    mean = np.float32(known.mean(dtype=np.float64))
+    return np.asarray(np.clip(log_field, known.min(), known.max()) - mean)
+
+
+def _white_matter(samples: Samples, log_field: Float3, shares: Shares) -> float:
+    """Median log brightness of voxels that are surely white matter, of the whitest if none is."""
+    i, j, k = samples.places
+    flat = samples.brightness - log_field[i, j, k]
+    white = shares[1]
+    return float(np.median(flat[white >= min(_SURE, float(np.percentile(white, 90)))]))
+
+
+def quantised_image(native: Volume, normalised: Normalised) -> Quantised:
+    """The corrected image in int16 steps of 1, or more where the source itself is coarser.
+
+    Returns
+    -------
+    Quantised
+        Clipped to what int16 holds; the step is a power of two, at most a quarter of the source's
+        own step in the corrected image.
+    """
+    apart = np.diff(np.unique(native.data.ravel()[::_FEW]))
+    own = float(apart.min()) * normalised.scale if apart.size else 1.0
+    step = 2.0 ** max(0, math.floor(math.log2(max(own / 4, 1.0))))
+    limit = np.iinfo(np.int16).max
+    steps = normalised.volume.data / np.float32(step)
+    np.clip(np.rint(steps, out=steps), -limit, limit, out=steps)
+    return Quantised(steps.astype(np.int16), step)
