@@ -15,8 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_strip.card import Card, Intensity, Output
-from bids_strip.domain import Affine, Conformed, Float3, Prediction, Run
+from bids_strip.domain import (
+    Affine,
+    BrainMask,
+    Conformed,
+    Float3,
+    Normalised,
+    Prediction,
+    Products,
+    Run,
+    Segmented,
+    Source,
+)
+from bids_strip.geometry import within
 from bids_strip.participant import pipeline
+from bids_strip.participant.normalise import quantised_image
 from bids_strip.participant.pipeline import Job, Outcome
 
 RADIUS_MM = 28.0
@@ -156,6 +169,25 @@ def make_phantom(
     if stripped:
         data[sdt > 0] = 0
     return Phantom(data.astype(np.float32), sdt, affine, zooms)
+
+
+def normalised_of(source: Source) -> Normalised:
+    """Brightness as it was read."""
+    return Normalised(source.volume, np.zeros(source.volume.data.shape, np.float32), 0.0, 1.0)
+
+
+def segmented_of(brain: BrainMask) -> Segmented:
+    """White matter all through the surface."""
+    inside = within(brain.sdt_steps, 0.0)
+    steps = np.zeros((3, *inside.shape), np.uint8)
+    steps[1, inside] = 255
+    return Segmented(np.where(inside, np.uint8(2), np.uint8(0)), steps)
+
+
+def products_of(source: Source, brain: BrainMask) -> Products:
+    """Products of `normalised_of` and `segmented_of`."""
+    preproc = quantised_image(source.volume, normalised_of(source))
+    return Products(source, brain, preproc, segmented_of(brain))
 
 
 Answer = Callable[[Conformed], Float3]

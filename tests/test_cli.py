@@ -229,7 +229,7 @@ def test_one_damaged_run(call: Call, out: Path, raw: Path, capsys) -> None:
     record = json.loads((out / QC).read_text())
     assert (record["status"], record["stage"]) == ("failed", "load")
     assert not list((out / "sub-01").rglob("*.nii.gz"))
-    assert len(list((out / "sub-02").rglob("*.nii.gz"))) == 3
+    assert len(list((out / "sub-02").rglob("*.nii.gz"))) == 5
     error = capsys.readouterr().err
     lines = [line for line in error.splitlines() if "sub-01_T1w.nii.gz" in line]
     assert len(lines) == 1

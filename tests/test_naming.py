@@ -33,17 +33,30 @@ def test_names_of_a_t1w() -> None:
         "mask": "sub-01/anat/sub-01_desc-brain_mask.nii.gz",
         "sdt": "sub-01/anat/sub-01_desc-brain_sdt.nii.gz",
         "brain": "sub-01/anat/sub-01_desc-brain_T1w.nii.gz",
+        "preproc": "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",
+        "dseg": "sub-01/anat/sub-01_desc-tissue_dseg.nii.gz",
+        "dseg_table": "sub-01/anat/sub-01_desc-tissue_dseg.tsv",
+        "probseg_GM": "sub-01/anat/sub-01_label-GM_probseg.nii.gz",
+        "probseg_WM": "sub-01/anat/sub-01_label-WM_probseg.nii.gz",
+        "probseg_CSF": "sub-01/anat/sub-01_label-CSF_probseg.nii.gz",
         "qc": "sub-01/anat/sub-01_desc-brain_qc.json",
     }
 
 
 def test_names_of_another_suffix_take_it_into_desc() -> None:
     run = a_run("sub-01/ses-1/anat/sub-01_ses-1_acq-hi_run-002_T2w.nii")
-    before = "sub-01/ses-1/anat/sub-01_ses-1_acq-hi_run-002_desc-"
+    stem = "sub-01/ses-1/anat/sub-01_ses-1_acq-hi_run-002"
+    before = f"{stem}_desc-"
     assert naming.names_of(run) == {
         "mask": before + "brainT2w_mask.nii.gz",
         "sdt": before + "brainT2w_sdt.nii.gz",
         "brain": before + "brain_T2w.nii.gz",
+        "preproc": before + "preproc_T2w.nii.gz",
+        "dseg": before + "tissueT2w_dseg.nii.gz",
+        "dseg_table": before + "tissueT2w_dseg.tsv",
+        "probseg_GM": f"{stem}_label-GM_desc-T2w_probseg.nii.gz",
+        "probseg_WM": f"{stem}_label-WM_desc-T2w_probseg.nii.gz",
+        "probseg_CSF": f"{stem}_label-CSF_desc-T2w_probseg.nii.gz",
         "qc": before + "brainT2w_qc.json",
     }
 
@@ -188,6 +201,9 @@ def write_output(raw: Path, out: Path) -> None:
         for kind, name in naming.names_of(run).items():
             if kind == "qc":
                 (out / name).write_bytes(naming.to_json({"status": "ok"}))
+                continue
+            if name.endswith(".tsv"):
+                (out / name).write_text("index\tname\n0\tBackground\n", encoding="utf-8")
                 continue
             write_image(out / name)
             found = sidecar(kind, run, recipe=Recipe(()), version="0.1.0", network=CARD)

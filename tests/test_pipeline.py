@@ -33,7 +33,7 @@ from tests.fakes import (
     sphere_sdt,
 )
 
-KINDS = ("mask", "sdt", "brain")
+KINDS = ("mask", "sdt", "brain", "preproc", "dseg")
 TRUE = FakePredictor(TrueSphere())
 
 
@@ -82,14 +82,16 @@ def test_a_run_gives_its_outputs_and_its_record(job: Job) -> None:
     outcome = done(attempt(job, TRUE))
     names = names_of(job.run)
     images = {names[k] for k in KINDS}
-    expected = images | {sidecar_name(n) for n in images} | {names["qc"]}
+    expected = images | {sidecar_name(n) for n in images} | {names["qc"], names["dseg_table"]}
     assert files(out) == expected
     found = load_all(job.run, out)
     head = make_phantom()
     mask = np.asarray(found["mask"].dataobj) > 0
     assert dice(mask, head.truth) > 0.985
+    corrected = found["preproc"].get_fdata()
+    assert np.array_equal(found["brain"].get_fdata(), np.where(mask, corrected, 0))
     raw = np.asarray(nib.load(job.run.path).dataobj)
-    assert np.array_equal(np.asarray(found["brain"].dataobj), np.where(mask, raw, 0))
+    assert np.corrcoef(corrected[mask], raw[mask])[0, 1] > 0.9
     record = record_of(job.run, out)
     assert record["status"] == "ok"
     assert record["stage"] is None
@@ -101,7 +103,8 @@ def test_a_run_gives_its_outputs_and_its_record(job: Job) -> None:
     for output in record["outputs"]:
         assert (out / output["name"]).stat().st_size == output["size"]
     assert list(record["stage_seconds"]) == [
-        "load", "conform", "predict", "clean", "restore", "derive", "register", "qc", "write",
+        "load", "conform", "predict", "clean", "restore", "derive", "normalise", "segment",
+        "register", "qc", "write",
     ]  # fmt: skip
     assert read_record(out / names["qc"]) == outcome.record
 
@@ -192,7 +195,7 @@ def test_one_bad_run_of_three(phantoms, tmp_path: Path) -> None:
     assert str(bad) in record["reason"]
     assert record["input"]["size"] == 2000
     assert not list(out.glob("sub-02/**/*.nii.gz"))
-    assert len(list(out.glob("sub-0[13]/anat/*.nii.gz"))) == 6
+    assert len(list(out.glob("sub-0[13]/anat/*.nii.gz"))) == 2 * len(KINDS)
 
 
 def test_a_predictor_that_fails_on_purpose(job: Job) -> None:

@@ -30,6 +30,8 @@ CONTRACT = {
 
 
 def value_of(option: Option) -> list[str]:
+    if option.dest == "bias_smoothness_mm":
+        return ["60"]  # 1.5 mm would be refused
     return list(option.choices[:1]) or VALUES[option.kind]
 
 
@@ -59,6 +61,8 @@ def test_every_spelling_sets_its_option(option: Option, spelling: str) -> None:
     }[option.kind]  # fmt: skip
     if option.dest == "outputs":
         expected = ("mask",)
+    if option.dest == "bias_smoothness_mm":
+        expected = 60.0
     assert getattr(settings, option.dest) == expected
 
 
@@ -86,6 +90,8 @@ def test_later_outputs_are_refused_in_a_line(kind: str, capsys) -> None:
         ["--border", "-16"], ["--border"], ["--nprocs", "0"], ["--nprocs", "-2"],
         ["--nprocs", "1.5"], ["--omp-nthreads", "0"], ["--omp-nthreads", "many"],
         ["--mem-gb", "0"], ["--mem-gb", "-1"], ["--mem-gb", "nan"], ["--mem-gb", "lots"],
+        ["--bias-smoothness", "19"], ["--bias-smoothness", "-40"], ["--bias-smoothness", "nan"],
+        ["--bias-smoothness", "inf"], ["--bias-smoothness", "smooth"],
         ["--device", "tpu"], ["--outputs", "skull"], ["--outputs"], ["--modality", "T1w/../x"],
         ["--modality", ""], ["--participant-label"], ["--no-such-option"], ["--partic", "01"],
         ["surplus"],
@@ -127,7 +133,8 @@ def test_an_unknown_level_is_17(capsys) -> None:
 def test_defaults() -> None:
     settings = parse(PLACES)
     assert settings.modality == ("T1w",)
-    assert settings.outputs == ("mask", "sdt", "brain")
+    assert settings.outputs == ("mask", "sdt", "brain", "preproc", "dseg")
+    assert settings.bias_smoothness_mm == 40.0
     assert settings.device == "auto"
     assert settings.border_mm == 0.0
     assert settings.nprocs is settings.omp_nthreads is settings.mem_gb is None
@@ -144,6 +151,11 @@ def test_options_before_the_places() -> None:
     settings = parse(["--border", "1", "--force", *PLACES])
     assert (settings.bids_dir, settings.output_dir) == (Path("/raw"), Path("/out"))
     assert settings.border_mm == 1
+
+
+@pytest.mark.parametrize("text", ["0", "20", "40", "1000"])
+def test_scales_of_the_bias_field(text: str) -> None:
+    assert parse([*PLACES, "--bias-smoothness", text]).recipe.bias_smoothness_mm == float(text)
 
 
 def test_settings_are_frozen() -> None:

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from bids_strip.domain import BrainMask, Grid, Surface
+from bids_strip.domain import BrainMask, Grid, Surface, Volume
 from bids_strip.geometry import off_threshold, quantised, within
 from bids_strip.metrics import FACES, METRICS
 from bids_strip.participant.qc import (
+    bias_range,
+    bias_slope_percent_per_cm,
     fov_contact_cm2,
     measure,
+    tissue_volumes_ml,
     volume_change_per_mm,
     volume_ml,
+    wm_cov,
 )
-from tests.fakes import DIRECTIONS, RADIUS_MM, grid_affine, make_phantom
+from tests.fakes import (
+    DIRECTIONS,
+    RADIUS_MM,
+    grid_affine,
+    make_phantom,
+    normalised_of,
+    products_of,
+    segmented_of,
+    world_of,
+)
 
 SURFACE = Surface(np.zeros((2, 2, 2), np.float32), 3, 1.25, 0.5, 0.97)
 
@@ -78,7 +93,8 @@ def test_change_of_a_balls_volume(border: float) -> None:
 
 def test_every_metric_is_measured_and_nothing_else(source_of) -> None:
     head = make_phantom()
-    found = measure(source_of(head), SURFACE, brain_of(head.sdt))
+    source, brain = source_of(head), brain_of(head.sdt)
+    found = measure(SURFACE, normalised_of(source), segmented_of(brain), products_of(source, brain))
     assert set(found) == {metric.key for metric in METRICS}
     assert len(found) == len(METRICS)
     assert all(isinstance(v, float) and np.isfinite(v) for v in found.values())
@@ -88,9 +104,37 @@ def test_every_metric_is_measured_and_nothing_else(source_of) -> None:
     assert found["sdt_slope"] == 0.97
 
 
+def test_range_and_slope_of_a_linear_field(source_of) -> None:
+    """ln field = 0.02 a mm along x: 20 percent a cm. Samples lie 3 mm apart: 3 percent."""
+    head = make_phantom("anisotropic")
+    brain = brain_of(head.sdt)
+    x_mm = world_of(head.data.shape, head.affine)[..., 0]
+    field = (0.02 * x_mm).astype(np.float32)
+    found = replace(normalised_of(source_of(head)), log_field=field)
+    assert bias_slope_percent_per_cm(found, brain) == pytest.approx(20, rel=1e-3)
+    end = 0.8837 * RADIUS_MM  # (2 + 3u - u^3) / 4 = 0.99: the ball's share below u radii
+    assert bias_range(found, brain) == pytest.approx(np.exp(0.04 * end), rel=0.05)
+
+
+def test_variation_of_white_matter(source_of, rng) -> None:
+    head = make_phantom()
+    source = source_of(head)
+    noisy = Volume(rng.normal(1000, 50, head.data.shape).astype(np.float32), source.volume.grid)
+    found = replace(normalised_of(source), volume=noisy)
+    assert wm_cov(found, segmented_of(brain_of(head.sdt))) == pytest.approx(0.05, rel=0.05)
+
+
+def test_volumes_of_the_tissues(source_of) -> None:
+    head = make_phantom("PSR")
+    found = tissue_volumes_ml(segmented_of(brain_of(head.sdt)), source_of(head).volume.grid)
+    expected = 4 / 3 * np.pi * RADIUS_MM**3 / 1000
+    assert found == {"gm_volume_ml": 0, "csf_volume_ml": 0,
+                     "wm_volume_ml": pytest.approx(expected, rel=0.01)}  # fmt: skip
+
+
 def test_metrics_are_described() -> None:
     for metric in METRICS:
         assert metric.description
         assert metric.better in {"lower", "higher", "one", "none"}
-        assert metric.unit in {"ml", "mm", "cm2", "1"}
-        assert metric.unit == "1" or metric.unit in metric.key.split("_")
+        assert metric.unit in {"ml", "mm", "cm2", "percent/cm", "1"}
+        assert metric.unit == "1" or metric.unit.replace("/", "_per_") in metric.key

@@ -9,23 +9,25 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 
-from bids_strip.domain import BrainMask, Products, Run, Source
+from bids_strip.domain import BrainMask, Run, Source
 from bids_strip.errors import WriteError
 from bids_strip.geometry import quantised, within
 from bids_strip.naming import names_of, sidecar_name
 from bids_strip.participant.load import from_image, load
+from bids_strip.participant.normalise import quantised_image
 from bids_strip.participant.write import remove_outputs, write, write_record
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import Record, read_record
-from tests.fakes import make_phantom
+from tests.fakes import make_phantom, normalised_of, products_of
 
 RUN = Run(Path("/raw/sub-01/anat/sub-01_T1w.nii.gz"), "sub-01/anat/sub-01_T1w.nii.gz",
           (("sub", "01"),), "T1w")  # fmt: skip
 NETWORK = {"name": "fake", "version": "0", "sha256": "0" * 64}
-ALL = ("mask", "sdt", "brain")
+ALL = ("mask", "sdt", "brain", "preproc", "dseg")
 GEOMETRY = (
     "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y",
     "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units",
@@ -40,7 +42,7 @@ def brain_of(sdt: np.ndarray, border: float = 0.0) -> BrainMask:
 def put(source: Source, brain: BrainMask, out: Path, kinds: tuple[str, ...] = ALL) -> dict:
     place = Place(out, out / ".work" / "x")
     recipe = Recipe(kinds, brain.border_mm)
-    written = write(RUN, Products(source, brain), recipe=recipe, network=NETWORK, version="1",
+    written = write(RUN, products_of(source, brain), recipe=recipe, network=NETWORK, version="1",
                     place=place)  # fmt: skip
     return {o.name: o for o in written}
 
@@ -141,34 +143,50 @@ def test_values_as_nibabel_reads_them(tmp_path: Path, source_of) -> None:
     assert np.array_equal(np.asarray(mask.dataobj) > 0, sdt.get_fdata(dtype=np.float32) <= 0)
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (lambda d: np.rint(d), np.int16),
-        (lambda d: -np.rint(d), np.int16),
-        (lambda d: d + np.float32(0.25), np.float32),
-        (lambda d: np.rint(d) * 40, np.float32),  # 40,000 does not fit
-        (lambda d: np.where(d > 900, d, 0.5), np.float32),
-    ],
-)
-def test_the_brain_is_int16_where_that_loses_nothing(
-    tmp_path: Path, values, expected: type
+@pytest.mark.parametrize("spacing", [1.0, 0.25, 0.013])
+def test_the_corrected_image_is_rounded_to_a_thousandth_of_white_matter(
+    tmp_path: Path, spacing: float
 ) -> None:
     head = make_phantom()
-    data = values(head.data).astype(np.float32)
-    source = from_image(nib.Nifti1Image(data, head.affine))
-    put(source, brain_of(head.sdt), tmp_path)
-    found = nib.load(tmp_path / names_of(RUN)["brain"])
-    assert found.get_data_dtype() == expected
-    assert np.array_equal(np.asarray(found.dataobj), np.where(head.truth, data, 0))
-
-
-def test_rounded_air_does_not_matter(tmp_path: Path) -> None:
-    """Only what is inside decides: fractions in the air do not double the file."""
-    head = make_phantom()
-    data = np.where(head.truth, np.rint(head.data), 0.5).astype(np.float32)
+    data = (np.rint(head.data / spacing) * spacing).astype(np.float32)
     put(from_image(nib.Nifti1Image(data, head.affine)), brain_of(head.sdt), tmp_path)
-    assert nib.load(tmp_path / names_of(RUN)["brain"]).get_data_dtype() == np.int16
+    whole, brain = (nib.load(tmp_path / names_of(RUN)[kind]) for kind in ("preproc", "brain"))
+    assert whole.get_data_dtype() == brain.get_data_dtype() == np.int16
+    assert np.abs(whole.get_fdata() - data).max() <= 0.5
+    assert np.array_equal(brain.get_fdata(), np.where(head.truth, whole.get_fdata(), 0))
+
+
+def test_a_coarse_source_is_stored_in_steps_of_a_quarter_of_its_own(source_of) -> None:
+    """Sixteen brightness steps between source values: four are kept of each."""
+    head = make_phantom()
+    source = source_of(head)
+    bright = replace(source.volume, data=source.volume.data * 16)
+    corrected = replace(normalised_of(source), volume=bright, scale=16.0)
+    found = quantised_image(source.volume, corrected)
+    assert found.step == 4.0
+    assert np.array_equal(found.steps * found.step, bright.data)
+
+
+def test_the_table_of_tissues_is_what_pandas_and_bids_read(tmp_path: Path, source_of) -> None:
+    head = make_phantom()
+    put(source_of(head), brain_of(head.sdt), tmp_path)
+    table = pd.read_csv(tmp_path / names_of(RUN)["dseg_table"], sep="\t")
+    assert list(table.columns) == ["index", "name", "abbreviation", "color", "mapping"]
+    assert list(table["index"]) == list(range(6))
+    assert list(table["abbreviation"]) == ["BG", "GM", "WM", "CSF", "B", "ST"]
+    labels = np.asarray(nib.load(tmp_path / names_of(RUN)["dseg"]).dataobj)
+    assert labels.dtype == np.uint8
+    assert set(np.unique(labels)) <= set(table["index"])
+
+
+def test_shares_sum_to_one_inside_as_nibabel_reads_them(tmp_path: Path, source_of) -> None:
+    head = make_phantom()
+    put(source_of(head), brain_of(head.sdt, 2.0), tmp_path, ("probseg",))
+    total = sum(
+        nib.load(tmp_path / names_of(RUN)[f"probseg_{name}"]).get_fdata()
+        for name in ("GM", "WM", "CSF")
+    )
+    assert np.allclose(total, np.where(head.sdt <= 0, 1, 0), atol=1e-6)
 
 
 @pytest.mark.parametrize("kinds", [("mask",), ("sdt",), ("brain", "mask"), ALL])
@@ -176,7 +194,8 @@ def test_only_what_is_asked_for_and_always_the_mask(tmp_path: Path, source_of, k
     head = make_phantom()
     written = put(source_of(head), brain_of(head.sdt), tmp_path, kinds)
     images = {names_of(RUN)[k] for k in {*kinds, "mask"}}
-    assert set(written) == images | {sidecar_name(name) for name in images}
+    tables = {names_of(RUN)["dseg_table"]} if "dseg" in kinds else set()
+    assert set(written) == images | {sidecar_name(name) for name in images} | tables
     on_disk = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert on_disk == set(written)
     for name, output in written.items():
