@@ -57,8 +57,6 @@ METRICS: tuple[Metric, ...] = (
     Metric("network_dice", "Dice of the network's own surface with the one written, neither "
            "shifted; below 1 only where the input was stripped already or a rater edited the mask",
            "1", "higher"),
-    Metric("network_dice", "Dice of the network's own mask with the mask written; below 1 only "
-           "where the input was stripped already", "1", "higher"),
     *(Metric(f"{key}_volume_ml", f"volume of {name}, voxels of the dseg times voxel volume", "ml",
              "none") for key, name in TISSUES.items()),
     Metric("bias_range", "99th over 1st percentile of the bias field within the surface (not "
