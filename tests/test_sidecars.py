@@ -52,6 +52,31 @@ def test_sidecar_of_the_brain() -> None:
     assert "Manual" not in found
 
 
+def test_sidecar_of_the_corrected_head() -> None:
+    """Method, smoothness and white matter's value; a whole head."""
+    found = a_sidecar("preproc", border_mm=2.0)
+    assert found["SkullStripped"] is False
+    for words in ("divided by a smooth field", "40 mm", "white matter is 1000"):
+        assert words in found["Description"]
+    assert found["Sources"] == ["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"]
+    assert found == a_sidecar("preproc")  # the border has no part in it
+
+
+def test_sidecar_without_a_field() -> None:
+    recipe = Recipe((), bias_smoothness_mm=0.0)
+    found = sidecar("preproc", RUN, recipe=recipe, version="0.1.0", network=CARD)
+    assert "no field taken out" in found["Description"]
+
+
+@pytest.mark.parametrize("kind", ["dseg", "probseg_GM", "probseg_WM", "probseg_CSF"])
+def test_sidecars_of_the_tissues(kind: str) -> None:
+    found = a_sidecar(kind, border_mm=2.0)
+    assert found["Manual"] is False
+    assert "SkullStripped" not in found
+    assert kind.removeprefix("probseg_") in found["Description"] or kind == "dseg"
+    assert found == a_sidecar(kind)
+
+
 def test_no_sidecar_of_another_kind() -> None:
     with pytest.raises(ValueError, match="qc: no image kind"):
         a_sidecar("qc")

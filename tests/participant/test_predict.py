@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import special
 
 from bids_strip.card import Card, Output, find_card
 from bids_strip.domain import Conformed, Grid, Volume
@@ -15,7 +16,7 @@ from bids_strip.geometry import dice
 from bids_strip.participant import predict
 from bids_strip.participant.clean import clean
 from bids_strip.participant.conform import conform
-from bids_strip.participant.predict import CPU, as_distance, load_predictor
+from bids_strip.participant.predict import CPU, as_distance, as_shares, load_predictor
 from bids_strip.participant.restore import restore
 from tests.fakes import CARD, make_phantom, write_card, write_network
 
@@ -307,3 +308,15 @@ def test_tissue_is_the_likeliest_label(tmp_path, network) -> None:
     assert found.tissue.dtype == np.uint8
     assert (found.tissue[:2] == 3).all()
     assert (found.tissue[2:] == 5).all()
+    assert found.shares is not None
+    assert np.array_equal(found.shares.argmax(axis=0), found.tissue)
+
+
+@pytest.mark.parametrize("meaning", ["logits", "probability"])
+def test_shares_are_a_softmax_or_what_was_given(rng, meaning: str) -> None:
+    """Against scipy's softmax, with logits that overflow if taken as they are."""
+    logits = rng.normal(0, 200, (6, 3, 4, 5)).astype(np.float32)
+    expected = special.softmax(logits, axis=0)
+    given = logits if meaning == "logits" else expected
+    found = as_shares(given, Output("tissue", None, meaning, "tissue"))
+    assert np.allclose(found, expected, atol=1e-6)

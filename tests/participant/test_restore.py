@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bids_strip.domain import Grid, Surface, Volume
-from bids_strip.geometry import dice
+from bids_strip.geometry import dice, to_native
 from bids_strip.participant.clean import clean
 from bids_strip.participant.conform import conform
 from bids_strip.participant.restore import restore
@@ -42,6 +42,18 @@ def test_a_linear_function_comes_back_exactly(name: str) -> None:
     assert found.dtype == np.float32
     assert found.flags.c_contiguous
     assert np.allclose(found[inner], true[inner], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_part_of_the_native_grid_is_that_part_of_the_whole(name: str) -> None:
+    head = make_phantom(name)
+    conformed = conform(Volume(head.data, Grid(head.data.shape, head.affine)), CARD)
+    whole = restore(Surface(conformed.data, 0, 0.0, 0.0, 1.0), conformed.frame)
+    for window in (
+        (slice(None), slice(None), slice(None)),
+        (slice(3, 30, 4), slice(None, None, 3), slice(2, 20)),
+    ):
+        assert np.array_equal(to_native(conformed.data, conformed.frame, window), whole[window])
 
 
 @pytest.mark.parametrize("name", GRIDS)
