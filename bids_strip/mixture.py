@@ -78,8 +78,8 @@ def first_guess(values: Values, prior: Shares, *, suffix: str, least_sd: float) 
     if suffix not in _PERCENTILES:
         return fitted(values, prior, least_sd=least_sd)
     mean = np.percentile(values, _PERCENTILES[suffix]).astype(np.float64)
-    sd = np.ptp(mean) / 4
-    return Classes(mean, np.full(3, max(sd, least_sd) ** 2))
+    apart = np.abs(mean[:, None] - mean) + np.diag(np.full(3, np.inf))
+    return Classes(mean, np.maximum(apart.min(axis=1) / 2, least_sd) ** 2)
 
 
 def posterior(values: Values, prior: Shares, classes: Classes) -> Shares:

@@ -84,8 +84,9 @@ def normalise(
     fitted_field = estimate(samples, waves, suffix=suffix)
     log_field = _bounded(field_over(waves, fitted_field.coefficients, inside.shape), inside)
     scale = WHITE_MATTER / np.exp(_white_matter(samples, log_field, fitted_field.shares))
-    gain = np.exp(np.float32(np.log(scale)) - log_field)
-    corrected = (native.data - np.float32(floor)) * gain
+    corrected = np.subtract(np.float32(np.log(scale)), log_field)
+    np.exp(corrected, out=corrected)
+    corrected *= native.data - np.float32(floor)
     return Normalised(Volume(corrected, native.grid), log_field, floor, float(scale))
 
 
@@ -163,8 +164,9 @@ def _box(inside: Bool3, zooms: Zooms) -> Box:
 def _bounded(log_field: Float3, inside: Bool3) -> Float3:
     """The field held within its range inside the surface, its mean there 0."""
     known = log_field[inside]
-    mean = np.float32(known.mean(dtype=np.float64))
-    return np.asarray(np.clip(log_field, known.min(), known.max()) - mean)
+    np.clip(log_field, known.min(), known.max(), out=log_field)
+    log_field -= np.float32(known.mean(dtype=np.float64))
+    return log_field
 
 
 def _white_matter(samples: Samples, log_field: Float3, shares: Shares) -> float:
