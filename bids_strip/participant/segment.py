@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from bids_strip.domain import (
     Bool3,
     BrainMask,
+    Float4,
     Frame,
     Normalised,
     Prediction,
@@ -71,7 +72,9 @@ def segment(
                              grid.zooms)  # fmt: skip
     steps = np.zeros((3, *grid.shape), dtype=np.uint8)
     steps[(slice(None), *box)][:, part] = in_steps(shares)
-    labels = _outside(prediction, frame, grid.shape)
+    labels = np.zeros(grid.shape, dtype=np.uint8)
+    if prediction.shares is not None and not brain.already_stripped:
+        labels = _outside(prediction.shares, frame, grid.shape)
     labels[inside] = 0
     labels[box][part] = 1 + shares.argmax(axis=0).astype(np.uint8)
     return Segmented(labels, steps)
@@ -131,15 +134,13 @@ def in_steps(shares: Shares) -> NDArray[np.uint8]:
     return np.stack([grey, white, FULL - grey - white]).astype(np.uint8)
 
 
-def _outside(prediction: Prediction, frame: Frame, shape: Shape3) -> NDArray[np.uint8]:
+def _outside(shares: Float4, frame: Frame, shape: Shape3) -> NDArray[np.uint8]:
     """Background, bone or soft tissue, whichever the network gives the largest share."""
     labels = np.zeros(shape, dtype=np.uint8)
-    if prediction.shares is None:
-        return labels
     everywhere = (slice(None), slice(None), slice(None))
-    best = to_native(prediction.shares[0], frame, everywhere)
+    best = to_native(shares[0], frame, everywhere)
     for label in _OUTSIDE[1:]:
-        share = to_native(prediction.shares[label], frame, everywhere)
+        share = to_native(shares[label], frame, everywhere)
         labels[share > best] = label
         np.maximum(best, share, out=best)
     return labels

@@ -93,6 +93,12 @@ def test_a_network_without_tissues() -> None:
     assert not found.labels[~within(head.brain.sdt_steps, 0.0)].any()
 
 
+def test_nothing_is_told_outside_a_head_that_was_stripped() -> None:
+    head = make_head()
+    found = segmented(replace(head, brain=replace(head.brain, already_stripped=True)))
+    assert not found.labels[~within(head.brain.sdt_steps, 0.0)].any()
+
+
 def test_the_posterior_is_bayes(rng) -> None:
     """Against scipy's normal densities."""
     classes = Classes(np.array([600.0, 1000.0, 200.0]), np.array([40.0, 30.0, 90.0]) ** 2)
