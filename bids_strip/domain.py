@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_strip.space import Space
+
 if TYPE_CHECKING:
     import nibabel as nib
 
@@ -198,16 +200,16 @@ class Prediction:
         Signed distance to the brain surface.
     tissue : (I, J, K) uint8
         0 BG, 1 GM, 2 WM, 3 CSF, 4 bone, 5 soft tissue; None if the network gives none.
-    no_csf_mm : (I, J, K) float32, mm
-        Signed distance to the surface of the tissue; None if the network gives none.
     shares : (6, I, J, K) float32
         The network's share of each of these labels in a voxel, their sum 1; None likewise.
+    no_csf_mm : (I, J, K) float32, mm
+        Signed distance to the surface of the tissue; None if the network gives none.
     """
 
     brain_mm: Float3
     tissue: NDArray[np.uint8] | None
-    no_csf_mm: Float3 | None = None
     shares: Float4 | None = None
+    no_csf_mm: Float3 | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,33 +261,6 @@ class BrainMask:
     already_stripped: bool
     network_dice: float
     edited: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Space:
-    """A template space as it is asked for.
-
-    Attributes
-    ----------
-    name
-        TemplateFlow's, for example ``MNI152NLin2009cAsym``.
-    cohort, resolution
-        TemplateFlow's numbers; None where the user gave none.
-    """
-
-    name: str
-    cohort: int | None = None
-    resolution: int | None = None
-
-    def __str__(self) -> str:
-        """As on the command line: ``MNI152NLin2009cAsym:res-1``."""
-        parts = (("cohort", self.cohort), ("res", self.resolution))
-        return ":".join([self.name, *(f"{key}-{n}" for key, n in parts if n is not None)])
-
-    @property
-    def anatomy(self) -> str:
-        """What a transform leads to, whatever the resolution: ``MNIPediatricAsym+2``."""
-        return self.name if self.cohort is None else f"{self.name}+{self.cohort}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bids_strip.domain import Run, Space
+from bids_strip.domain import Run
 from bids_strip.errors import OutputError
+from bids_strip.space import Space
 
 APP = "bids_strip"
 BIDS_VERSION = "1.11.1"
@@ -152,7 +153,7 @@ def transform_names(run: Run, anatomy: str) -> tuple[str, str]:
     ----------
     run : Run
     anatomy : str
-        See `bids_strip.domain.Space.anatomy`.
+        See `bids_strip.space.Space.anatomy`.
     """
     folder = names_of(run)["qc"].rpartition("/")[0]
     ways = ((run.suffix, anatomy), (anatomy, run.suffix))

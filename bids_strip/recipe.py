@@ -23,7 +23,7 @@ class Recipe:
     no_csf
         True for the surface of the tissue instead of that of the brain.
     spaces
-        Template spaces, spelled by `bids_strip.domain.Space`.
+        Template spaces, spelled by `bids_strip.space.Space`.
     bias_smoothness_mm
         Half of the shortest wavelength of the bias field; 0 for none.
     """

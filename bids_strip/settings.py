@@ -15,7 +15,7 @@ from typing import Any
 
 from bids_strip.errors import UsageError
 from bids_strip.recipe import BIAS_SMOOTHNESS_MM, Recipe
-from bids_strip.templates import parse_space
+from bids_strip.space import parse_space
 
 LEVELS = ("participant", "group")
 LEVEL_SYNONYMS = {"subject": "participant", "dataset": "group"}

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from bids_strip.domain import WHITE_MATTER, Run, Space
+from bids_strip.domain import WHITE_MATTER, Run
 from bids_strip.naming import APP, KINDS, manual_name, names_in, names_of
 from bids_strip.recipe import Recipe
+from bids_strip.space import Space
 
 _TEMPLATEFLOW = "https://templateflow.s3.amazonaws.com"
 _OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({

@@ -17,19 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bids_strip.domain import Space, Template
-from bids_strip.errors import TemplateError, UsageError
+from bids_strip.domain import Template
+from bids_strip.errors import TemplateError
+from bids_strip.space import Space, parse_space
 
 HOME = "TEMPLATEFLOW_HOME"
-_NO_TEMPLATES = {
-    "T1w": "the native grid is always written",
-    "anat": "the native grid is always written",
-    "fsnative": "no surface is made",
-    "fsaverage": "no surface is made",
-    "func": "no functional image is read",
-    "run": "no functional image is read",
-}
-"""What fMRIPrep knows beside templates, and why it is refused."""
 _GET = """import sys
 from templateflow.api import get
 name, resolution, cohort = sys.argv[1:]
@@ -40,7 +32,6 @@ for desc, suffix in ((None, "T1w"), ("brain", "mask")):
     print(found)"""
 """What fetches a template: its arguments are name, resolution, cohort."""
 _PATIENCE_S = 600.0
-_ENTITY = re.compile(r"(res|cohort)-0*([1-9][0-9]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +51,6 @@ class TemplateFiles:
     mask: Path | None
 
 
-def parse_space(text: str) -> Space:
-    """``NAME[:cohort-N][:res-N]``, as fMRIPrep spells it; leading zeros do not count.
-
-    Raises
-    ------
-    UsageError
-        If it is not understood, or no template.
-    """
-    name, *rest = text.split(":")
-    if name in _NO_TEMPLATES:
-        raise UsageError(
-            f"--output-spaces {text}: no template ({_NO_TEMPLATES[name]}); give names of "
-            "TemplateFlow, for example MNI152NLin2009cAsym:res-1"
-        )
-    found = [_ENTITY.fullmatch(part) for part in rest]
-    numbers = {match[1]: int(match[2]) for match in found if match}
-    if not re.fullmatch(r"[A-Za-z0-9]+", name) or len(numbers) != len(rest):
-        raise UsageError(
-            f"--output-spaces {text}: not understood; NAME, NAME:res-N or NAME:cohort-N:res-N, "
-            "for example MNI152NLin2009cAsym:res-1"
-        )
-    return Space(name, cohort=numbers.get("cohort"), resolution=numbers.get("res"))
-
-
 def find_templates(spaces: Iterable[str], *, offline: bool) -> tuple[TemplateFiles, ...]:
     """Find the files of each space in TEMPLATEFLOW_HOME; fetch what is missing.
 
@@ -97,7 +64,7 @@ def find_templates(spaces: Iterable[str], *, offline: bool) -> tuple[TemplateFil
     Raises
     ------
     UsageError
-        As `parse_space`.
+        As `bids_strip.space.parse_space`.
     TemplateError
         If a template is absent, and cannot be fetched.
     """

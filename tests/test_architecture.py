@@ -108,7 +108,7 @@ def test_a_package_has_one_door(package: str, allowed: set[str]) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["cli", "settings", "errors", "__init__", "__main__", "naming", "record", "recipe",
+    ["cli", "settings", "errors", "__init__", "__main__", "naming", "record", "recipe", "space",
      *(f"dataset/{one}" for one in DATASET)],
 )  # fmt: skip
 def test_the_way_to_an_answer_is_light(module: str) -> None:
@@ -124,7 +124,7 @@ def test_lower_layers_do_not_look_up() -> None:
     upper = ("bids_strip.cli", "bids_strip.execution", "bids_strip.participant",
              "bids_strip.group")  # fmt: skip
     for module in ("domain", "errors", "geometry", "naming", "record", "settings", "card",
-                   "metrics", "resources", "recipe", "sidecars",
+                   "metrics", "resources", "recipe", "sidecars", "space", "itk", "nifti", "place",
                    *(f"dataset/{one}" for one in DATASET)):  # fmt: skip
         found = imports(ROOT / "bids_strip" / f"{module}.py")
         assert not [i for i in found if i.startswith(upper)], module

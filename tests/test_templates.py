@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bids_strip import templates
-from bids_strip.domain import Space
 from bids_strip.errors import ExitCode, TemplateError, UsageError
-from bids_strip.templates import find_templates, parse_space, read_template
+from bids_strip.space import Space, parse_space
+from bids_strip.templates import find_templates, read_template
 
 MNI = "MNI152NLin2009cAsym"
 

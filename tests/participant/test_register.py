@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bids_strip.domain import BrainMask, Grid, Space, Template, Volume
+from bids_strip.domain import BrainMask, Grid, Template, Volume
 from bids_strip.example.heads import draw_head, render
 from bids_strip.geometry import SDT_LIMIT_MM, dice, quantised, signed_distance, within
 from bids_strip.itk import itk_affine
 from bids_strip.participant.register import mask_in_template, placed, register
+from bids_strip.space import Space
 from tests.fakes import rotation
 
 SPACE = Space("Drawn", resolution=3)

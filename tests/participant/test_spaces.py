@@ -14,7 +14,8 @@ from bids_strip.naming import dataset_description, names_in, names_of, transform
 from bids_strip.participant.pipeline import Done, Job
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
-from bids_strip.templates import find_templates, parse_space
+from bids_strip.space import parse_space
+from bids_strip.templates import find_templates
 from tests.fakes import FakePredictor, TrueSphere, attempt, make_phantom, run_of
 from tests.validator import errors_of
 
@@ -46,10 +47,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def job_of(root: Path, out: Path, *spaces: str, kinds=("mask", "brain"), border=0.0) -> Job:
-    recipe = Recipe(kinds, border, tuple(str(parse_space(s)) for s in spaces))
+    recipe = Recipe(kinds, border, spaces=tuple(str(parse_space(s)) for s in spaces))
     path = root / "sub-01/anat/sub-01_T1w.nii.gz"
     return Job(run_of(path, root), recipe, Place(out, out / ".work" / "x"), "1", 1,
-               find_templates(recipe.spaces, offline=True))  # fmt: skip
+               templates=find_templates(recipe.spaces, offline=True))  # fmt: skip
 
 
 def done(job: Job) -> Done:
@@ -151,9 +152,10 @@ def test_names_of_another_suffix(raw: Path, tmp_path: Path) -> None:
 
 
 def test_a_new_space_redoes_a_run_and_fewer_do_not() -> None:
-    both = Recipe(("mask",), 0.0, (SPACE, "Pea:res-2")).to_options()
+    both = Recipe(("mask",), spaces=(SPACE, "Pea:res-2")).to_options()
     options = json.loads(json.dumps(both))
-    assert Recipe(("mask",), 0.0, (SPACE,)).is_covered_by(options)
+    assert Recipe(("mask",), spaces=(SPACE,)).is_covered_by(options)
     assert Recipe(("mask",)).is_covered_by(options)
-    assert not Recipe(("mask",), 0.0, ("Other",)).is_covered_by(options)
-    assert Recipe(("mask",)).is_covered_by({"outputs": ["mask"], "border_mm": 0.0})
+    assert not Recipe(("mask",), spaces=("Other",)).is_covered_by(options)
+    del options["spaces"]
+    assert Recipe(("mask",)).is_covered_by(options)
