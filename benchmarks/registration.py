@@ -60,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--raw", type=Path, metavar="DIR", help=RAW)
     parser.add_argument("--known-truth", action="store_true")
     parser.add_argument("--engine", choices=["ours", "niimath"], default="ours")
-    parser.add_argument("--run", metavar="NAME", help="this run alone, for example sub-01_T1w")
+    parser.add_argument(
+        "--run", metavar="NAME", help="runs with this in their name, for example T1w"
+    )
     args = parser.parse_args(argv)
     engine = {"ours": register, "niimath": niimath}[args.engine]
     rows: list[list[str | float | None]] = []
@@ -69,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         template = read_template(find_templates([SPACE], offline=True)[0])
         predictor = load_predictor(find_card(None), device="cpu", threads=2)
         for result in find_results(args.output_dir):
-            if args.run in (None, result.name):
+            if args.run is None or args.run in result.name:
                 head = read_head(result.source(raw), result.sibling("sdt.nii.gz"))
                 row = measured(head, template, engine)
                 off = known_truth(head, template, engine, predictor) if args.known_truth else None

@@ -32,7 +32,7 @@ from tests.fakes import (
     world_of,
 )
 
-KINDS = ("mask", "sdt", "brain")
+KINDS = ("mask", "sdt", "brain", "preproc")
 TRUE = FakePredictor(TrueSphere())
 CLOSED = FakePredictor(raises_on(PredictError("the network was opened")))
 DATA = os.environ.get("BIDS_STRIP_TEST_DATA", "")
