@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_strip import templates
+from bids_strip import cli, templates
 from bids_strip.errors import ExitCode, TemplateError, UsageError
 from bids_strip.space import Space, parse_space
 from bids_strip.templates import find_templates, read_template
@@ -140,3 +140,15 @@ def test_a_damaged_template_is_an_error_of_ours(home: Path) -> None:
     files.image.write_bytes(files.image.read_bytes()[:60])
     with pytest.raises(TemplateError, match="fetch it anew"):
         read_template(files)
+
+
+def test_the_command_ends_before_any_run(
+    home: Path, phantoms, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = phantoms(["sub-01/anat/sub-01_T1w.nii.gz"])
+    arguments = [str(root), str(tmp_path / "out"), "participant", "--offline"]
+    assert cli.main([*arguments, "--output-spaces", f"{MNI}:res-7"]) == ExitCode.NO_INPUT
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("bids_strip: ")
+    assert f"tpl-{MNI}_res-07_T1w.nii.gz" in said
+    assert not list((tmp_path / "out").glob("sub-*"))
