@@ -40,6 +40,7 @@ _STARTS_DEG = ((0, 0, 0), (25, 0, 0), (-25, 0, 0), (50, 0, 0), (-50, 0, 0), (0, 
 _SEARCH_MM = 8.0
 _LEVELS_MM = (5.0, 3.0)
 _ITERATIONS = 15
+_TRIAL_ITERATIONS = 8
 _MARGIN_MM = 30.0
 _REACH = 3.0
 """Distances are compared as far as this many spacings from the surface."""
@@ -124,7 +125,10 @@ def register(moving: Volume, brain: BrainMask, template: Template) -> Affine:
     inside = brain.sdt_steps <= 0
     base = template.mask
     coarse = _levels(moving, inside, template.image, base, _SEARCH_MM)
-    begun = [_fitted(*coarse, start, dof=7) for start in _starts(moving, inside, template)]
+    begun = [
+        _fitted(*coarse, start, dof=7, iterations=_TRIAL_ITERATIONS)
+        for start in _starts(moving, inside, template)
+    ]
     best = min(begun, key=lambda match: match.cost)
     best = _fitted(*coarse, best.to_native, dof=12)
     for spacing_mm in _LEVELS_MM:
@@ -254,11 +258,13 @@ def _level(volume: Volume, inside: Bool3, spacing_mm: float) -> _Level:
     return _Level(grid, sdt, intensity, cover)
 
 
-def _fitted(run: _Level, base: _Level, start: Affine, *, dof: int) -> _Match:
+def _fitted(
+    run: _Level, base: _Level, start: Affine, *, dof: int, iterations: int = _ITERATIONS
+) -> _Match:
     """Gauss-Newton from a start, with 7 (turn, shift, one scale) or 12 parameters."""
     fields, target = _fields(run), _target(base)
     to_native, cost = start, np.inf
-    for _ in range(_ITERATIONS):
+    for _ in range(iterations):
         step, cost = _step(fields, target, run.grid, to_native, dof)
         to_native = _moved(to_native, step, target.centre)
         if _length(step) < _SETTLED_MM:

@@ -11,6 +11,7 @@ import numpy as np
 
 from bids_strip.domain import (
     SDT_STEP_MM,
+    Affine,
     Float3,
     Products,
     Quantised,
@@ -36,6 +37,8 @@ from bids_strip.recipe import Recipe
 from bids_strip.record import OutputFile, Record
 from bids_strip.sidecars import sidecar, sidecar_in
 
+_SPLINE_MM = 15.0
+"""Room around the brain that a spline is given: what lies farther is not felt there."""
 _TISSUES = (
     ("Background", "BG", "#000000"),
     ("Grey Matter", "GM", "#c0504d"),
@@ -264,26 +267,44 @@ def _mask_in_space(_products: Products, registration: Registration) -> bytes:
 
 
 def _brain_in_space(products: Products, registration: Registration) -> bytes:
+    zooms = products.source.volume.grid.zooms
+    near = bounding_box(products.brain.mask, margin_mm=_SPLINE_MM, zooms=zooms)
     box = bounding_box(registration.mask, margin_mm=0.0, zooms=registration.grid.zooms)
     inside = np.zeros(registration.grid.shape, dtype=np.int16)
-    steps = _steps_in_space(products, registration, box)
+    steps = _steps_in_space(products, registration, near, box)
     inside[box] = np.where(registration.mask[box], np.rint(steps), 0)
     return on_template(inside, registration.grid, slope=_preproc(products).step)
 
 
 def _preproc_in_space(products: Products, registration: Registration) -> bytes:
-    i, j, k = (slice(0, n) for n in registration.grid.shape)
-    steps = np.rint(_steps_in_space(products, registration, (i, j, k))).astype(np.int16)
-    return on_template(steps, registration.grid, slope=_preproc(products).step)
+    whole = (slice(0, None),) * 3
+    steps = _steps_in_space(products, registration, whole, whole)
+    return on_template(np.rint(steps).astype(np.int16), registration.grid,
+                       slope=_preproc(products).step)  # fmt: skip
 
 
-def _steps_in_space(products: Products, registration: Registration, box: Box) -> Float3:
-    """The corrected image in a box of the template's grid: by a cubic spline, no new extremes."""
+def _steps_in_space(products: Products, registration: Registration, near: Box, box: Box) -> Float3:
+    """The corrected image in a box of the template's grid: by a cubic spline, no new extremes.
+
+    Parameters
+    ----------
+    near
+        Box of the native grid that the spline sees.
+    box
+        Box of the template's grid.
+    """
+    i, j, k = np.empty(registration.grid.shape, dtype=bool)[box].shape
+    native, template = products.source.volume.grid.affine, registration.grid.affine
+    pull = np.linalg.inv(registration.to_template) @ template @ _corner(box)
+    steps = _preproc(products).steps[near].astype(np.float32)
+    found = affine_resampled(
+        steps, np.linalg.inv(native @ _corner(near)) @ pull, (i, j, k), order=3
+    )
+    return np.clip(found, min(float(steps.min()), 0.0), float(steps.max()))
+
+
+def _corner(box: Box) -> Affine:
+    """Voxel of a box -> voxel of the grid it is cut from."""
     corner = np.eye(4)
     corner[:3, 3] = [extent.start for extent in box]
-    shape = np.empty(registration.grid.shape, dtype=bool)[box].shape
-    pull = np.linalg.inv(registration.to_template) @ registration.grid.affine @ corner
-    matrix = np.linalg.inv(products.source.volume.grid.affine) @ pull
-    steps = _preproc(products).steps
-    found = affine_resampled(steps.astype(np.float32), matrix, shape, order=3)
-    return np.clip(found, min(int(steps.min()), 0), int(steps.max()))
+    return corner

@@ -84,7 +84,9 @@ def test_a_space_gives_images_sidecars_and_both_affines(raw: Path, tmp_path: Pat
     assert not (inside & (truth.sdt > 2)).any()
     assert not (~inside & (truth.sdt < -2)).any()
     assert not np.asarray(brain.dataobj)[~inside].any()
-    assert np.median(np.asarray(brain.dataobj)[truth.sdt < -6]) == pytest.approx(1000, abs=10)  # white matter
+    assert np.median(np.asarray(brain.dataobj)[truth.sdt < -6]) == pytest.approx(
+        1000, abs=10
+    )  # white matter
     stretch = record.metrics["template_stretch_min"], record.metrics["template_stretch_max"]
     assert stretch == pytest.approx((31 / 28, 31 / 28), rel=0.03)
     assert record.flags["template_mismatch"] is False
