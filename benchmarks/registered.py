@@ -20,7 +20,8 @@ from benchmarks.montage import Picture, draw
 from benchmarks.outputs import BenchmarkError
 from bids_strip.domain import Bool3, Float3, Template
 from bids_strip.geometry import bounding_box, dice
-from bids_strip.templates import find_templates, parse_space, read_template
+from bids_strip.space import parse_space
+from bids_strip.templates import find_templates, read_template
 
 MARGIN_MM = 6.0
 

@@ -24,7 +24,7 @@ from bids_strip.recipe import Recipe
 from tests.fakes import FakePredictor, TrueSphere, attempt, make_phantom, raises_on, run_of
 from tests.validator import errors_of
 
-KINDS = ("mask", "sdt", "brain")
+KINDS = ("mask", "sdt", "brain", "preproc", "dseg")
 TRUE = FakePredictor(TrueSphere())
 MANUAL = "sub-01/anat/sub-01_desc-manual_mask.nii.gz"
 MASK = "sub-01/anat/sub-01_desc-brain_mask.nii.gz"
@@ -68,8 +68,9 @@ def test_everything_follows_it_and_no_border_shifts_it(job: Job, border: float) 
     assert isinstance(done, Done), done
     assert np.array_equal(read(out, job.run, "mask") > 0, drawn)
     assert np.array_equal(read(out, job.run, "sdt") <= 0, drawn)
-    raw = np.asarray(nib.load(job.run.path).dataobj)
-    assert np.array_equal(read(out, job.run, "brain"), np.where(drawn, raw, 0))
+    whole = read(out, job.run, "preproc")
+    assert np.array_equal(read(out, job.run, "brain"), np.where(drawn, whole, 0))
+    assert np.array_equal(np.isin(read(out, job.run, "dseg"), (1, 2, 3)), drawn)
     record = done.record
     assert record.metrics["network_dice"] == pytest.approx(
         dice(drawn, make_phantom().truth), abs=0.01

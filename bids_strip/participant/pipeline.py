@@ -16,21 +16,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from bids_strip.domain import (
-    SDT_STEP_MM,
     Affine,
     BrainMask,
     Prediction,
     Products,
-    Quantised,
     Registration,
     Run,
-    Shape3,
     Source,
     Volume,
 )
 from bids_strip.errors import BidsStripError, RunError
 from bids_strip.manual import find_manual
-from bids_strip.naming import BORDERED, names_of, transform_names
+from bids_strip.naming import BORDERED
 from bids_strip.participant.clean import clean
 from bids_strip.participant.conform import conform
 from bids_strip.participant.derive import at_border, derive
@@ -42,7 +39,7 @@ from bids_strip.participant.qc import measure, measure_mask
 from bids_strip.participant.register import placed, register
 from bids_strip.participant.restore import restore
 from bids_strip.participant.segment import segment
-from bids_strip.participant.stored import read_affine, read_stored
+from bids_strip.participant.stored import read_stored
 from bids_strip.participant.write import remove_outputs, remove_record, write, write_record
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
@@ -196,7 +193,7 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
     Returns
     -------
     Done or None
-        None if the stored distances are damaged: then all is to be made anew.
+        None if what is stored is damaged: then all is to be made anew.
 
     Raises
     ------
@@ -207,17 +204,17 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
     # whatever was made with the old border follows, asked for this time or not
     recipe = replace(job.recipe, outputs=tuple(earlier.options["outputs"]))
     source = clock("load", load, run.path)
-    shape = source.volume.grid.shape
-    sdt = clock("stored", read_stored, out / names_of(run)["sdt"], shape, step=SDT_STEP_MM)
-    preproc = clock("stored preproc", stored_preproc, job, recipe, shape)
-    affines = stored_affines(job)
-    if sdt is None or affines is None or ("brain" in recipe.outputs and preproc is None):
+    anatomies = tuple(files.space.anatomy for files in job.templates)
+    stored = clock("stored", read_stored, run, out, source.volume.grid.shape,
+                   brain="brain" in recipe.outputs, anatomies=anatomies)  # fmt: skip
+    if stored is None:
         return None
-    brain = clock("derive", at_border, sdt.steps, border_mm=recipe.border_mm)
-    registrations = clock("register", placed_all, affines, source.volume, brain, job.templates)
+    brain = clock("derive", at_border, stored.sdt_steps, border_mm=recipe.border_mm)
+    registrations = clock("register", placed_all, stored.affines, source.volume, brain,
+                          job.templates)  # fmt: skip
     metrics = clock("qc", measure_mask, source.volume.grid, brain)
     remove_record(run, out)
-    products = Products(source, brain, preproc, registrations=registrations)
+    products = Products(source, brain, stored.preproc, registrations=registrations)
     outputs = clock("write", write, run, products, recipe=recipe, network=earlier.network,
                     version=job.version, place=job.place, only=BORDERED)  # fmt: skip
     record = replace(
@@ -229,25 +226,6 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
         outputs=tuple({o.name: o for o in (*earlier.outputs, *outputs)}.values()),
     )
     return finished(job, record, clock, begun)
-
-
-def stored_preproc(job: Job, recipe: Recipe, shape: Shape3) -> Quantised | None:
-    """The corrected image that an earlier run stored, if the brain is to be cut from it."""
-    if "brain" not in recipe.outputs:
-        return None
-    return read_stored(job.place.output_dir / names_of(job.run)["preproc"], shape)
-
-
-def stored_affines(job: Job) -> dict[str, Affine] | None:
-    """The affines to the job's templates that an earlier run stored; None if one is damaged."""
-    found = {}
-    for anatomy in {files.space.anatomy for files in job.templates}:
-        _, back = transform_names(job.run, anatomy)
-        affine = read_affine(job.place.output_dir / back)
-        if affine is None:
-            return None
-        found[anatomy] = affine
-    return found
 
 
 def finished(job: Job, record: Record, clock: Clock, begun: float) -> Done:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,48 +14,85 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
 
-from bids_strip.domain import Affine, Quantised, Shape3
+from bids_strip.domain import SDT_STEP_MM, Affine, Quantised, Run, Shape3
 from bids_strip.itk import read_itk_affine
+from bids_strip.naming import names_of, transform_names
 
 _DAMAGED = (
     ImageFileError, HeaderDataError, WrapStructError, EOFError, zlib.error, OSError, ValueError,
 )  # fmt: skip
 
 
-def read_stored(path: Path, shape: Shape3, *, step: float | None = None) -> Quantised | None:
-    """Read a stored image.
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a run with another border is made from.
+
+    Attributes
+    ----------
+    sdt_steps : (I, J, K) int16
+        Steps of `bids_strip.domain.SDT_STEP_MM`, negative inside.
+    preproc
+        The corrected image; None if no brain is cut from it.
+    affines
+        Of each template's anatomy: RAS mm of the run -> RAS mm of the template.
+    """
+
+    sdt_steps: NDArray[np.int16]
+    preproc: Quantised | None
+    affines: Mapping[str, Affine]
+
+
+def read_stored(
+    run: Run, output_dir: Path, shape: Shape3, *, brain: bool, anatomies: Iterable[str]
+) -> Stored | None:
+    """Read what a new border needs.
 
     Parameters
     ----------
-    path
-        Of a run's ``desc-brain_sdt`` or ``desc-preproc``; read to its end, so that its checksum is
-        checked.
+    run
+        Which one.
+    output_dir
+        OUTPUT_DIR.
     shape
         Of the run's own grid.
-    step
-        What stored values have to be multiplied by; None takes any.
+    brain
+        True if the stripped image is made anew.
+    anatomies
+        Of the template spaces.
 
     Returns
     -------
-    Quantised or None
-        None where the file is damaged or not what we store: it is to be made anew then.
+    Stored or None
+        None where a file is damaged or not what we store: all is to be made anew then. Images are
+        read to their end, so that their checksums are checked.
     """
+    names = names_of(run)
     try:
-        stored: Any = nib.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes())).dataobj
-        steps = stored.get_unscaled()
-        slope = float(stored.slope)
+        sdt = _image(output_dir / names["sdt"], shape)
+        preproc = _image(output_dir / names["preproc"], shape) if brain else None
+        affines = {
+            anatomy: read_itk_affine((output_dir / transform_names(run, anatomy)[1]).read_bytes())
+            for anatomy in set(anatomies)
+        }
     except _DAMAGED:
         return None
-    known = step is None or slope == float(np.float32(step))
-    if not known or steps.shape != shape or steps.dtype != np.int16:
+    if sdt.step != float(np.float32(SDT_STEP_MM)):
         return None
-    return Quantised(np.asarray(steps), slope)
+    return Stored(sdt.steps, preproc, affines)
 
 
-def read_affine(path: Path) -> Affine | None:
-    """Read a stored transform; None where it is damaged."""
-    try:
-        return read_itk_affine(path.read_bytes())
-    except (OSError, ValueError):
-        return None
+def _image(path: Path, shape: Shape3) -> Quantised:
+    """An image as it was stored.
+
+    Raises
+    ------
+    ValueError
+        If it is not int16 on the run's own grid.
+    """
+    stored: Any = nib.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes())).dataobj
+    steps = np.asarray(stored.get_unscaled())
+    if steps.shape != shape or steps.dtype != np.int16:
+        raise ValueError(f"{path}: not on the run's own grid")
+    return Quantised(steps, float(stored.slope))
