@@ -6,6 +6,7 @@ brain: of a whole 256^3 grid it costs seconds.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ Box = tuple[slice, slice, slice]
 STORED_STEP_MM = float(np.float32(SDT_STEP_MM))
 """The step of stored distances as a NIfTI header holds it."""
 _NEAR_MM = 5.0
+_SLAB = 16
 
 
 def bounding_box(mask: Bool3, *, margin_mm: float, zooms: Zooms) -> Box:
@@ -273,8 +275,9 @@ def resampled(data: Float3, matrices: tuple[NDArray[np.float32], ...]) -> Float3
 
 
 def affine_resampled(
-    data: Float3, matrix: Affine, shape: Shape3, *, order: int, outside: float = 0.0
-) -> Float3:
+    data: Float3, matrix: Affine, shape: Shape3, *, order: int, outside: float = 0.0,
+    threads: int = 1,
+) -> Float3:  # fmt: skip
     """Bring samples from one grid to another that lies anyhow in it.
 
     Parameters
@@ -288,16 +291,27 @@ def affine_resampled(
         1 interpolates linearly, 3 by a cubic spline.
     outside : float
         Beyond the input's outermost samples.
+    threads : int
+        Slabs of the output are made side by side; their number does not depend on this.
 
     Returns
     -------
     float32 array of `shape`
     """
-    found = ndimage.affine_transform(
-        data, matrix[:3, :3], matrix[:3, 3], output_shape=shape, order=order, cval=outside,
-        output=np.float32,
-    )  # fmt: skip
-    return np.asarray(found)
+    spline = ndimage.spline_filter(data, order, output=np.float32) if order > 1 else data
+    found = np.empty(shape, dtype=np.float32)
+
+    def make(start: int) -> None:
+        slab = found[start : start + _SLAB]
+        corner = matrix[:3, :3] @ (start, 0, 0) + matrix[:3, 3]
+        ndimage.affine_transform(
+            spline, matrix[:3, :3], corner, output_shape=slab.shape, order=order, cval=outside,
+            prefilter=False, output=slab,
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(make, range(0, shape[0], _SLAB)))
+    return found
 
 
 def to_native(data: Float3, frame: Frame, window: Box) -> Float3:

@@ -82,6 +82,8 @@ def _described(
     """What an image is, and what it is made of."""
     raw = f"bids:raw:{run.relative}"
     outline = [f"bids::{manual_name(run)}"] if edited else [raw]
+    within = [raw, *outline] if edited else [raw]
+    drawn = "; the surface was edited by hand" if edited else ""
     by = f"{APP} {version}, network {network.get('name', '')} {network.get('version', '')}".rstrip()
     border_mm = recipe.border_mm
     surface = _surface(recipe, edited)
@@ -100,21 +102,21 @@ def _described(
         f"{WHITE_MATTER:g}"
     )
     if kind == "preproc":
-        what = f"The source, {corrected}; {by}"
-        return {"SkullStripped": False, "Description": what, "Sources": [raw], **native}
+        what = f"The source, {corrected}{drawn}; {by}"
+        return {"SkullStripped": False, "Description": what, "Sources": within, **native}
     if kind == "dseg":
         what = (
             "Tissues: grey matter, white matter and fluid within the surface (not shifted) from "
             "brightness, the network's prior and the neighbours; background, bone and soft tissue "
-            f"outside it from the network; {by}"
+            f"outside it from the network{drawn}; {by}"
         )
-        return {"Description": what, "Sources": [raw], "Manual": False, **native}
+        return {"Description": what, "Sources": within, "Manual": False, **native}
     if kind.startswith("probseg_"):
         what = (
             f"Share of {kind.removeprefix('probseg_')} in a voxel; those of GM, WM and CSF sum to "
-            f"1 within the surface (not shifted), 0 outside; {by}"
+            f"1 within the surface (not shifted), 0 outside{drawn}; {by}"
         )
-        return {"Description": what, "Sources": [raw], "Manual": False, **native}
+        return {"Description": what, "Sources": within, "Manual": False, **native}
     if kind != "brain":
         raise ValueError(f"{kind}: no image kind of {[one.name for one in KINDS]}")
     return {

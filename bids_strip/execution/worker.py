@@ -68,5 +68,8 @@ def _opened(network: Network) -> OnnxPredictor:
 
 
 def work(job: Job, network: Network) -> Outcome:
-    """One run, in whichever process this is."""
-    return attempt(job, partial(opened, network))
+    """One run, in whichever process this is, its matrix products within its threads too."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=job.threads, user_api="blas"):
+        return attempt(job, partial(opened, network))

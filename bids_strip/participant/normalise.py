@@ -36,6 +36,7 @@ surface's fluid holds meninges."""
 _SURE = 0.9
 _DARK_SHARE = 0.1
 _DARKEST_PERCENT = 0.1
+_LEAST_STEP = 1.0
 _FEW = 97
 """Every so many voxels are looked at for the source's own step."""
 
@@ -183,12 +184,12 @@ def quantised_image(native: Volume, normalised: Normalised) -> Quantised:
     Returns
     -------
     Quantised
-        Clipped to what int16 holds; the step is a power of two, at most a quarter of the source's
-        own step in the corrected image.
+        Clipped to what int16 holds; the step is a power of two, at most half of the source's own
+        step in the corrected image.
     """
     apart = np.diff(np.unique(native.data.ravel()[::_FEW]))
-    own = float(apart.min()) * normalised.scale if apart.size else 1.0
-    step = 2.0 ** max(0, math.floor(math.log2(max(own / 4, 1.0))))
+    own = float(apart.min()) * normalised.scale if apart.size else 0.0
+    step = 2.0 ** math.floor(math.log2(max(own / 2, _LEAST_STEP)))
     limit = np.iinfo(np.int16).max
     steps = normalised.volume.data / np.float32(step)
     np.clip(np.rint(steps, out=steps), -limit, limit, out=steps)

@@ -171,7 +171,8 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
         surface={"origin": origin(brain, recipe), "software": software(job)},
     )
     outputs = clock("write", write, run, products, recipe=recipe,
-                    network=record.network, version=job.version, place=job.place)  # fmt: skip
+                    network=record.network, version=job.version, place=job.place,
+                    threads=job.threads)  # fmt: skip
     return finished(job, replace(record, outputs=outputs), clock, begun)
 
 
@@ -216,7 +217,8 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
     remove_record(run, out)
     products = Products(source, brain, stored.preproc, registrations=registrations)
     outputs = clock("write", write, run, products, recipe=recipe, network=earlier.network,
-                    version=job.version, place=job.place, only=BORDERED)  # fmt: skip
+                    version=job.version, place=job.place, only=BORDERED,
+                    threads=job.threads)  # fmt: skip
     record = replace(
         earlier,
         input=fingerprint(run),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_strip.domain import (
     SDT_STEP_MM,
     Affine,
-    Float3,
     Products,
     Quantised,
     Registration,
@@ -68,6 +68,8 @@ class Writer:
         Where to.
     only
         Kinds to write of those that are asked for; None writes all.
+    threads
+        Threads of resampling.
     """
 
     run: Run
@@ -76,6 +78,7 @@ class Writer:
     version: str
     place: Place
     only: Container[str] | None = None
+    threads: int = 1
 
     def wants(self, kind: str) -> bool:
         """Tell whether a kind is to be written."""
@@ -90,7 +93,7 @@ class Writer:
 
 def write(
     run: Run, products: Products, *, recipe: Recipe, network: Mapping[str, str], version: str,
-    place: Place, only: Container[str] | None = None,
+    place: Place, only: Container[str] | None = None, threads: int = 1,
 ) -> tuple[OutputFile, ...]:  # fmt: skip
     """Write the images of a run and their sidecars.
 
@@ -98,7 +101,7 @@ def write(
     ----------
     products
         What was made of the run; native-grid files keep the source header's geometry.
-    run, recipe, network, version, place, only
+    run, recipe, network, version, place, only, threads
         See `Writer`.
 
     Raises
@@ -109,7 +112,7 @@ def write(
     shape = products.brain.mask.shape
     if shape != products.source.volume.grid.shape:
         raise WriteError(f"mask {shape} is not on the grid of {run.relative}")
-    writer = Writer(run, recipe, network, version, place, only)
+    writer = Writer(run, recipe, network, version, place, only, threads)
     written = _write_native(writer, products)
     for registration in products.registrations:
         if registration.plausible:
@@ -147,19 +150,12 @@ def _write_in_space(
     writer: Writer, products: Products, registration: Registration
 ) -> list[OutputFile]:
     """Write a run's images in a template space, their sidecars, and the affine both ways."""
-    makers: dict[str, Callable[[Products, Registration], bytes]] = {
-        "mask": _mask_in_space,
-        "brain": _brain_in_space,
-        "preproc": _preproc_in_space,
-    }
     run, space, place = writer.run, registration.space, writer.place
     written: list[OutputFile] = []
-    for kind, content in makers.items():
-        if not writer.wants(kind):
-            continue
+    for kind, content in _images_in_space(writer, products, registration):
         name = names_in(run, space)[kind]
+        written.append(place.put(name, content))
         native = writer.sidecar(kind, edited=products.brain.edited)
-        written.append(place.put(name, content(products, registration)))
         metadata = to_json(sidecar_in(kind, run, space, native))
         written.append(place.put(sidecar_name(name), metadata))
     there, back = transform_names(run, space.anatomy)
@@ -262,28 +258,34 @@ def _tissues(products: Products) -> Segmented:
     return products.segmented
 
 
-def _mask_in_space(_products: Products, registration: Registration) -> bytes:
-    return on_template(registration.mask.astype(np.uint8), registration.grid)
+def _images_in_space(
+    writer: Writer, products: Products, registration: Registration
+) -> Iterator[tuple[str, bytes]]:
+    """Kinds that are wanted in a template space, and their files; one spline serves them all."""
+    mask, grid = registration.mask, registration.grid
+    if writer.wants("mask"):
+        yield "mask", on_template(mask.astype(np.uint8), grid)
+    if not (writer.wants("brain") or writer.wants("preproc")):
+        return
+    step = _preproc(products).step
+    if writer.wants("preproc"):
+        whole = (slice(0, None),) * 3
+        steps = _steps_in_space(products, registration, whole, whole, writer.threads)
+    else:
+        zooms = products.source.volume.grid.zooms
+        near = bounding_box(products.brain.mask, margin_mm=_SPLINE_MM, zooms=zooms)
+        box = bounding_box(mask, margin_mm=0.0, zooms=grid.zooms)
+        steps = np.zeros(grid.shape, dtype=np.int16)
+        steps[box] = _steps_in_space(products, registration, near, box, writer.threads)
+    if writer.wants("brain"):
+        yield "brain", on_template(np.where(mask, steps, np.int16(0)), grid, slope=step)
+    if writer.wants("preproc"):
+        yield "preproc", on_template(steps, grid, slope=step)
 
 
-def _brain_in_space(products: Products, registration: Registration) -> bytes:
-    zooms = products.source.volume.grid.zooms
-    near = bounding_box(products.brain.mask, margin_mm=_SPLINE_MM, zooms=zooms)
-    box = bounding_box(registration.mask, margin_mm=0.0, zooms=registration.grid.zooms)
-    inside = np.zeros(registration.grid.shape, dtype=np.int16)
-    steps = _steps_in_space(products, registration, near, box)
-    inside[box] = np.where(registration.mask[box], np.rint(steps), 0)
-    return on_template(inside, registration.grid, slope=_preproc(products).step)
-
-
-def _preproc_in_space(products: Products, registration: Registration) -> bytes:
-    whole = (slice(0, None),) * 3
-    steps = _steps_in_space(products, registration, whole, whole)
-    return on_template(np.rint(steps).astype(np.int16), registration.grid,
-                       slope=_preproc(products).step)  # fmt: skip
-
-
-def _steps_in_space(products: Products, registration: Registration, near: Box, box: Box) -> Float3:
+def _steps_in_space(
+    products: Products, registration: Registration, near: Box, box: Box, threads: int
+) -> NDArray[np.int16]:
     """The corrected image in a box of the template's grid: by a cubic spline, no new extremes.
 
     Parameters
@@ -297,10 +299,10 @@ def _steps_in_space(products: Products, registration: Registration, near: Box, b
     native, template = products.source.volume.grid.affine, registration.grid.affine
     pull = np.linalg.inv(registration.to_template) @ template @ _corner(box)
     steps = _preproc(products).steps[near].astype(np.float32)
-    found = affine_resampled(
-        steps, np.linalg.inv(native @ _corner(near)) @ pull, (i, j, k), order=3
-    )
-    return np.clip(found, min(float(steps.min()), 0.0), float(steps.max()))
+    found = affine_resampled(steps, np.linalg.inv(native @ _corner(near)) @ pull, (i, j, k),
+                             order=3, threads=threads)  # fmt: skip
+    np.clip(found, min(float(steps.min()), 0.0), float(steps.max()), out=found)
+    return np.rint(found, out=found).astype(np.int16)
 
 
 def _corner(box: Box) -> Affine:

@@ -156,14 +156,14 @@ def test_the_corrected_image_is_rounded_to_a_thousandth_of_white_matter(
     assert np.array_equal(brain.get_fdata(), np.where(head.truth, whole.get_fdata(), 0))
 
 
-def test_a_coarse_source_is_stored_in_steps_of_a_quarter_of_its_own(source_of) -> None:
-    """Sixteen brightness steps between source values: four are kept of each."""
+def test_a_coarse_source_is_stored_in_steps_of_half_its_own(source_of) -> None:
+    """Sixteen brightness steps between source values: two are kept of each."""
     head = make_phantom()
     source = source_of(head)
     bright = replace(source.volume, data=source.volume.data * 16)
     corrected = replace(normalised_of(source), volume=bright, scale=16.0)
     found = quantised_image(source.volume, corrected)
-    assert found.step == 4.0
+    assert found.step == 8.0
     assert np.array_equal(found.steps * found.step, bright.data)
 
 
