@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from bids_strip.card import EMBEDDED, Card
+from bids_strip.domain import WHITE_MATTER
 from bids_strip.naming import APP
 from bids_strip.recipe import Recipe
 
@@ -25,6 +26,14 @@ _REFERENCES: Mapping[str, str] = MappingProxyType({
     "synthseg": "Billot B, Greve DN, Puonti O, et al. SynthSeg: segmentation of brain MRI scans of "
                 "any contrast and resolution without retraining. Medical Image Analysis "
                 "2023;86:102789. doi:10.1016/j.media.2023.102789",
+    "wells": "Wells WM, Grimson WEL, Kikinis R, Jolesz FA. Adaptive segmentation of MRI data. IEEE "
+             "Transactions on Medical Imaging 1996;15(4):429-442. doi:10.1109/42.511747",
+    "zhang": "Zhang Y, Brady M, Smith S. Segmentation of brain MR images through a hidden Markov "
+             "random field model and the expectation-maximization algorithm. IEEE Transactions on "
+             "Medical Imaging 2001;20(1):45-57. doi:10.1109/42.906424",
+    "templateflow": "Ciric R, Thompson WH, Lorenz R, et al. TemplateFlow: FAIR-sharing of "
+                    "multi-scale, multi-species brain models. Nature Methods 2022;19:1568-1571. "
+                    "doi:10.1038/s41592-022-01681-2",
 })  # fmt: skip
 """Works that sentences name, by key."""
 
@@ -105,4 +114,33 @@ def _exceptions(recipe: Recipe, card: Card, version: str) -> list[str]:
     ]
 
 
-_PARTS: tuple[Callable[[Recipe, Card, str], list[str]], ...] = (_network, _surface, _exceptions)
+def _brightness(recipe: Recipe, card: Card, version: str) -> list[str]:
+    """What was done to brightness, and how tissues were told apart."""
+    field = (
+        "A smooth multiplicative field, a sum of cosines of half a wavelength of "
+        f"{recipe.bias_smoothness_mm:g} mm or more, was estimated within the surface in turn with "
+        "Gaussian classes of tissue [@wells] and divided out."
+    )
+    prior = "the network's tissues" if card.output("tissue") else "the depth below the surface"
+    return [
+        *([field] if recipe.bias_smoothness_mm else []),
+        f"The median of white matter was brought to {WHITE_MATTER:g}.",
+        "Grey matter, white matter and cerebrospinal fluid were told apart by brightness, with "
+        f"{prior} as prior and neighbouring voxels in a Markov random field [@zhang].",
+    ]
+
+
+def _templates(recipe: Recipe, card: Card, version: str) -> list[str]:
+    """The spaces that images were brought into."""
+    if not recipe.spaces:
+        return []
+    return [
+        f"Masks and images were brought into {' and '.join(recipe.spaces)} of TemplateFlow "
+        "[@templateflow] by an affine of twelve parameters, found from the surface and from the "
+        "brightness within it, and resampled once."
+    ]
+
+
+_PARTS: tuple[Callable[[Recipe, Card, str], list[str]], ...] = (
+    _network, _surface, _brightness, _templates, _exceptions,
+)  # fmt: skip

@@ -51,7 +51,10 @@ def test_another_network_is_not_said_to_be_trained_as_ours() -> None:
     assert "fake 0" in found
 
 
-@pytest.mark.parametrize("recipe", [Recipe(()), Recipe((), 2.0), Recipe((), no_csf=True)])
+@pytest.mark.parametrize(
+    "recipe",
+    [Recipe(()), Recipe((), 2.0), Recipe((), no_csf=True), Recipe((), spaces=("MNI",))],
+)
 @pytest.mark.parametrize("card", [EMBEDDED, CARD])
 def test_numbers_and_references_agree(recipe: Recipe, card) -> None:
     """Counted from 1 in the order of use; each listed once, with its DOI."""
@@ -79,3 +82,18 @@ def test_the_same_call_gives_the_same_bytes(phantoms, network: Path, tmp_path: P
 def test_a_card_without_words_for_its_surface() -> None:
     found = text(card=replace(EMBEDDED, definition=""))
     assert "the network calls brain" in found
+
+
+def test_brightness_and_tissues_are_told() -> None:
+    found = text(Recipe((), bias_smoothness_mm=60.0))
+    assert "60 mm or more" in found
+    assert "the network's tissues as prior" in found
+    assert "field" not in text(Recipe((), bias_smoothness_mm=0.0)).split("Grey matter")[0]
+    assert "depth below the surface as prior" in text(card=CARD)
+
+
+def test_template_spaces_are_told() -> None:
+    assert "TemplateFlow" not in text()
+    assert "into MNI152NLin2009cAsym:res-1 of TemplateFlow" in text(
+        Recipe((), spaces=("MNI152NLin2009cAsym:res-1",))
+    )
