@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from bids_strip.domain import Float3, Frame, Surface
-from bids_strip.geometry import resampled, resampling_matrix
+from bids_strip.geometry import to_native
 
 
 def restore(surface: Surface, frame: Frame) -> Float3:
@@ -28,17 +26,5 @@ def restore(surface: Surface, frame: Frame) -> Float3:
     Before the threshold, because a distance is smooth and a mask is not (Hoopes et al. 2022,
     doi:10.1016/j.neuroimage.2022.119474).
     """
-    matrices = tuple(
-        resampling_matrix(n_in, frame.native_shape[axis], first=-first / step, step=1 / step,
-                          widen=False)
-        for n_in, axis, first, step in zip(
-            surface.mm.shape, frame.axes, frame.firsts, frame.steps, strict=True
-        )
-    )  # fmt: skip
-    return native_order(resampled(surface.mm, matrices), frame)
-
-
-def native_order(data: Float3, frame: Frame) -> Float3:
-    """The conformed grid's order and directions of axes -> native."""
-    turned = data[tuple(slice(None, None, -1) if f else slice(None) for f in frame.flips)]
-    return np.ascontiguousarray(turned.transpose(np.argsort(frame.axes)))
+    everywhere = (slice(None), slice(None), slice(None))
+    return to_native(surface.mm, frame, everywhere)
