@@ -24,7 +24,6 @@ SLURM_SCRIPT = "slurm-script"
 """The sub-command; a BIDS_DIR of that name is given as ``./slurm-script``."""
 DEFAULT_KINDS = ("mask", "sdt", "brain", "preproc", "dseg")
 OUTPUT_KINDS = (*DEFAULT_KINDS, "probseg")
-LATER_KINDS: tuple[str, ...] = ()
 LEAST_SMOOTHNESS_MM = 20.0
 DEVICES = ("auto", "cpu", "gpu")
 
@@ -84,7 +83,7 @@ OPTIONS: tuple[Option, ...] = (
            default=("T1w",)),
     Option(("--outputs",), "outputs",
            "what to write (default: all but probseg); 'mask' alone writes masks and metrics",
-           "texts", "KIND", OUTPUT_KINDS + LATER_KINDS, default=DEFAULT_KINDS),
+           "texts", "KIND", OUTPUT_KINDS, default=DEFAULT_KINDS),
     Option(("--model",), "model", "network: an embedded one's name, or FILE.onnx with its card "
            "FILE.json beside it", "text", "NAME|FILE"),
     Option(("--device",), "device", "'gpu' fails when the GPU provider does not load; 'auto' says "
@@ -165,11 +164,6 @@ class Settings:
         for text in self.output_spaces:
             parse_space(text)
         check_smoothness(self.bias_smoothness_mm)
-        later = [kind for kind in self.outputs if kind in LATER_KINDS]
-        if later:
-            raise UsageError(
-                f"--outputs {later[0]}: not in this version; choose from {' '.join(OUTPUT_KINDS)}"
-            )
         for name, value in (("--nprocs", self.nprocs), ("--omp-nthreads", self.omp_nthreads),
                             ("--mem-gb", self.mem_gb)):  # fmt: skip
             if value is not None and not 0 < value < math.inf:

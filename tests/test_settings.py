@@ -8,7 +8,7 @@ import pytest
 
 from bids_strip.cli import main, parse
 from bids_strip.errors import UsageError
-from bids_strip.settings import LATER_KINDS, OPTIONS, Option, Settings, build_parser
+from bids_strip.settings import OPTIONS, Option, Settings, build_parser
 
 PLACES = ["/raw", "/out", "participant"]
 VALUES = {"text": ["cpu"], "texts": ["01", "02"], "path": ["some/where"], "number": ["1.5"],
@@ -73,14 +73,6 @@ def test_later_options_are_refused_in_a_line(option: Option, spelling: str, caps
     assert error.count("\n") == 1
     assert option.flags[0] in error
     assert "not in this version" in error
-
-
-@pytest.mark.parametrize("kind", LATER_KINDS)
-def test_later_outputs_are_refused_in_a_line(kind: str, capsys) -> None:
-    assert main([*PLACES, "--outputs", "mask", kind]) == 64
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert kind in error
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bids_strip.errors import ExitCode
-from bids_strip.settings import LATER_KINDS, Option, long_flag
+from bids_strip.settings import Option, long_flag
 
 SCHEMA = "0.5"
 """Version of the Boutiques schema."""
@@ -71,7 +71,7 @@ def input_of(option: Option, name: str, value_key: str) -> dict[str, Any]:
     if option.kind == "count":
         one |= {"integer": True, "minimum": 1}
     if option.choices:
-        one["value-choices"] = [c for c in option.choices if c not in LATER_KINDS]
+        one["value-choices"] = list(option.choices)
     return one
 
 
