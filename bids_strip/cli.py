@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from bids_strip.card import Card
     from bids_strip.execution.cluster import Cluster
     from bids_strip.execution.local import ThisMachine
+    from bids_strip.participant.job import Outcome
     from bids_strip.participant.level import Worklist
-    from bids_strip.participant.pipeline import Outcome
     from bids_strip.place import Place
 
 
@@ -206,8 +206,8 @@ def _left_out(names: Sequence[str]) -> str | None:
 def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path) -> list[Outcome]:
     """Do the runs that are to do."""
     from bids_strip.invocation import LOG, shown
+    from bids_strip.participant.job import Job
     from bids_strip.participant.level import write_citation, write_dataset_files
-    from bids_strip.participant.pipeline import Job
     from bids_strip.place import Place
     from bids_strip.templates import find_templates
 
@@ -253,7 +253,7 @@ def _site(
 def _conclude(settings: Settings, outcomes: Sequence[Outcome], runs: Worklist) -> int:
     """The last line, and the exit code that goes with it."""
     from bids_strip.invocation import LOG
-    from bids_strip.participant.pipeline import Failed
+    from bids_strip.participant.job import Failed
 
     failed = [o for o in outcomes if isinstance(o, Failed)]
     counts = {

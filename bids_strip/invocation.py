@@ -18,7 +18,7 @@ from bids_strip.errors import BidsStripError, OutputError
 from bids_strip.settings import Settings
 
 if TYPE_CHECKING:
-    from bids_strip.participant.pipeline import Outcome
+    from bids_strip.participant.job import Outcome
 
 LOG = logging.getLogger("bids_strip")
 _FILE_ONLY = {"file_only": True}
@@ -105,7 +105,7 @@ def shown(outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:
 
 def _say(outcome: Outcome, place: str) -> None:
     """One line on the terminal; the rest to the log."""
-    from bids_strip.participant.pipeline import Done
+    from bids_strip.participant.job import Done
 
     if not isinstance(outcome, Done):
         LOG.error("%s failed at %s: %s", place, outcome.stage, outcome.reason)

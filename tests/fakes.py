@@ -28,9 +28,9 @@ from bids_strip.domain import (
     Source,
 )
 from bids_strip.geometry import within
-from bids_strip.participant import pipeline
+from bids_strip.participant import attempt as attempting
+from bids_strip.participant.job import Job, Outcome
 from bids_strip.participant.normalise import quantised_image
-from bids_strip.participant.pipeline import Job, Outcome
 
 RADIUS_MM = 28.0
 """Radius of the phantom's brain: 92 ml."""
@@ -239,7 +239,7 @@ def run_of(path: Path, root: Path) -> Run:
 
 def attempt(job: Job, predictor: FakePredictor) -> Outcome:
     """Strip one run with a predictor that is open already."""
-    return pipeline.attempt(job, lambda: predictor)
+    return attempting.attempt(job, lambda: predictor)
 
 
 def work_or_die(job: Job, _network: object) -> Outcome:

@@ -16,8 +16,8 @@ from bids_strip import cli
 from bids_strip.errors import PredictError
 from bids_strip.execution import worker
 from bids_strip.naming import BORDERED, names_of, sidecar_name
-from bids_strip.participant import pipeline
-from bids_strip.participant.pipeline import Done, Failed, Job
+from bids_strip.participant import attempt as attempting
+from bids_strip.participant.job import Done, Failed, Job
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import read_record
@@ -314,7 +314,7 @@ def test_sidecars_and_images_are_all_that_is_put_anew(phantoms, tmp_path, monkey
 
     later = again(job, 1.0)
     monkeypatch.setattr(Place, "put", noting)
-    assert isinstance(pipeline.attempt(later, lambda: CLOSED), Done)
+    assert isinstance(attempting.attempt(later, lambda: CLOSED), Done)
     names = names_of(job.run)
     expected = [one for kind in BORDERED for one in (names[kind], sidecar_name(names[kind]))]
     assert order == [*expected, names["qc"]]

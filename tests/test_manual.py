@@ -18,7 +18,7 @@ from bids_strip.domain import Run
 from bids_strip.errors import PredictError
 from bids_strip.geometry import dice
 from bids_strip.naming import manual_name, names_of, sidecar_name
-from bids_strip.participant.pipeline import Done, Failed, Job
+from bids_strip.participant.job import Done, Failed, Job
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from tests.fakes import FakePredictor, TrueSphere, attempt, make_phantom, raises_on, run_of

@@ -15,8 +15,9 @@ from bids_strip.errors import ModelError, PredictError
 from bids_strip.geometry import dice
 from bids_strip.metrics import METRICS
 from bids_strip.naming import names_of, sidecar_name
-from bids_strip.participant import pipeline, write
-from bids_strip.participant.pipeline import Done, Failed, Job, Outcome
+from bids_strip.participant import attempt as attempting
+from bids_strip.participant import describe, pipeline, write
+from bids_strip.participant.job import Done, Failed, Job, Outcome
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import read_record
@@ -363,7 +364,7 @@ def test_nan_in_the_input_is_counted(phantoms, tmp_path: Path) -> None:
 
 
 def test_peak_memory_is_in_mb() -> None:
-    assert 20 < pipeline.peak_memory_mb() < 20_000
+    assert 20 < describe.peak_memory_mb() < 20_000
 
 
 def test_write_is_where_files_come_from() -> None:
@@ -379,7 +380,7 @@ def test_a_network_that_cannot_be_opened_is_the_runs_failure(phantoms, tmp_path:
     def gone() -> FakePredictor:
         raise ModelError("x.onnx: not found; give another")
 
-    outcome = pipeline.attempt(job, gone)
+    outcome = attempting.attempt(job, gone)
     assert isinstance(outcome, Failed)
     assert "x.onnx: not found" in outcome.reason
     assert "internal error" not in outcome.reason

@@ -17,7 +17,7 @@ from bids_strip.card import Card
 from bids_strip.errors import ClusterError
 from bids_strip.execution.futures import execute, other_version, unseen
 from bids_strip.execution.worker import Network, network_of, opened
-from bids_strip.participant.pipeline import Job, Outcome
+from bids_strip.participant.job import Job, Outcome
 from bids_strip.place import Place
 from bids_strip.resources import MOST_THREADS, available_cpus, granted
 from bids_strip.settings import Settings

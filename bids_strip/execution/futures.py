@@ -19,7 +19,9 @@ from bids_strip import __version__
 from bids_strip.errors import ClusterError
 from bids_strip.execution.attempts import Unfinished, attempt_of
 from bids_strip.execution.worker import Network, work
-from bids_strip.participant.pipeline import Failed, Job, Outcome, describe, failure, recorded
+from bids_strip.participant.attempt import failure, recorded
+from bids_strip.participant.describe import describe
+from bids_strip.participant.job import Failed, Job, Outcome
 
 _LOOK_S = 2.0
 _DEATHS = ("KilledWorker", "BrokenProcessPool")

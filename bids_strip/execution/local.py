@@ -14,7 +14,9 @@ from multiprocessing.connection import wait
 
 from bids_strip.card import Card
 from bids_strip.execution.worker import Network, network_of, opened, work
-from bids_strip.participant.pipeline import Failed, Job, Outcome, describe, recorded
+from bids_strip.participant.attempt import recorded
+from bids_strip.participant.describe import describe
+from bids_strip.participant.job import Failed, Job, Outcome
 from bids_strip.participant.predict import CUDA
 from bids_strip.resources import share
 from bids_strip.settings import Settings

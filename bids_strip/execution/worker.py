@@ -8,7 +8,8 @@ from threading import Lock
 
 from bids_strip.card import Card, find_card
 from bids_strip.errors import ModelError
-from bids_strip.participant.pipeline import Job, Outcome, attempt
+from bids_strip.participant.attempt import attempt
+from bids_strip.participant.job import Job, Outcome
 from bids_strip.participant.predict import OnnxPredictor, load_predictor
 
 

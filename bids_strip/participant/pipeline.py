@@ -1,37 +1,34 @@
-"""The way of a run, from file to files.
-
-The one place that knows the order of the stages, and the one seam where a failure becomes an
-outcome.
-"""
+"""The way of a run, from file to files: the one place that knows the order of the stages."""
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from bids_strip.domain import (
     Affine,
     BrainMask,
-    Prediction,
     Products,
     Registration,
-    Run,
-    Source,
     Volume,
 )
-from bids_strip.errors import BidsStripError, RunError
 from bids_strip.manual import find_manual
 from bids_strip.naming import BORDERED
 from bids_strip.participant.clean import clean
 from bids_strip.participant.conform import conform
 from bids_strip.participant.derive import at_border, derive
+from bids_strip.participant.describe import (
+    describe,
+    flags_of,
+    known_manual,
+    origin,
+    peak_memory_mb,
+    rounded,
+    software,
+)
 from bids_strip.participant.edit import read_edit
+from bids_strip.participant.job import Clock, Done, Job
 from bids_strip.participant.load import load
 from bids_strip.participant.normalise import normalise, quantised_image
 from bids_strip.participant.predict import Predictor
@@ -40,96 +37,9 @@ from bids_strip.participant.register import placed, register
 from bids_strip.participant.restore import restore
 from bids_strip.participant.segment import segment
 from bids_strip.participant.stored import read_stored
-from bids_strip.participant.write import remove_outputs, remove_record, write, write_record
-from bids_strip.place import Place
-from bids_strip.recipe import Recipe
-from bids_strip.record import FAILED, OK, InputFile, Record, file_fingerprint, fingerprint
+from bids_strip.participant.write import remove_record, write, write_record
+from bids_strip.record import OK, Record, fingerprint
 from bids_strip.templates import TemplateFiles, read_template
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What one run needs besides the network; small, so that it can be sent to a worker.
-
-    Attributes
-    ----------
-    run
-        The image.
-    recipe
-        What to make of it.
-    place
-        Where to write.
-    version
-        Of this program.
-    threads
-        Threads of the network.
-    earlier
-        The run's record where it is done but for the border: its stored distances are read instead
-        of predicted. None otherwise.
-    templates
-        Where the templates of the recipe's spaces lie.
-    """
-
-    run: Run
-    recipe: Recipe
-    place: Place
-    version: str
-    threads: int
-    earlier: Record | None = None
-    templates: tuple[TemplateFiles, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A run whose outputs are written."""
-
-    run: Run
-    record: Record
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A run that failed.
-
-    Attributes
-    ----------
-    run
-        Which one.
-    stage, reason
-        Where, and the one line to show.
-    exit_code
-        What the error would make of the whole invocation.
-    details
-        The traceback, for the log.
-    """
-
-    run: Run
-    stage: str
-    reason: str
-    exit_code: int
-    details: str = ""
-
-
-Outcome = Done | Failed
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Wall time of each stage, s; the last one is where a failure happened."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def __call__(
-        self, stage: str, function: Callable[..., T], *args: object, **kwargs: object
-    ) -> T:
-        """Call a stage and note how long it took."""
-        begun = time.perf_counter()
-        try:
-            return function(*args, **kwargs)
-        finally:
-            self.seconds[stage] = round(time.perf_counter() - begun, 3)
 
 
 def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
@@ -262,122 +172,3 @@ def placed_all(
         placed(affines[files.space.anatomy], moving.grid, brain, read_template(files))
         for files in templates
     )
-
-
-def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
-    """Strip one run; whatever goes wrong becomes a `Failed` with its record.
-
-    Parameters
-    ----------
-    job
-        The run.
-    open_predictor
-        Gives this process's network; that, too, may fail.
-    """
-    clock = Clock()
-    predictor: Predictor | None = None
-    try:
-        if job.earlier and (done := reborder_run(job, job.earlier, clock)):
-            return done
-        clock = Clock()
-        remove_outputs(job.run, job.place.output_dir)
-        predictor = open_predictor()
-        return strip_run(job, predictor, clock)
-    except Exception as error:  # noqa: BLE001 - the seam
-        failed = failure(job, error, stage=next(reversed(clock.seconds), "open"))
-    return recorded(job, failed, describe(job, predictor))
-
-
-def failure(job: Job, error: BaseException, *, stage: str) -> Failed:
-    """An exception as an outcome."""
-    if isinstance(error, BidsStripError):
-        reason = str(error)
-    elif isinstance(error, MemoryError):
-        reason = "not enough memory; give fewer --nprocs or more memory"
-    else:
-        kind = f"{type(error).__name__}: {error}"
-        reason = f"internal error ({kind}); please report it with the log file"
-    if job.run.path.name not in reason:
-        reason = f"{job.run.path}: {reason}"
-    return Failed(
-        run=job.run,
-        stage=error.stage if isinstance(error, RunError) else stage,
-        reason=" ".join(reason.split()),
-        exit_code=int(error.exit_code) if isinstance(error, RunError) else 1,
-        details="".join(traceback.format_exception(error)),
-    )
-
-
-def recorded(job: Job, failed: Failed, record: Record) -> Failed:
-    """Remove what was written before the failure and leave a record of it."""
-    try:
-        remove_outputs(job.run, job.place.output_dir)
-        write_record(
-            job.run,
-            replace(record, status=FAILED, stage=failed.stage, reason=failed.reason,
-                    input=fingerprint(job.run)),
-            job.place,
-        )  # fmt: skip
-    except (OSError, RunError, ValueError) as error:
-        return replace(failed, details=f"{failed.details}\nits record: {error}")
-    return failed
-
-
-def describe(job: Job, predictor: Predictor | None) -> Record:
-    """The part of a record that is known before the work."""
-    card = predictor.card if predictor else None
-    return Record(
-        bids_name=job.run.name,
-        suffix=job.run.suffix,
-        entities=dict(job.run.entities),
-        status=FAILED,
-        options=job.recipe.to_options(),
-        network={"name": card.name, "version": card.version, "sha256": card.sha256} if card else {},
-        software=software(job),
-        provider=predictor.provider if predictor else None,
-        threads=job.threads,
-    )
-
-
-def software(job: Job) -> str:
-    """Name and version of the program."""
-    return f"bids_strip {job.version}"
-
-
-def known_manual(path: Path | None, output_dir: Path) -> InputFile | None:
-    """What the edited mask is now; before it is read, so that a later change shows."""
-    return file_fingerprint(path, path.relative_to(output_dir).as_posix()) if path else None
-
-
-def origin(brain: BrainMask, recipe: Recipe) -> str:
-    """What the stored distances are of."""
-    if brain.edited:
-        return "manual"
-    return "outline" if brain.already_stripped and not recipe.no_csf else "network"
-
-
-def rounded(metrics: Mapping[str, float]) -> dict[str, float]:
-    """As a record keeps them."""
-    return {key: round(value, 4) for key, value in metrics.items()}
-
-
-def flags_of(
-    source: Source, brain: BrainMask, prediction: Prediction,
-    registrations: Sequence[Registration],
-) -> dict[str, bool]:  # fmt: skip
-    """Findings about the input."""
-    return {
-        "already_stripped": brain.already_stripped,
-        "manual": brain.edited,
-        "form_mismatch": source.form_mismatch,
-        "no_orientation": source.no_orientation,
-        "no_tissue_prior": prediction.shares is None,
-        "sheared": source.sheared,
-        "template_mismatch": not all(one.plausible for one in registrations),
-    }
-
-
-def peak_memory_mb() -> float:
-    """The most memory this process has held, MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)

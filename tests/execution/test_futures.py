@@ -18,7 +18,7 @@ from bids_strip.execution.attempts import Unfinished, attempt_of
 from bids_strip.execution.futures import attempt_on_worker, execute
 from bids_strip.execution.worker import Network, network_of
 from bids_strip.naming import names_of
-from bids_strip.participant.pipeline import Done, Failed, Job, Outcome
+from bids_strip.participant.job import Done, Failed, Job, Outcome
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import read_record

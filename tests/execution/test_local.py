@@ -15,7 +15,7 @@ from bids_strip.execution import local, worker
 from bids_strip.execution.local import execute
 from bids_strip.execution.worker import Network, network_of
 from bids_strip.naming import names_of
-from bids_strip.participant.pipeline import Done, Failed, Job
+from bids_strip.participant.job import Done, Failed, Job
 from bids_strip.participant.predict import CPU, CUDA, OnnxPredictor
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bids_strip.execution import futures
 from bids_strip.execution.worker import Network, work
-from bids_strip.participant.pipeline import Job, Outcome
+from bids_strip.participant.job import Job, Outcome
 
 NOTES = Path(os.environ["BIDS_STRIP_TEST_NOTES"])
 

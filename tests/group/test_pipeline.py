@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bids_strip import cli
-from bids_strip.participant.pipeline import Job
+from bids_strip.participant.job import Job
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from tests.fakes import FakePredictor, TrueSphere, attempt, run_of

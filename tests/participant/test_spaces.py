@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bids_strip.naming import dataset_description, names_in, names_of, transform_names
-from bids_strip.participant.pipeline import Done, Job
+from bids_strip.participant.job import Done, Job
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.space import parse_space

@@ -1,0 +1,74 @@
+"""The one seam where a failure becomes an outcome."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+
+from bids_strip.errors import BidsStripError, RunError
+from bids_strip.participant.describe import describe
+from bids_strip.participant.job import Clock, Failed, Job, Outcome
+from bids_strip.participant.pipeline import reborder_run, strip_run
+from bids_strip.participant.predict import Predictor
+from bids_strip.participant.write import remove_outputs, write_record
+from bids_strip.record import FAILED, Record, fingerprint
+
+
+def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
+    """Strip one run; whatever goes wrong becomes a `Failed` with its record.
+
+    Parameters
+    ----------
+    job
+        The run.
+    open_predictor
+        Gives this process's network; that, too, may fail.
+    """
+    clock = Clock()
+    predictor: Predictor | None = None
+    try:
+        if job.earlier and (done := reborder_run(job, job.earlier, clock)):
+            return done
+        clock = Clock()
+        remove_outputs(job.run, job.place.output_dir)
+        predictor = open_predictor()
+        return strip_run(job, predictor, clock)
+    except Exception as error:  # noqa: BLE001 - the seam
+        failed = failure(job, error, stage=next(reversed(clock.seconds), "open"))
+    return recorded(job, failed, describe(job, predictor))
+
+
+def failure(job: Job, error: BaseException, *, stage: str) -> Failed:
+    """An exception as an outcome."""
+    if isinstance(error, BidsStripError):
+        reason = str(error)
+    elif isinstance(error, MemoryError):
+        reason = "not enough memory; give fewer --nprocs or more memory"
+    else:
+        kind = f"{type(error).__name__}: {error}"
+        reason = f"internal error ({kind}); please report it with the log file"
+    if job.run.path.name not in reason:
+        reason = f"{job.run.path}: {reason}"
+    return Failed(
+        run=job.run,
+        stage=error.stage if isinstance(error, RunError) else stage,
+        reason=" ".join(reason.split()),
+        exit_code=int(error.exit_code) if isinstance(error, RunError) else 1,
+        details="".join(traceback.format_exception(error)),
+    )
+
+
+def recorded(job: Job, failed: Failed, record: Record) -> Failed:
+    """Remove what was written before the failure and leave a record of it."""
+    try:
+        remove_outputs(job.run, job.place.output_dir)
+        write_record(
+            job.run,
+            replace(record, status=FAILED, stage=failed.stage, reason=failed.reason,
+                    input=fingerprint(job.run)),
+            job.place,
+        )  # fmt: skip
+    except (OSError, RunError, ValueError) as error:
+        return replace(failed, details=f"{failed.details}\nits record: {error}")
+    return failed

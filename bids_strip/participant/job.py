@@ -1,0 +1,99 @@
+"""A run as work: what it needs, and what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from bids_strip.domain import Run
+from bids_strip.place import Place
+from bids_strip.recipe import Recipe
+from bids_strip.record import Record
+from bids_strip.templates import TemplateFiles
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one run needs besides the network; small, so that it can be sent to a worker.
+
+    Attributes
+    ----------
+    run
+        The image.
+    recipe
+        What to make of it.
+    place
+        Where to write.
+    version
+        Of this program.
+    threads
+        Threads of the network.
+    earlier
+        The run's record where it is done but for the border: its stored distances are read instead
+        of predicted. None otherwise.
+    templates
+        Where the templates of the recipe's spaces lie.
+    """
+
+    run: Run
+    recipe: Recipe
+    place: Place
+    version: str
+    threads: int
+    earlier: Record | None = None
+    templates: tuple[TemplateFiles, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A run whose outputs are written."""
+
+    run: Run
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A run that failed.
+
+    Attributes
+    ----------
+    run
+        Which one.
+    stage, reason
+        Where, and the one line to show.
+    exit_code
+        What the error would make of the whole invocation.
+    details
+        The traceback, for the log.
+    """
+
+    run: Run
+    stage: str
+    reason: str
+    exit_code: int
+    details: str = ""
+
+
+Outcome = Done | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Wall time of each stage, s; the last one is where a failure happened."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __call__(
+        self, stage: str, function: Callable[..., T], *args: object, **kwargs: object
+    ) -> T:
+        """Call a stage and note how long it took."""
+        begun = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self.seconds[stage] = round(time.perf_counter() - begun, 3)
