@@ -35,8 +35,8 @@ class Recipe:
     bias_smoothness_mm: float = BIAS_SMOOTHNESS_MM
 
     def for_edited(self) -> Recipe:
-        """The same for a mask that a rater edited: its surface is final, no border shifts it."""
-        return replace(self, border_mm=0.0)
+        """The same for a mask that a rater edited: its surface is final, whatever is asked for."""
+        return replace(self, border_mm=0.0, no_csf=False)
 
     def differs_in_border_alone(self, options: Mapping[str, Any]) -> bool:
         """True if a record with these options is covered but for its border."""

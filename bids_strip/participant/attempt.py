@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
-from bids_strip.errors import BidsStripError, RunError
+from bids_strip.errors import BidsStripError, EditError, RunError
 from bids_strip.participant.describe import describe
 from bids_strip.participant.job import Clock, Failed, Job, Outcome
 from bids_strip.participant.pipeline import reborder_run, strip_run
@@ -31,12 +31,12 @@ def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
         if job.earlier and (done := reborder_run(job, job.earlier, clock)):
             return done
         clock = Clock()
-        remove_outputs(job.run, job.place.output_dir)
         predictor = open_predictor()
         return strip_run(job, predictor, clock)
     except Exception as error:  # noqa: BLE001 - the seam
         failed = failure(job, error, stage=next(reversed(clock.seconds), "open"))
-    return recorded(job, failed, describe(job, predictor))
+        judged = isinstance(error, EditError)  # beside what it was drawn on, which stays
+    return recorded(job, failed, describe(job, predictor), keep_outputs=judged)
 
 
 def failure(job: Job, error: BaseException, *, stage: str) -> Failed:
@@ -59,10 +59,11 @@ def failure(job: Job, error: BaseException, *, stage: str) -> Failed:
     )
 
 
-def recorded(job: Job, failed: Failed, record: Record) -> Failed:
+def recorded(job: Job, failed: Failed, record: Record, *, keep_outputs: bool = False) -> Failed:
     """Remove what was written before the failure and leave a record of it."""
     try:
-        remove_outputs(job.run, job.place.output_dir)
+        if not keep_outputs:
+            remove_outputs(job.run, job.place.output_dir)
         write_record(
             job.run,
             replace(record, status=FAILED, stage=failed.stage, reason=failed.reason,

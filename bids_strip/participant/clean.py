@@ -17,7 +17,9 @@ _BAND_MM = 2.0
 _MARGIN_MM = 4.0
 
 
-def clean(prediction: Prediction, zooms: Zooms, *, no_csf: bool = False) -> Surface:
+def clean(
+    prediction: Prediction, zooms: Zooms, *, no_csf: bool = False, required: bool = True
+) -> Surface:
     """Keep the largest piece, fill its holes, measure distances anew.
 
     Parameters
@@ -28,6 +30,9 @@ def clean(prediction: Prediction, zooms: Zooms, *, no_csf: bool = False) -> Surf
         Voxel sizes of that grid, mm.
     no_csf
         True takes the surface of the tissue, as far as it lies inside that of the brain.
+
+    required
+        False takes no brain for an answer: a rater has drawn it.
 
     Raises
     ------
@@ -40,6 +45,9 @@ def clean(prediction: Prediction, zooms: Zooms, *, no_csf: bool = False) -> Surf
     inside = level <= 0
     brain, extra = largest_component(inside)
     volume = float(brain.sum()) * voxel_ml
+    if volume < _LEAST_ML and not required:
+        nowhere = np.full(level.shape, SDT_LIMIT_MM + _MARGIN_MM, dtype=np.float32)
+        return Surface(nowhere, 0, 0.0, 0.0, _slope(predicted, zooms))
     if volume < _LEAST_ML:
         raise DeriveError(
             f"no brain found ({volume:.0f} ml); is this the head of a person, with voxel sizes in "

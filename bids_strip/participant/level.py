@@ -74,15 +74,17 @@ def plan(settings: Settings, card: Card) -> Worklist:
 
 
 def shift_note(settings: Settings, runs: Worklist) -> str | None:
-    """One line if a border is asked for where a rater's mask is final."""
-    if not settings.border_mm:
+    """One line if another surface is asked for where a rater's mask is final."""
+    asked = [f"--border {settings.border_mm:g}"] if settings.border_mm else []
+    asked += ["--no-csf"] if settings.no_csf else []
+    if not asked:
         return None
     every = (*runs.to_do, *runs.done)
     edited = sum(find_manual(run, settings.output_dir) is not None for run in every)
     if not edited:
         return None
     return (
-        f"--border {settings.border_mm:g}: not applied to {edited} runs whose masks were edited by "
+        f"{' '.join(asked)}: not applied to {edited} runs whose masks were edited by "
         "hand; an edited mask is final"
     )
 

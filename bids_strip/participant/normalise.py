@@ -88,6 +88,8 @@ def normalise(
     corrected = np.subtract(np.float32(np.log(scale)), log_field)
     np.exp(corrected, out=corrected)
     corrected *= native.data - np.float32(floor)
+    if brain.already_stripped:
+        corrected[(native.data == 0) & ~inside] = 0.0  # nothing, whatever brightness is counted from
     return Normalised(Volume(corrected, native.grid), log_field, floor, float(scale))
 
 

@@ -37,7 +37,7 @@ from bids_strip.participant.register import placed, register
 from bids_strip.participant.restore import restore
 from bids_strip.participant.segment import segment
 from bids_strip.participant.stored import read_stored
-from bids_strip.participant.write import remove_record, write, write_record
+from bids_strip.participant.write import remove_outputs, remove_record, write, write_record
 from bids_strip.record import OK, Record, fingerprint
 from bids_strip.templates import TemplateFiles, read_template
 
@@ -56,9 +56,11 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     recipe = job.recipe.for_edited() if edit else job.recipe
     manual = known_manual(edit, job.place.output_dir)
     drawn = clock("edit", read_edit, edit, source.volume.grid) if edit else None
+    remove_outputs(run, job.place.output_dir)
     conformed = clock("conform", conform, source.volume, predictor.card)
     prediction = clock("predict", predictor, conformed)
-    surface = clock("clean", clean, prediction, conformed.zooms, no_csf=recipe.no_csf)
+    surface = clock("clean", clean, prediction, conformed.zooms, no_csf=recipe.no_csf,
+                    required=drawn is None)  # fmt: skip
     distance = clock("restore", restore, surface, conformed.frame)
     brain = clock("derive", derive, source.volume, distance, border_mm=recipe.border_mm,
                   drawn=drawn, no_csf=recipe.no_csf)  # fmt: skip

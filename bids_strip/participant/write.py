@@ -115,7 +115,7 @@ def write(
     writer = Writer(run, recipe, network, version, place, only, threads)
     written = _write_native(writer, products)
     for registration in products.registrations:
-        if registration.plausible:
+        if registration.plausible and registration.mask.any():
             written += _write_in_space(writer, products, registration)
     return tuple(written)
 
