@@ -1,7 +1,8 @@
 """Find the affine from a run to a template: twelve parameters, by brain shape and intensities.
 
-The surface catches (the neck has no part in it), the intensities settle what lies within. The
-contrast is not looked at: the image is compared with the best cubic of the template's intensity.
+The surface catches (the neck has no part in it); intensities and surface together come within a few
+mm, and `bids_strip.settle` goes on from there. The contrast is not looked at: the image is compared
+with the best cubic of the template's intensity.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bids_strip.affine import Points, away, length, mapped, moved, products, robust, solved
+from bids_strip.affine import rows as affine_rows
 from bids_strip.domain import (
     SDT_STEP_MM,
     Affine,
@@ -31,14 +34,13 @@ from bids_strip.geometry import (
     resampled,
     resampling_matrix,
 )
-
-Points = NDArray[np.float64]
+from bids_strip.settle import settled
 
 _STARTS_DEG = ((0, 0, 0), (25, 0, 0), (-25, 0, 0), (50, 0, 0), (-50, 0, 0), (0, 25, 0),
                (0, -25, 0), (0, 0, 25), (0, 0, -25))  # fmt: skip
 """Turns about R, A, S from which the search begins: nods reach farther than the others."""
 _SEARCH_MM = 8.0
-_LEVELS_MM = (5.0, 3.0)
+_FINE_MM = 5.0
 _ITERATIONS = 15
 _TRIAL_ITERATIONS = 8
 _MARGIN_MM = 30.0
@@ -47,8 +49,6 @@ _REACH = 3.0
 _THINNED = 4
 """One of so many points is compared, staggered: they are neither few nor independent."""
 _SETTLED_MM = 0.02
-_RADIUS_MM = 70.0
-"""Of a brain, about: turns and stretches are told by how far they move a point there."""
 _DAMPING = 1e-3
 _LEAST_POINTS = 24
 _LEAST_SHARE = 0.25
@@ -68,7 +68,7 @@ class _Level:
     Attributes
     ----------
     grid
-        About `_LEVELS_MM` apart along each axis, in the surroundings of the brain.
+        Spaced alike along each axis, in the surroundings of the brain.
     sdt : (I, J, K) float32, mm
         Distance to the surface, negative inside.
     intensity : (I, J, K) float32
@@ -131,10 +131,9 @@ def register(moving: Volume, brain: BrainMask, template: Template) -> Affine:
     ]
     best = min(begun, key=lambda match: match.cost)
     best = _fitted(*coarse, best.to_native, dof=12)
-    for spacing_mm in _LEVELS_MM:
-        pair = _levels(moving, inside, template.image, base, spacing_mm)
-        best = _fitted(*pair, best.to_native, dof=12)
-    return np.asarray(np.linalg.inv(best.to_native))
+    fine = _levels(moving, inside, template.image, base, _FINE_MM)
+    best = _fitted(*fine, best.to_native, dof=12)
+    return np.asarray(np.linalg.inv(settled(moving, brain, template, best.to_native)))
 
 
 def mask_in_template(
@@ -266,8 +265,8 @@ def _fitted(
     to_native, cost = start, np.inf
     for _ in range(iterations):
         step, cost = _step(fields, target, run.grid, to_native, dof)
-        to_native = _moved(to_native, step, target.centre)
-        if _length(step) < _SETTLED_MM:
+        to_native = moved(to_native, step, target.centre)
+        if length(step) < _SETTLED_MM:
             break
     return _Match(to_native, cost)
 
@@ -309,9 +308,8 @@ def _target(base: _Level) -> _Target:
     values = base.intensity[near].astype(np.float64)
     values = (values - values[brain].mean()) / max(float(values[brain].std()), 1e-6)
     centre = points[brain].mean(axis=0)
-    away = (points - centre) / _RADIUS_MM
     basis = np.column_stack([np.ones_like(values), values, values**2, values**3,
-                             values[:, None] * away])  # fmt: skip
+                             values[:, None] * away(points, centre)])  # fmt: skip
     sdt = np.clip(base.sdt[near], -reach_mm, reach_mm).astype(np.float64)
     return _Target(points, sdt, basis, brain, reach_mm, centre)
 
@@ -327,37 +325,34 @@ def _fields(run: _Level) -> list[Float3]:
 def _step(
     fields: list[Float3], target: _Target, grid: Grid, to_native: Affine, dof: int
 ) -> tuple[Points, float]:
-    """One Gauss-Newton step: (dof,) of `_generators`, and the cost before it."""
-    world = target.points @ to_native[:3, :3].T + to_native[:3, 3]
+    """One Gauss-Newton step: (dof,) of `bids_strip.affine.generators`, and the cost before it."""
+    world = mapped(to_native, target.points)
     inverse = np.linalg.inv(grid.affine)
-    index = (world @ inverse[:3, :3].T + inverse[:3, 3]).T
+    index = mapped(inverse, world).T
     seen = ((index >= 0) & (index <= np.array(grid.shape)[:, None] - 1)).all(axis=0)
     cover, sdt, *rest = (
         ndimage.map_coordinates(field, index[:, seen], order=1, mode="nearest") for field in fields
     )
     slopes = [np.column_stack(rest[n : n + 3]) @ inverse[:3, :3] for n in (0, 4)]
-    centre = to_native[:3, :3] @ target.centre + to_native[:3, 3]
-    away = (world[seen] - centre) / _RADIUS_MM
+    around = away(world[seen], mapped(to_native, target.centre))
     both = target.brain[seen] & (cover > _LEAST_COVER)
     if np.count_nonzero(both) < max(_LEAST_POINTS, _LEAST_SHARE * target.brain.sum()):
         return np.zeros(dof), np.inf
     reach = target.reach_mm
     slopes[0][np.abs(sdt) > reach] = 0.0
     distance = np.clip(sdt, -reach, reach) - target.sdt[seen]
-    shape = _equations(_rows(slopes[0], away, dof), distance)
+    shape = _equations(affine_rows(slopes[0], around, dof), distance)
     basis, intensity = target.basis[seen][both], rest[3][both].astype(np.float64)
     intensity = intensity - intensity.mean()
-    fit = np.linalg.lstsq(
-        _products(basis, basis), _products(basis, intensity[:, None]), rcond=None
-    )[0]
-    unexplained = intensity - np.einsum("ni,i->n", basis, fit[:, 0])
-    rows = np.column_stack([_rows(slopes[1][both], away[both], dof), -basis])
+    fit = solved(products(basis, basis), products(basis, intensity[:, None])[:, 0])
+    unexplained = intensity - np.einsum("ni,i->n", basis, fit)
+    rows = np.column_stack([affine_rows(slopes[1][both], around[both], dof), -basis])
     inner = _equations(rows, unexplained)
     normal, right = inner.normal, inner.right
     normal[:dof, :dof] += shape.normal
     right[:dof] += shape.right
     normal[np.diag_indices(dof)] *= 1 + _DAMPING
-    step = np.asarray(np.linalg.lstsq(normal, -right, rcond=None)[0][:dof])
+    step = solved(normal, -right)[:dof]
     spread = max(float(intensity.std()), 1e-9)
     return step, float(np.log(shape.scale) + np.log(inner.scale / spread))
 
@@ -373,59 +368,7 @@ class _Equations:
 
 def _equations(rows: Points, residual: Points) -> _Equations:
     """Weights of Geman and McClure, residuals in units of their own scale."""
-    scale = max(1.4826 * float(np.median(np.abs(residual))), 1e-6)
-    weight = 1.0 / (1.0 + (residual / (3 * scale)) ** 2) ** 2 / scale**2
+    weight, scale = robust(residual)
     weighted = rows * weight[:, None]
-    right = _products(weighted, residual[:, None])[:, 0]
-    return _Equations(_products(weighted, rows), right, scale)
-
-
-def _products(a: Points, b: Points) -> Points:
-    """Sums over points, (N, A) and (N, B) -> (A, B); not by BLAS, whose threads wait on others."""
-    return np.asarray(np.einsum("ni,nj->ij", a, b))
-
-
-def _rows(slope: Points, away: Points, dof: int) -> Points:
-    """(N, dof): change of a value when its point moves along each of `_generators`."""
-    entries = np.column_stack([slope, *(slope[:, [a]] * away for a in range(3))])
-    return np.asarray(np.einsum("ni,ij->nj", entries, _generators(dof)))
-
-
-def _generators(dof: int) -> Points:
-    """(12, dof): shifts, turns, growth; then stretches and shears. Entries: shift, rows of 3x3."""
-    columns = []
-    for axis in range(3):
-        shift = np.zeros((4, 3))
-        shift[0, axis] = 1
-        columns.append(shift)
-    for one, other in ((1, 2), (2, 0), (0, 1)):
-        turn = np.zeros((4, 3))
-        turn[1 + one, other], turn[1 + other, one] = -1, 1
-        columns.append(turn)
-    growth = np.zeros((4, 3))
-    growth[1:] = np.eye(3)
-    columns.append(growth)
-    for axis in (0, 1):
-        stretch = np.zeros((4, 3))
-        stretch[1 + axis, axis] = 1
-        columns.append(stretch)
-    for one, other in ((1, 2), (2, 0), (0, 1)):
-        shear = np.zeros((4, 3))
-        shear[1 + one, other] = shear[1 + other, one] = 1
-        columns.append(shear)
-    return np.stack([c.ravel() for c in columns[:dof]], axis=1)
-
-
-def _moved(to_native: Affine, step: Points, centre: Points) -> Affine:
-    """Apply a step in the run's space, about the template's centre as it lies there."""
-    shift, *rows = (_generators(len(step)) @ step).reshape(4, 3)
-    change = np.eye(4)
-    change[:3, :3] += np.array(rows) / _RADIUS_MM
-    middle = to_native[:3, :3] @ centre + to_native[:3, 3]
-    change[:3, 3] = middle + shift - change[:3, :3] @ middle
-    return np.asarray(change @ to_native)
-
-
-def _length(step: Points) -> float:
-    """How far a step moves a point at most, about, mm."""
-    return float(np.abs(_generators(len(step)) @ step).sum())
+    right = products(weighted, residual[:, None])[:, 0]
+    return _Equations(products(weighted, rows), right, scale)

@@ -82,6 +82,25 @@ def test_a_known_affine_is_found(template: Template, contrast: str) -> None:
     assert gap_mm(register(volume, brain, template), move, template) <= 0.5
 
 
+def test_a_smooth_field_does_not_move_the_brain(template: Template) -> None:
+    """A wave of 20 % either way over the brain: no scan is without one."""
+    move = known_affine(template, (14, -6, 8))
+    volume, brain = moved(template, move)
+    x, y, z = (np.linspace(-1, 1, n) for n in volume.data.shape)
+    field = 1 + 0.2 * np.cos(3 * x)[:, None, None] * np.cos(3 * y)[:, None] * np.cos(2 * z + 0.5)
+    shaded = replace(volume, data=(volume.data * field).astype(np.float32))
+    assert gap_mm(register(shaded, brain, template), move, template) <= 0.5
+
+
+def test_a_mask_with_a_fault_does_not_move_the_brain(template: Template) -> None:
+    """The lowest 12 mm of the brain are left out."""
+    move = known_affine(template, (14, -6, 8))
+    volume, brain = moved(template, move)
+    short = brain.mask.copy()
+    short[..., : int(np.flatnonzero(brain.mask.any(axis=(0, 1)))[0]) + 4] = False
+    assert gap_mm(register(volume, brain_of(short), template), move, template) <= 1.0
+
+
 @pytest.mark.parametrize("degrees", [(45, 0, 0), (-40, 0, 0), (0, 30, 0), (0, 0, -30)])
 def test_a_head_that_lies_far_off_is_caught(template: Template, degrees) -> None:
     move = known_affine(template, degrees)

@@ -1,0 +1,97 @@
+"""Small changes of an affine: what they are, and what they do to a value at a point; pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_strip.domain import Affine
+
+Points = NDArray[np.float64]
+
+_RADIUS_MM = 70.0
+"""Of a brain, about: turns and stretches are told by how far they move a point there."""
+
+
+def generators(dof: int) -> Points:
+    """(12, dof): shifts, turns, growth; then stretches and shears. Entries: shift, rows of 3x3."""
+    columns = []
+    for axis in range(3):
+        shift = np.zeros((4, 3))
+        shift[0, axis] = 1
+        columns.append(shift)
+    for one, other in ((1, 2), (2, 0), (0, 1)):
+        turn = np.zeros((4, 3))
+        turn[1 + one, other], turn[1 + other, one] = -1, 1
+        columns.append(turn)
+    growth = np.zeros((4, 3))
+    growth[1:] = np.eye(3)
+    columns.append(growth)
+    for axis in (0, 1):
+        stretch = np.zeros((4, 3))
+        stretch[1 + axis, axis] = 1
+        columns.append(stretch)
+    for one, other in ((1, 2), (2, 0), (0, 1)):
+        shear = np.zeros((4, 3))
+        shear[1 + one, other] = shear[1 + other, one] = 1
+        columns.append(shear)
+    return np.stack([c.ravel() for c in columns[:dof]], axis=1)
+
+
+def away(points: Points, centre: Points) -> Points:
+    """(N, 3): where points lie about a centre, in radii of a brain."""
+    return (points - centre) / _RADIUS_MM
+
+
+def rows(slope: Points, away: Points, dof: int) -> Points:
+    """(N, dof): change of a value when its point moves along each of `generators`.
+
+    Parameters
+    ----------
+    slope : (N, 3) float64
+        Of the value, per mm.
+    away : (N, 3) float64
+        From `away`.
+    dof : int
+        Seven (turn, shift, one scale) or twelve.
+    """
+    entries = np.column_stack([slope, *(slope[:, [a]] * away for a in range(3))])
+    return np.asarray(np.einsum("ni,ij->nj", entries, generators(dof)))
+
+
+def moved(to_native: Affine, step: Points, centre: Points) -> Affine:
+    """Apply a step in the run's space, about the template's centre as it lies there."""
+    shift, *change_rows = (generators(len(step)) @ step).reshape(4, 3)
+    change = np.eye(4)
+    change[:3, :3] += np.array(change_rows) / _RADIUS_MM
+    middle = mapped(to_native, centre)
+    change[:3, 3] = middle + shift - change[:3, :3] @ middle
+    return np.asarray(change @ to_native)
+
+
+def mapped(affine: NDArray[np.floating[Any]], points: NDArray[np.floating[Any]]) -> Points:
+    """(..., 3): points by an affine."""
+    return np.asarray(points @ affine[:3, :3].T + affine[:3, 3])
+
+
+def length(step: Points) -> float:
+    """How far a step moves a point at most, about, mm."""
+    return float(np.abs(generators(len(step)) @ step).sum())
+
+
+def products(a: Points, b: Points) -> Points:
+    """Sums over points, (N, A) and (N, B) -> (A, B); not by BLAS, whose threads wait on others."""
+    return np.asarray(np.einsum("ni,nj->ij", a, b))
+
+
+def solved(normal: Points, right: Points) -> Points:
+    """The solution of normal equations, the shortest where they leave a choice."""
+    return np.asarray(np.linalg.lstsq(normal, right, rcond=None)[0])
+
+
+def robust(residual: Points) -> tuple[Points, float]:
+    """Weights of Geman and McClure, and the scale of the residuals in whose units they are."""
+    scale = max(1.4826 * float(np.median(np.abs(residual))), 1e-6)
+    return 1.0 / (1.0 + (residual / (3 * scale)) ** 2) ** 2 / scale**2, scale

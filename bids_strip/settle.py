@@ -1,0 +1,197 @@
+"""The last millimetres of a registration: by what lies within the brain, seen through a bias.
+
+Two scans of a head differ by what is left of their bias and by the faults of their masks, far more
+than by their anatomy. So the intensities are compared at points of the template, whatever the run's
+mask says there, and the field that the run is seen through is solved for beside the affine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bids_strip.affine import Points, away, length, mapped, moved, products, robust, rows, solved
+from bids_strip.domain import SDT_STEP_MM, Affine, BrainMask, Float3, Grid, Template, Volume
+from bids_strip.geometry import bounding_box, every_nth, redistanced
+
+_SIGMA_MM = 2.0
+"""Both images are seen through the same Gaussian, whatever their voxels."""
+_APART_MM = 4.0
+_ITERATIONS = 25
+_SETTLED_MM = 0.05
+_RIM_MM = 3.0
+"""Points are compared as far outside the template's brain."""
+_REACH_MM = 6.0
+_SHAPE = 0.05
+"""Weight of the distances beside the intensities: enough to hold a brain that looks unlike."""
+_MARGIN_MM = 12.0
+_LEAST_SHARE = 0.25
+
+
+def settled(moving: Volume, brain: BrainMask, template: Template, start: Affine) -> Affine:
+    """Refine an affine that is right within a few mm.
+
+    Parameters
+    ----------
+    moving
+        Intensities on the native grid, of any contrast.
+    brain
+        The stored distances.
+    template
+        Image and mask.
+    start : (4, 4) float64
+        RAS mm of the template -> RAS mm of the run.
+
+    Returns
+    -------
+    (4, 4) float64
+        Likewise; `start` if too little of the template lies in the native field of view.
+
+    Notes
+    -----
+    The run's intensity is taken for ``f(x) + g(x) T + c T^2 + d T^3`` of the template's T, f and g
+    quadratic in space. Gauss-Newton with the slopes of the model instead of the run's, which carry
+    its noise (Baker and Matthews 2004, doi:10.1023/B:VISI.0000011205.11775.fd), weights of Geman
+    and McClure. Deterministic.
+    """
+    points = _points(template)
+    run = _run(moving, brain)
+    to_native = start
+    for _ in range(_ITERATIONS):
+        step = _step(run, points, to_native)
+        if step is None:
+            return start
+        to_native = moved(to_native, step, points.centre)
+        if length(step) < _SETTLED_MM:
+            break
+    return to_native
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """The run's brain and surroundings: smoothed, and its distances in steps of `SDT_STEP_MM`."""
+
+    grid: Grid
+    smooth: Float3
+    steps: NDArray[np.int16]
+
+
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """The template's points that are compared, N of them.
+
+    Attributes
+    ----------
+    places : (N, 3) float64
+        RAS mm.
+    centre : (3,) float64
+        Their mean, RAS mm.
+    basis, slope : (N, 22) float64
+        What the run's intensity is a sum of, and its derivative with respect to the template's.
+    gradient : (N, 3) float64
+        Of the template's intensity, per mm.
+    sdt : (N,) float64, mm
+        Clipped to the reach.
+    normal : (N, 3) float64
+        Gradient of the distance.
+    """
+
+    places: Points
+    centre: Points
+    basis: Points
+    slope: Points
+    gradient: Points
+    sdt: Points
+    normal: Points
+
+
+def _run(moving: Volume, brain: BrainMask) -> _Run:
+    box = bounding_box(brain.sdt_steps <= 0, margin_mm=_MARGIN_MM, zooms=moving.grid.zooms)
+    affine = moving.grid.affine.copy()
+    affine[:3, 3] = mapped(affine, np.array([side.start for side in box], dtype=np.float64))
+    part = np.ascontiguousarray(moving.data[box])
+    grid = Grid((part.shape[0], part.shape[1], part.shape[2]), affine)
+    return _Run(grid, _smoothed(part, grid), np.ascontiguousarray(brain.sdt_steps[box]))
+
+
+def _smoothed(data: Float3, grid: Grid) -> Float3:
+    """By what a voxel's own box lacks of the Gaussian."""
+    sigmas = [max(_SIGMA_MM**2 - zoom**2 / 12, 0.0) ** 0.5 / zoom for zoom in grid.zooms]
+    return np.asarray(ndimage.gaussian_filter(data, sigmas, truncate=3.0), dtype=np.float32)
+
+
+def _points(template: Template) -> _Points:
+    """Every n-th voxel of the brain and its rim."""
+    grid = template.image.grid
+    box = bounding_box(template.mask, margin_mm=_MARGIN_MM, zooms=grid.zooms)
+    smooth = _smoothed(template.image.data[box], grid)
+    soft = _smoothed(template.mask[box].astype(np.float32), grid)
+    lattice = every_nth(grid.zooms, _APART_MM)
+    strides = np.array([side.step for side in lattice], dtype=np.float64)
+    i, j, k = strides * grid.zooms
+    sdt = redistanced(np.float32(0.5) - soft[lattice], zooms=(i, j, k), limit_mm=_REACH_MM + 2 * k)
+    near = sdt < _RIM_MM
+    to_world = np.linalg.inv(grid.affine)[:3, :3]
+    slopes = [np.asarray(slope)[lattice][near] for slope in np.gradient(smooth)]
+    gradient = np.column_stack(slopes) @ to_world
+    normal = np.column_stack([np.asarray(n)[near] for n in np.gradient(sdt)]) / strides @ to_world
+    corner = np.array([side.start for side in box], dtype=np.float64)
+    places = mapped(grid.affine, np.argwhere(near) * strides + corner)
+    value = smooth[lattice][near].astype(np.float64)[:, None]
+    centre = places.mean(axis=0)
+    spread = max(float(value.std()), 1e-6)
+    value = (value - value.mean()) / spread
+    field = _quadratics(away(places, centre))
+    basis = np.column_stack([field, field * value, value**2, value**3])
+    slope = np.column_stack([np.zeros_like(field), field, 2 * value, 3 * value**2])
+    distance = np.clip(sdt[near], -_REACH_MM, _REACH_MM).astype(np.float64)
+    normal[np.abs(distance) >= _REACH_MM] = 0.0
+    return _Points(places, centre, basis, slope, gradient / spread, distance, normal)
+
+
+def _quadratics(away: Points) -> Points:
+    """(N, 10): 1, x, y, z, and their products two by two."""
+    one = np.column_stack([np.ones(len(away)), away])
+    return np.column_stack([one[:, a] * one[:, b] for a in range(4) for b in range(a, 4)])
+
+
+def _step(run: _Run, points: _Points, to_native: Affine) -> Points | None:
+    """The next step, (12,) of `bids_strip.affine.generators`; None if too few points are seen."""
+    world = mapped(to_native, points.places)
+    index = mapped(np.linalg.inv(run.grid.affine), world).T
+    inside = (index >= 0) & (index <= np.array(run.grid.shape)[:, None] - 1)
+    seen = np.asarray(inside.all(axis=0))
+    if np.count_nonzero(seen) < _LEAST_SHARE * len(points.places):
+        return None
+    found = ndimage.map_coordinates(run.smooth, index[:, seen], order=1).astype(np.float64)
+    unexplained, weight, fit = _explained(found, points.basis[seen])
+    around = away(world[seen], mapped(to_native, points.centre))
+    pulled = np.linalg.inv(to_native[:3, :3])
+    slope = np.einsum("ni,i->n", points.slope[seen], fit)
+    inner = rows((slope[:, None] * points.gradient[seen]) @ pulled, around, 12)
+    inner = np.column_stack([inner, -points.basis[seen]])
+    normal = products(inner * weight[:, None], inner)
+    right = products(inner, (weight * unexplained)[:, None])[:, 0]
+
+    steps = ndimage.map_coordinates(run.steps, index[:, seen], order=1, output=np.float64)
+    apart = np.clip(steps * SDT_STEP_MM, -_REACH_MM, _REACH_MM) - points.sdt[seen]
+    near = np.abs(points.sdt[seen]) < _REACH_MM
+    outer = rows(points.normal[seen][near] @ pulled, around[near], 12)
+    weight = _SHAPE * robust(apart[near])[0]
+    normal[:12, :12] += products(outer * weight[:, None], outer)
+    right[:12] += products(outer, (weight * apart[near])[:, None])[:, 0]
+    return solved(normal, -right)[:12]
+
+
+def _explained(found: Points, basis: Points) -> tuple[Points, Points, Points]:
+    """What the basis leaves of the run's intensities, its weights, and the basis' coefficients."""
+    weight = np.ones(len(found))
+    for _ in range(2):
+        weighted = basis * weight[:, None]
+        fit = solved(products(weighted, basis), products(weighted, found[:, None])[:, 0])
+        unexplained = found - np.einsum("ni,i->n", basis, fit)
+        weight, _ = robust(unexplained)
+    return unexplained, weight, fit
