@@ -167,12 +167,15 @@ def _step(run: _Run, points: _Points, to_native: Affine) -> Points | None:
     if np.count_nonzero(seen) < _LEAST_SHARE * len(points.places):
         return None
     found = ndimage.map_coordinates(run.smooth, index[:, seen], order=1).astype(np.float64)
-    unexplained, weight, fit = _explained(found, points.basis[seen])
+    basis = points.basis[seen]
+    fit = solved(products(basis, basis), products(basis, found[:, None])[:, 0])
+    unexplained = found - np.einsum("ni,i->n", basis, fit)
+    weight, _ = robust(unexplained)
     around = away(world[seen], mapped(to_native, points.centre))
     pulled = np.linalg.inv(to_native[:3, :3])
     slope = np.einsum("ni,i->n", points.slope[seen], fit)
     inner = rows((slope[:, None] * points.gradient[seen]) @ pulled, around, 12)
-    inner = np.column_stack([inner, -points.basis[seen]])
+    inner = np.column_stack([inner, -basis])
     normal = products(inner * weight[:, None], inner)
     right = products(inner, (weight * unexplained)[:, None])[:, 0]
 
@@ -184,14 +187,3 @@ def _step(run: _Run, points: _Points, to_native: Affine) -> Points | None:
     normal[:12, :12] += products(outer * weight[:, None], outer)
     right[:12] += products(outer, (weight * apart[near])[:, None])[:, 0]
     return solved(normal, -right)[:12]
-
-
-def _explained(found: Points, basis: Points) -> tuple[Points, Points, Points]:
-    """What the basis leaves of the run's intensities, its weights, and the basis' coefficients."""
-    weight = np.ones(len(found))
-    for _ in range(2):
-        weighted = basis * weight[:, None]
-        fit = solved(products(weighted, basis), products(weighted, found[:, None])[:, 0])
-        unexplained = found - np.einsum("ni,i->n", basis, fit)
-        weight, _ = robust(unexplained)
-    return unexplained, weight, fit
