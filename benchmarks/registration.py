@@ -32,8 +32,9 @@ from benchmarks.tables import text_table
 from bids_strip.card import find_card
 from bids_strip.domain import Affine, BrainMask, Grid, Template, Volume
 from bids_strip.geometry import STORED_STEP_MM, quantised
+from bids_strip.participant.placing import placed
 from bids_strip.participant.predict import OnnxPredictor, load_predictor
-from bids_strip.participant.register import placed, register
+from bids_strip.participant.register import register
 from bids_strip.single import strip_image
 from bids_strip.templates import find_templates, read_template
 
@@ -95,7 +96,9 @@ def measured(head: Head, template: Template, engine: Engine) -> tuple[float, flo
     begun = _cpu_s()
     to_template = engine(head.volume, head.brain, template)
     used = _cpu_s() - begun
-    return placed(to_template, head.volume.grid, head.brain, template).dice, used
+    return placed(
+        to_template, head.volume.grid, head.brain, template, fitted=head.brain, threads=1
+    ).dice, used
 
 
 def known_truth(

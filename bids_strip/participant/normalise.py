@@ -89,7 +89,7 @@ def normalise(
     np.exp(corrected, out=corrected)
     corrected *= native.data - np.float32(floor)
     if brain.already_stripped:
-        corrected[(native.data == 0) & ~inside] = 0.0  # nothing, whatever brightness is counted from
+        corrected[(native.data == 0) & ~inside] = 0.0  # nothing there, wherever counting starts
     return Normalised(Volume(corrected, native.grid), log_field, floor, float(scale))
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from bids_strip.domain import (
     Affine,
     BrainMask,
+    Conformed,
+    Prediction,
     Products,
     Registration,
+    Source,
     Volume,
 )
 from bids_strip.manual import find_manual
@@ -31,15 +34,16 @@ from bids_strip.participant.edit import read_edit
 from bids_strip.participant.job import Clock, Done, Job
 from bids_strip.participant.load import load
 from bids_strip.participant.normalise import normalise, quantised_image
+from bids_strip.participant.placing import placed
 from bids_strip.participant.predict import Predictor
 from bids_strip.participant.qc import measure, measure_mask
-from bids_strip.participant.register import placed, register
+from bids_strip.participant.register import register
 from bids_strip.participant.restore import restore
 from bids_strip.participant.segment import segment
 from bids_strip.participant.stored import read_stored
 from bids_strip.participant.write import remove_outputs, remove_record, write, write_record
 from bids_strip.record import OK, Record, fingerprint
-from bids_strip.templates import TemplateFiles, read_template
+from bids_strip.templates import read_template
 
 
 def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
@@ -68,7 +72,8 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
                        suffix=run.suffix, smoothness_mm=recipe.bias_smoothness_mm)  # fmt: skip
     segmented = clock("segment", segment, normalised, brain, prediction, conformed.frame,
                       suffix=run.suffix)  # fmt: skip
-    registrations = clock("register", register_all, normalised.volume, brain, job.templates)
+    fitted = brain if not recipe.no_csf else whole_brain(source, prediction, conformed)
+    registrations = clock("register", register_all, job, normalised.volume, brain, fitted)
     preproc = quantised_image(source.volume, normalised)
     products = Products(source, brain, preproc, segmented, registrations)
     metrics = clock("qc", measure, surface, normalised, segmented, products)
@@ -123,8 +128,9 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
     if stored is None:
         return None
     brain = clock("derive", at_border, stored.sdt_steps, border_mm=recipe.border_mm)
-    registrations = clock("register", placed_all, stored.affines, source.volume, brain,
-                          job.templates)  # fmt: skip
+    registrations = clock("register", placed_all, job, stored.affines, source.volume, brain, brain)
+    # the affine has passed; the shape of another surface does not make it worse
+    registrations = tuple(replace(one, plausible=True) for one in registrations)
     metrics = clock("qc", measure_mask, source.volume.grid, brain)
     remove_record(run, out)
     products = Products(source, brain, stored.preproc, registrations=registrations)
@@ -154,23 +160,29 @@ def finished(job: Job, record: Record, clock: Clock, begun: float) -> Done:
     return Done(job.run, record)
 
 
+def whole_brain(source: Source, prediction: Prediction, conformed: Conformed) -> BrainMask:
+    """The brain's own surface, which templates are fitted by where the tissue's is written."""
+    surface = clean(prediction, conformed.zooms)
+    return derive(source.volume, restore(surface, conformed.frame), border_mm=0.0)
+
+
 def register_all(
-    moving: Volume, brain: BrainMask, templates: Sequence[TemplateFiles]
+    job: Job, moving: Volume, brain: BrainMask, fitted: BrainMask
 ) -> tuple[Registration, ...]:
     """Register a run to each template; two resolutions of one space share their affine."""
     known: dict[str, Affine] = {}
-    for files in templates:
+    for files in job.templates:
         if files.space.anatomy not in known:
-            known[files.space.anatomy] = register(moving, brain, read_template(files))
-    return placed_all(known, moving, brain, templates)
+            known[files.space.anatomy] = register(moving, fitted, read_template(files))
+    return placed_all(job, known, moving, brain, fitted)
 
 
 def placed_all(
-    affines: Mapping[str, Affine], moving: Volume, brain: BrainMask,
-    templates: Sequence[TemplateFiles],
-) -> tuple[Registration, ...]:  # fmt: skip
+    job: Job, affines: Mapping[str, Affine], moving: Volume, brain: BrainMask, fitted: BrainMask
+) -> tuple[Registration, ...]:
     """Place a run in each template's space by the affine to its anatomy."""
     return tuple(
-        placed(affines[files.space.anatomy], moving.grid, brain, read_template(files))
-        for files in templates
-    )
+        placed(affines[files.space.anatomy], moving.grid, brain, read_template(files),
+               fitted=fitted, threads=job.threads)
+        for files in job.templates
+    )  # fmt: skip

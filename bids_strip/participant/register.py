@@ -16,20 +16,16 @@ from scipy import ndimage
 from bids_strip.affine import Points, away, length, mapped, moved, products, robust, solved
 from bids_strip.affine import rows as affine_rows
 from bids_strip.domain import (
-    SDT_STEP_MM,
     Affine,
     Bool3,
     BrainMask,
     Float3,
     Grid,
-    Registration,
     Template,
     Volume,
 )
 from bids_strip.geometry import (
-    affine_resampled,
     bounding_box,
-    dice,
     redistanced,
     resampled,
     resampling_matrix,
@@ -53,12 +49,7 @@ _DAMPING = 1e-3
 _LEAST_POINTS = 24
 _LEAST_SHARE = 0.25
 _SDT_MM = 60.0
-_BEYOND = 1e4
-"""Steps of distance where the native field of view ends: outside the brain."""
 _LEAST_COVER = 0.6
-_LEAST_DICE = 0.85
-_STRETCH = (0.65, 1.55)
-"""Brains of grown people differ by a factor of 1.3 in length at most, those of infants more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,64 +125,6 @@ def register(moving: Volume, brain: BrainMask, template: Template) -> Affine:
     fine = _levels(moving, inside, template.image, base, _FINE_MM)
     best = _fitted(*fine, best.to_native, dof=12)
     return np.asarray(np.linalg.inv(settled(moving, brain, template, best.to_native)))
-
-
-def mask_in_template(
-    brain: BrainMask, native: Grid, to_template: Affine, grid: Grid, *, border_mm: float
-) -> Bool3:
-    """The stored distances, resampled, within a border.
-
-    Parameters
-    ----------
-    brain
-        Distances on the native grid, and the border.
-    native, grid
-        Where they lie, and the template's grid.
-    to_template : (4, 4) float64
-        RAS mm of the run -> RAS mm of the template.
-
-    Notes
-    -----
-    Distances in mm of the native space are compared, as for the native mask.
-    """
-    steps = brain.sdt_steps.astype(np.float32)
-    matrix = np.linalg.inv(native.affine) @ np.linalg.inv(to_template) @ grid.affine
-    found = affine_resampled(steps, matrix, grid.shape, order=1, outside=_BEYOND)
-    return np.asarray(found <= border_mm / SDT_STEP_MM)
-
-
-def placed(to_template: Affine, native: Grid, brain: BrainMask, template: Template) -> Registration:
-    """A run's mask in a template space, and whether a head can be like that.
-
-    Parameters
-    ----------
-    to_template : (4, 4) float64
-        From `register`.
-    native
-        The run's own grid.
-    brain
-        Its distances and border.
-    template
-        The space, at one resolution.
-    """
-    grid = template.image.grid
-    mask = mask_in_template(brain, native, to_template, grid, border_mm=brain.border_mm)
-    surface = mask
-    if brain.border_mm:
-        surface = mask_in_template(brain, native, to_template, grid, border_mm=0.0)
-    overlap = dice(surface, template.mask)
-    stretches = np.linalg.svd(to_template[:3, :3], compute_uv=False)
-    stretch = float(stretches.min()), float(stretches.max())
-    low, high = _STRETCH
-    return Registration(
-        space=template.space,
-        grid=grid,
-        to_template=to_template,
-        mask=mask,
-        dice=overlap,
-        stretch=stretch,
-        plausible=overlap >= _LEAST_DICE and low <= stretch[0] and stretch[1] <= high,
-    )
 
 
 def _starts(moving: Volume, inside: Bool3, template: Template) -> list[Affine]:

@@ -14,7 +14,8 @@ from bids_strip.domain import BrainMask, Grid, Template, Volume
 from bids_strip.example.heads import draw_head, render
 from bids_strip.geometry import SDT_LIMIT_MM, dice, quantised, signed_distance, within
 from bids_strip.itk import itk_affine
-from bids_strip.participant.register import mask_in_template, placed, register
+from bids_strip.participant.placing import distances_in, placed
+from bids_strip.participant.register import register
 from bids_strip.space import Space
 from tests.fakes import rotation
 
@@ -140,9 +141,9 @@ def test_the_mask_goes_there_and_back(template: Template, border: float) -> None
     move = known_affine(template, (14, -6, 8))
     volume, _ = moved(template, move)
     brain = brain_of(moved(template, move)[1].mask, border=border)
-    there = placed(np.linalg.inv(move), volume.grid, brain, template)
+    there = placed(np.linalg.inv(move), volume.grid, brain, template, fitted=brain, threads=1)
     grid = template.image.grid
-    back = mask_in_template(brain_of(there.mask), grid, move, volume.grid, border_mm=0.0)
+    back = distances_in(brain_of(there.mask), grid, move, volume.grid, threads=1) <= 0
     assert dice(back, brain.mask) >= 0.97
     assert there.plausible
     assert there.dice >= 0.97  # of the surface, not of the border
@@ -160,8 +161,10 @@ def test_what_no_head_can_be_is_told(template: Template, case: str) -> None:
         factor = 1.6 if case == "too large" else 0.6
         affine[:3, :3] *= factor
         grid = Grid(grid.shape, np.linalg.inv(affine) @ grid.affine)
-    assert not placed(affine, grid, brain, template).plausible
-    assert placed(np.eye(4), template.image.grid, brain, template).plausible
+    assert not placed(affine, grid, brain, template, fitted=brain, threads=1).plausible
+    assert placed(
+        np.eye(4), template.image.grid, brain, template, fitted=brain, threads=1
+    ).plausible
 
 
 def test_itk_files_mean_what_the_readers_take_them_for(tmp_path: Path) -> None:
@@ -189,7 +192,7 @@ def test_simpleitk_puts_a_mask_where_we_do(template: Template, tmp_path: Path) -
     sitk = pytest.importorskip("SimpleITK")
     move = known_affine(template, (14, -6, 8))
     volume, brain = moved(template, move)
-    ours = placed(np.linalg.inv(move), volume.grid, brain, template)
+    ours = placed(np.linalg.inv(move), volume.grid, brain, template, fitted=brain, threads=1)
     for name, mask in (("run", brain.mask), ("base", template.mask)):
         affine = template.image.grid.affine
         nib.save(nib.Nifti1Image(mask.astype(np.float32), affine), tmp_path / f"{name}.nii")
