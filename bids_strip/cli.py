@@ -209,7 +209,7 @@ def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path)
     from bids_strip.participant.job import Job
     from bids_strip.participant.level import write_citation, write_dataset_files
     from bids_strip.place import Place
-    from bids_strip.templates import find_templates
+    from bids_strip.templates import sound_templates
 
     # absolute: a worker of another machine stands in another folder
     place = Place(settings.output_dir.absolute(), staging.absolute())
@@ -217,7 +217,7 @@ def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path)
         write_dataset_files(settings, place, __version__)
         write_citation(settings, card, place, __version__)
         return []
-    templates = find_templates(settings.recipe.spaces, offline=settings.offline)
+    templates = sound_templates(settings.recipe.spaces, offline=settings.offline)
     with _site(settings, card, runs, place) as site:
         LOG.info("%d runs to do, %d done before; network %s %s on %s", len(runs.to_do),
                  len(runs.done), card.name, card.version, site.where)  # fmt: skip

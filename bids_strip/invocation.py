@@ -9,8 +9,9 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bids_strip import __version__
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("bids_strip")
 _FILE_ONLY = {"file_only": True}
 """Marks what belongs in the log file alone: tracebacks."""
+_NOTES: Mapping[str, str] = MappingProxyType({
+    "already_stripped": "already stripped",
+    "manual": "edited by hand",
+    "template_mismatch": "fits no template: nothing written there",
+})  # fmt: skip
+"""Flags that are told beside a run on the terminal."""
 _STALE_S = 7 * 24 * 3600.0
 _LIBRARY_FOLDERS = ("TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR")
 
@@ -112,9 +119,10 @@ def _say(outcome: Outcome, place: str) -> None:
         LOG.debug("%s", outcome.details, extra=_FILE_ONLY)
         return
     record = outcome.record
-    stripped = ", already stripped" if record.flags.get("already_stripped") else ""
+    notes = [note for flag, note in _NOTES.items() if record.flags.get(flag)]
     LOG.info("%s %s: %.0f ml in %.1f s%s", place, record.bids_name,
-             record.metrics["brain_volume_ml"], record.elapsed_s or 0.0, stripped)  # fmt: skip
+             record.metrics["brain_volume_ml"], record.elapsed_s or 0.0,
+             "".join(f", {note}" for note in notes))  # fmt: skip
     stages = ", ".join(f"{stage} {s:.2f}" for stage, s in record.stage_seconds.items())
     LOG.debug("%s seconds: %s; %s MB at most", place, stages, record.peak_memory_mb)
 

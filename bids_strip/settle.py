@@ -27,6 +27,8 @@ _RIM_MM = 3.0
 _REACH_MM = 6.0
 _SHAPE = 0.05
 """Weight of the distances beside the intensities: enough to hold a brain that looks unlike."""
+_LOST_MM = 1.0
+"""Surfaces may lie farther apart by this in the mean than where the refinement began."""
 _MARGIN_MM = 12.0
 _LEAST_SHARE = 0.25
 
@@ -48,7 +50,8 @@ def settled(moving: Volume, brain: BrainMask, template: Template, start: Affine)
     Returns
     -------
     (4, 4) float64
-        Likewise; `start` if too little of the template lies in the native field of view.
+        Likewise; `start` if too little of the template lies in the native field of view, or if the
+        surfaces would part: what looks alike is not the same place then.
 
     Notes
     -----
@@ -59,7 +62,7 @@ def settled(moving: Volume, brain: BrainMask, template: Template, start: Affine)
     """
     points = _points(template)
     run = _run(moving, brain)
-    to_native = start
+    before, to_native = _apart_mm(run, points, start), start
     for _ in range(_ITERATIONS):
         step = _step(run, points, to_native)
         if step is None:
@@ -67,7 +70,16 @@ def settled(moving: Volume, brain: BrainMask, template: Template, start: Affine)
         to_native = moved(to_native, step, points.centre)
         if length(step) < _SETTLED_MM:
             break
-    return to_native
+    return to_native if _apart_mm(run, points, to_native) <= before + _LOST_MM else start
+
+
+def _apart_mm(run: _Run, points: _Points, to_native: Affine) -> float:
+    """Mean difference of the two distances near the surface, where both are known."""
+    near = np.abs(points.sdt) < _REACH_MM
+    index = mapped(np.linalg.inv(run.grid.affine), mapped(to_native, points.places[near])).T
+    steps = ndimage.map_coordinates(run.steps, index, order=1, mode="nearest", output=np.float64)
+    apart = np.clip(steps * SDT_STEP_MM, -_REACH_MM, _REACH_MM) - points.sdt[near]
+    return float(np.abs(apart).mean())
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ into it. The package is asked only to fetch what is missing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -72,13 +73,28 @@ def find_templates(spaces: Iterable[str], *, offline: bool) -> tuple[TemplateFil
     return tuple(_found(home, space, offline) for space in map(parse_space, spaces))
 
 
+def sound_templates(spaces: Iterable[str], *, offline: bool) -> tuple[TemplateFiles, ...]:
+    """The files of `find_templates`, each read once: a damaged one costs no run its work.
+
+    Raises
+    ------
+    UsageError, TemplateError
+        As `find_templates` and `read_template`.
+    """
+    found = find_templates(spaces, offline=offline)
+    for files in found:
+        read_template(files)
+    return found
+
+
 def template_home() -> Path:
     """The folder that templateflow would use."""
     named = os.environ.get(HOME)
     if named:
         return Path(named).absolute()
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path("~/.cache").expanduser()).absolute() / "templateflow"
+    with contextlib.suppress(RuntimeError):  # a user whom nobody knows, without HOME
+        return Path.home() / ".cache" / "templateflow"
+    return Path("/templateflow")
 
 
 def _found(home: Path, space: Space, offline: bool) -> TemplateFiles:

@@ -19,6 +19,7 @@ from bids_strip.errors import EditError
 
 _TOLERANCE_MM = 0.5
 """How far a corner may lie off: editors round what they write into the header."""
+_LEAST_ML = 10.0
 _UNREADABLE = (
     ImageFileError, HeaderDataError, WrapStructError, EOFError, zlib.error, OSError, ValueError,
 )  # fmt: skip
@@ -65,7 +66,13 @@ def read_edit(path: Path, grid: Grid) -> Bool3:
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     _check_grid(path, data.shape, np.asarray(image.affine), grid)
-    return _inside(path, data)
+    drawn = _inside(path, data)
+    volume_ml = np.count_nonzero(drawn) * grid.voxel_volume_ml
+    if volume_ml < _LEAST_ML:
+        raise EditError(
+            f"{path}: holds {volume_ml:.1f} ml, which is no brain; draw the whole of it"
+        )
+    return drawn
 
 
 def _turned(image: SpatialImage, affine: Affine) -> SpatialImage:
