@@ -275,11 +275,14 @@ class Template:
         T1w intensities.
     mask : (I, J, K) bool
         On the image's grid.
+    source
+        The image's file, below TEMPLATEFLOW_HOME.
     """
 
     space: Space
     image: Volume
     mask: Bool3
+    source: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,6 +305,8 @@ class Registration:
         Least and most factor of length over all directions.
     plausible
         False where a head cannot differ so much from the template.
+    source
+        The template's file, below TEMPLATEFLOW_HOME.
     """
 
     space: Space
@@ -311,6 +316,7 @@ class Registration:
     dice: float
     stretch: tuple[float, float]
     plausible: bool
+    source: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -293,7 +293,7 @@ def dataset_description(
     """
     doi = _doi(source)
     description: dict[str, Any] = {
-        "Name": f"{APP}: brain masks, distances and quality metrics",
+        "Name": f"{APP}: brain masks, corrected images, tissues and quality metrics",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": APP, "Version": version}],

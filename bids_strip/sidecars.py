@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from bids_strip.domain import WHITE_MATTER, Run
-from bids_strip.naming import APP, KINDS, manual_name, names_in, names_of
+from bids_strip.naming import APP, KINDS, manual_name, names_in, names_of, transform_names
 from bids_strip.recipe import Recipe
 from bids_strip.space import Space
 
@@ -87,6 +87,7 @@ def _described(
     by = f"{APP} {version}, network {network.get('name', '')} {network.get('version', '')}".rstrip()
     border_mm = recipe.border_mm
     surface = _surface(recipe, edited)
+    names = names_of(run)
     native: dict[str, Any] = {"SpatialReference": "orig"}
     if kind == "mask":
         what = f"1 inside {_inside(recipe, edited)}; {surface}; {by}"
@@ -122,7 +123,10 @@ def _described(
     return {
         "SkullStripped": True,
         "Description": f"The source, {corrected}; 0 outside the brain; {surface}; {by}",
-        "Sources": [raw, f"bids::{names_of(run)['mask']}"],
+        "Sources": [
+            f"bids::{names['preproc']}" if "preproc" in recipe.outputs else raw,
+            f"bids::{names['mask']}",
+        ],
         **native,
     }
 
@@ -137,7 +141,10 @@ def _correction(smoothness_mm: float) -> str:
     )
 
 
-def sidecar_in(kind: str, run: Run, space: Space, native: Mapping[str, Any]) -> dict[str, Any]:
+def sidecar_in(
+    kind: str, run: Run, space: Space, native: Mapping[str, Any], *, template: str,
+    outputs: Container[str],
+) -> dict[str, Any]:  # fmt: skip
     """Metadata of an image in a template space.
 
     Parameters
@@ -150,23 +157,30 @@ def sidecar_in(kind: str, run: Run, space: Space, native: Mapping[str, Any]) -> 
         Where the image lies.
     native : mapping
         Metadata of the same kind on the native grid.
+    template : str
+        The template's file, below TEMPLATEFLOW_HOME.
+    outputs
+        Kinds written on the native grid.
 
     Notes
     -----
     BIDS derivatives, common data types: ``Resolution`` is required beside ``res``, each label with
     its meaning; ``SpatialReference`` is the image that the space is defined by.
     """
-    cohort = "" if space.cohort is None else f"cohort-{space.cohort}/"
-    stem = f"tpl-{space.name}" + ("" if space.cohort is None else f"_cohort-{space.cohort}")
-    number = "" if space.resolution is None else f"_res-{space.resolution:02d}"
+    names, there = names_of(run), transform_names(run, space.anatomy)[0]
+    origin = {"mask": "sdt", "brain": "preproc", "preproc": "preproc"}[kind]
+    made_of = [names[origin]] if origin in outputs else []
+    cut_by = [names_in(run, space)["mask"]] if kind == "brain" else []
     metadata = {
         **native,
         "Description": f"{native['Description']}; brought into {space} by an affine, resampled "
         "once",
-        "SpatialReference": f"{_TEMPLATEFLOW}/tpl-{space.name}/{cohort}{stem}{number}_T1w.nii.gz",
+        "Sources": [
+            *([] if made_of else [f"bids:raw:{run.relative}"]),
+            *(f"bids::{name}" for name in (*made_of, there, *cut_by)),
+        ],
+        "SpatialReference": f"{_TEMPLATEFLOW}/{template}",
     }
-    if kind == "brain":
-        metadata["Sources"] = [f"bids:raw:{run.relative}", f"bids::{names_in(run, space)['mask']}"]
     if space.resolution is not None:
         what = f"grid of TemplateFlow's tpl-{space.name}, resolution {space.resolution}"
         metadata["Resolution"] = {str(space.resolution): what}

@@ -231,4 +231,6 @@ def read_template(files: TemplateFiles) -> Template:
         raise TemplateError(f"{files.mask or files.image}: no brain mask of {files.image.name}; "
                             "fetch it anew")  # fmt: skip
     shape = data.shape[0], data.shape[1], data.shape[2]
-    return Template(files.space, Volume(data, Grid(shape, np.asarray(image.affine))), mask)
+    first = next(n for n, part in enumerate(files.image.parts) if part.startswith("tpl-"))
+    return Template(files.space, Volume(data, Grid(shape, np.asarray(image.affine))), mask,
+                    source="/".join(files.image.parts[first:]))  # fmt: skip

@@ -158,7 +158,7 @@ def test_description_in_full(tmp_path: Path) -> None:
         source={"DatasetDOI": "doi:10.1/ds"},
     )
     assert found == {
-        "Name": "bids_strip: brain masks, distances and quality metrics",
+        "Name": "bids_strip: brain masks, corrected images, tissues and quality metrics",
         "BIDSVersion": "1.11.1",
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "bids_strip", "Version": "0.1.0"}],

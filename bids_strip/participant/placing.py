@@ -70,6 +70,7 @@ def placed(
         dice=overlap,
         stretch=stretch,
         plausible=overlap >= _LEAST_DICE and low <= stretch[0] and stretch[1] <= high,
+        source=template.source,
     )
 
 

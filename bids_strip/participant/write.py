@@ -156,7 +156,16 @@ def _write_in_space(
         name = names_in(run, space)[kind]
         written.append(place.put(name, content))
         native = writer.sidecar(kind, edited=products.brain.edited)
-        metadata = to_json(sidecar_in(kind, run, space, native))
+        metadata = to_json(
+            sidecar_in(
+                kind,
+                run,
+                space,
+                native,
+                template=registration.source,
+                outputs=writer.recipe.outputs,
+            )
+        )
         written.append(place.put(sidecar_name(name), metadata))
     there, back = transform_names(run, space.anatomy)
     to_template = registration.to_template

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_strip.naming import dataset_description, names_in, names_of, transform_names
+from bids_strip.domain import Conformed, Prediction
+from bids_strip.errors import PredictError
+from bids_strip.itk import read_itk_affine
+from bids_strip.naming import (
+    dataset_description,
+    manual_name,
+    names_in,
+    names_of,
+    sidecar_name,
+    transform_names,
+)
 from bids_strip.participant.job import Done, Job
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.space import parse_space
 from bids_strip.templates import find_templates
-from tests.fakes import FakePredictor, TrueSphere, attempt, make_phantom, run_of
+from tests.fakes import FakePredictor, TrueSphere, attempt, make_phantom, raises_on, run_of
 from tests.validator import errors_of
 
 SPACE = "Ball:res-2"
@@ -161,3 +171,73 @@ def test_a_new_space_redoes_a_run_and_fewer_do_not() -> None:
     assert not Recipe(("mask",), spaces=("Other",)).is_covered_by(options)
     del options["spaces"]
     assert Recipe(("mask",)).is_covered_by(options)
+
+
+ALL = ("mask", "sdt", "brain", "preproc", "dseg")
+
+
+def in_space_bytes(out: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(out.rglob("*_space-*.nii.gz"))}
+
+
+def test_a_border_from_stored_distances_moves_the_mask_there_too(raw: Path, tmp_path: Path) -> None:
+    """Byte for byte what a whole run with that border writes; the affine is read, not found."""
+    fresh = done(job_of(raw, tmp_path / "fresh", SPACE, kinds=ALL, border=2.0))
+    first = done(job := job_of(raw, tmp_path / "out", SPACE, kinds=ALL))
+    before = in_space_bytes(tmp_path / "out")
+    again = replace(job, recipe=replace(job.recipe, border_mm=2.0), earlier=first.record)
+    closed = FakePredictor(raises_on(PredictError("the network was opened")))
+    found = attempt(again, closed)
+    assert isinstance(found, Done), found
+    after = in_space_bytes(tmp_path / "out")
+    name = "sub-01_space-Ball_res-2_desc-brain_mask.nii.gz"
+    assert after[name] == in_space_bytes(tmp_path / "fresh")[name] != before[name]
+    assert {o.name for o in found.record.outputs} == {o.name for o in fresh.record.outputs}
+
+
+def test_an_edited_mask_is_what_lies_there(raw: Path, tmp_path: Path) -> None:
+    """A brain drawn 4 mm too tight: fitted and written by the drawing, and said so."""
+    out = tmp_path / "out"
+    job = job_of(raw, out, SPACE, kinds=ALL)
+    head = make_phantom()
+    path = out / manual_name(job.run)
+    path.parent.mkdir(parents=True)
+    nib.save(nib.Nifti1Image((head.sdt <= -4).astype(np.uint8), head.affine), path)
+    record = done(job).record
+    names = names_in(job.run, parse_space(SPACE))
+    mask = nib.load(out / names["mask"])
+    zooms = mask.header.get_zooms()
+    drawn_ml = record.metrics["brain_volume_ml"]
+    there_ml = np.count_nonzero(np.asarray(mask.dataobj)) * float(np.prod(zooms)) / 1000
+    stretch = record.metrics["template_stretch_min"] * record.metrics["template_stretch_max"]
+    assert there_ml == pytest.approx(drawn_ml * stretch**1.5, rel=0.05)
+    for kind in ("mask", "brain", "preproc"):
+        metadata = json.loads((out / sidecar_name(names[kind])).read_text())
+        assert metadata["Manual"] is True, kind
+
+
+def test_the_tissue_surface_does_not_bend_the_affine(raw: Path, tmp_path: Path) -> None:
+    """With --no-csf the brain's own surface is registered; only what is written is the tissue."""
+
+    def answer(conformed: Conformed) -> Prediction:
+        brain = TrueSphere()(conformed)
+        return Prediction(brain, None, no_csf_mm=brain + np.float32(4.0))
+
+    plain = job_of(raw, tmp_path / "plain", SPACE)
+    bare = job_of(raw, tmp_path / "bare", SPACE)
+    bare = replace(bare, recipe=replace(bare.recipe, no_csf=True))
+
+    @dataclass(frozen=True)
+    class Both(FakePredictor):
+        def __call__(self, conformed: Conformed) -> Prediction:
+            return answer(conformed)
+
+    one, other = (attempt(job, Both()) for job in (plain, bare))
+    assert isinstance(one, Done), one
+    assert isinstance(other, Done), other
+    affines = [read_itk_affine((job.place.output_dir / transform_names(job.run, "Ball")[1])
+                               .read_bytes()) for job in (plain, bare)]  # fmt: skip
+    # corrected within other surfaces, so not the same; fitted by the tissue it would be 4 mm off
+    assert np.abs(affines[0] - affines[1]).max() < 0.5
+    assert other.record.metrics["template_dice"] > 0.95
+    assert other.record.metrics["brain_volume_ml"] < 0.75 * one.record.metrics["brain_volume_ml"]
