@@ -15,7 +15,7 @@
     ├── TemplateError         66  a template of --output-spaces is not to be had
     └── RunError               a single run failed; the others go on
         ├── LoadError         (65 when every selected run is unreadable)
-        ├── EditError         (likewise) the mask edited by hand cannot be used
+        ├── EditError         the mask edited by hand cannot be used
         ├── ConformError
         ├── PredictError
         ├── DeriveError
@@ -125,7 +125,6 @@ class EditError(RunError):
     """The mask that a rater edited is not one of this run."""
 
     stage = "edit"
-    exit_code = ExitCode.BAD_DATA
 
 
 class ConformError(RunError):

@@ -1,15 +1,24 @@
-"""Arrays as the bytes of compressed NIfTI-1 files."""
+"""NIfTI files: what damaged ones raise, and arrays as the bytes of compressed ones."""
 
 from __future__ import annotations
 
 import gzip
+import zlib
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from bids_strip.domain import Grid, Source
 
+DAMAGED = (
+    ImageFileError, HeaderDataError, WrapStructError, EOFError, zlib.error, OSError, ValueError,
+    OverflowError,
+)  # fmt: skip
+"""What reading a damaged image raises, whichever part of it is."""
 _COMPRESSION = 3
 _TEMPLATE_CODE = 4
 """NIfTI's code of template coordinates, as in TemplateFlow's own files."""

@@ -142,12 +142,31 @@ def test_a_bad_edit_fails_the_run_in_a_line_and_stays(job: Job) -> None:
     content = save_edit(job.place.output_dir, np.zeros(make_phantom().data.shape))
     found = attempt(job, TRUE)
     assert isinstance(found, Failed)
-    assert (found.stage, found.exit_code) == ("edit", 65)
+    assert (found.stage, found.exit_code) == ("edit", 1)
     assert "empty" in found.reason
     assert "\n" not in found.reason
     left = {p.name for p in job.place.output_dir.rglob("*") if p.is_file()}
     assert left == {Path(MANUAL).name, Path(names_of(job.run)["qc"]).name}
     assert (job.place.output_dir / MANUAL).read_bytes() == content
+
+
+def test_a_bad_edit_leaves_what_it_was_drawn_on(job: Job) -> None:
+    """Its remedy is a copy of desc-brain_mask: that has to be there still."""
+    assert isinstance(attempt(job, TRUE), Done)
+    before = {p: p.read_bytes() for p in job.place.output_dir.rglob("*.nii.gz")}
+    save_edit(job.place.output_dir, np.zeros(make_phantom().data.shape))
+    assert isinstance(attempt(job, TRUE), Failed)
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_a_drawing_is_taken_where_the_network_finds_no_brain(job: Job) -> None:
+    drawn = edited()
+    save_edit(job.place.output_dir, drawn)
+    nothing = FakePredictor(lambda conformed: np.full(conformed.data.shape, 9, np.float32))
+    found = attempt(job, nothing)
+    assert isinstance(found, Done), found
+    assert np.array_equal(read(job.place.output_dir, job.run, "mask") > 0, drawn)
+    assert found.record.metrics["network_dice"] == 0
 
 
 def test_one_saved_without_compression_is_not_passed_over(job: Job) -> None:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.orientations import io_orientation, ornt_transform
-from nibabel.spatialimages import HeaderDataError, SpatialImage
-from nibabel.wrapstruct import WrapStructError
+from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from bids_strip.domain import Affine, Bool3, Grid
 from bids_strip.errors import EditError
+from bids_strip.nifti import DAMAGED
 
 _TOLERANCE_MM = 0.5
 """How far a corner may lie off: editors round what they write into the header."""
 _LEAST_ML = 10.0
-_UNREADABLE = (
-    ImageFileError, HeaderDataError, WrapStructError, EOFError, zlib.error, OSError, ValueError,
-)  # fmt: skip
 
 
 def read_edit(path: Path, grid: Grid) -> Bool3:
@@ -58,7 +53,7 @@ def read_edit(path: Path, grid: Grid) -> Bool3:
                 raise EditError(f"{path}: holds no volume; save the mask as NIfTI")
             image = _turned(image, grid.affine)
             data = np.asanyarray(image.dataobj)
-    except _UNREADABLE as error:
+    except DAMAGED as error:
         raise EditError(
             f"{path}: cannot be read ({(str(error) or type(error).__name__).splitlines()[0]}); "
             "save the edited mask again, or remove it"

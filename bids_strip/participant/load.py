@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import FileBasedImage, ImageFileError
+from nibabel.filebasedimages import FileBasedImage
 from nibabel.imageglobals import LoggingOutputSuppressor
-from nibabel.spatialimages import HeaderDataError, SpatialImage
-from nibabel.wrapstruct import WrapStructError
+from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from bids_strip.dataset.content import describe_missing
 from bids_strip.domain import Affine, Float3, Grid, Source, Volume
 from bids_strip.errors import LoadError
+from bids_strip.nifti import DAMAGED
 
 _FORM_TOLERANCE_MM = 0.5
-_UNREADABLE = (
-    ImageFileError, HeaderDataError, WrapStructError, EOFError, zlib.error, OSError, ValueError,
-    OverflowError,
-)  # fmt: skip
 
 
 def load(path: Path) -> Source:
@@ -49,7 +44,7 @@ def load(path: Path) -> Source:
             if not isinstance(image, SpatialImage):
                 raise LoadError(f"{path}: holds no volume; give a NIfTI image")
             return from_image(image, name=str(path))
-    except _UNREADABLE as error:
+    except DAMAGED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LoadError(
             f"{path}: cannot be read ({reason}); the file is damaged or incomplete: copy or "

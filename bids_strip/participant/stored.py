@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +10,12 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
-from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from bids_strip.domain import SDT_STEP_MM, Affine, Quantised, Run, Shape3
 from bids_strip.itk import read_itk_affine
 from bids_strip.naming import names_of, transform_names
-
-_DAMAGED = (
-    ImageFileError, HeaderDataError, WrapStructError, EOFError, zlib.error, OSError, ValueError,
-)  # fmt: skip
+from bids_strip.nifti import DAMAGED
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +69,7 @@ def read_stored(
             anatomy: read_itk_affine((output_dir / transform_names(run, anatomy)[1]).read_bytes())
             for anatomy in set(anatomies)
         }
-    except _DAMAGED:
+    except DAMAGED:
         return None
     if sdt.step != float(np.float32(SDT_STEP_MM)):
         return None

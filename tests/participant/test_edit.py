@@ -100,7 +100,7 @@ def test_what_is_no_mask_of_this_run(tmp_path: Path, case: str) -> None:
         read_edit(saved(tmp_path, data), GRID)
     assert "desc-manual_mask.nii.gz" in str(found.value)
     assert "\n" not in str(found.value)
-    assert found.value.exit_code == 65
+    assert found.value.exit_code == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"not gzip", b"\x1f\x8b\x08"])

@@ -14,6 +14,7 @@ from bids_strip.domain import Conformed, Prediction
 from bids_strip.errors import PredictError
 from bids_strip.itk import read_itk_affine
 from bids_strip.naming import (
+    BIDSIGNORE,
     dataset_description,
     manual_name,
     names_in,
@@ -108,11 +109,11 @@ def test_a_space_gives_images_sidecars_and_both_affines(raw: Path, tmp_path: Pat
 
 def test_the_validator_takes_it(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    job = job_of(raw, out, SPACE, kinds=("mask", "brain", "sdt"))
+    job = job_of(raw, out, SPACE, kinds=ALL)
     done(job)
     description = dataset_description(raw, out, version="1")
     (out / "dataset_description.json").write_text(json.dumps(description))
-    (out / ".bidsignore").write_text("*_xfm.*\n*_sdt.*\n*_qc.json\n")
+    (out / ".bidsignore").write_text(BIDSIGNORE)
     assert errors_of(out) == []
 
 
