@@ -202,7 +202,7 @@ def test_the_files_are_those_of_this_machine(lasting: Dask, command, tmp_path: P
     at = here.index("--dask-scheduler")
     assert cli.main([*here[:at], *here[at + 2 :]]) == 0
     found = sorted(p.relative_to(tmp_path / "out") for p in (tmp_path / "out").rglob("*.nii.gz"))
-    assert len(found) == 6
+    assert len(found) == 2 * len(("mask", "sdt", "brain", "preproc", "dseg"))
     for name in found:
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
 
@@ -263,8 +263,9 @@ def test_workers_that_do_not_see_the_data_are_refused(
     arguments = command(lasting.address, "01")
     real = cluster.connected
 
-    def misled(settings, card, place, *, image):
-        return real(settings, card, place, image=image.with_name("elsewhere.nii.gz"))
+    def misled(settings, card, place, *, image, opens):
+        elsewhere = image.with_name("elsewhere.nii.gz")
+        return real(settings, card, place, image=elsewhere, opens=opens)
 
     monkeypatch.setattr(cluster, "connected", misled)
     line = refused(arguments, capsys)

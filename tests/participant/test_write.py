@@ -207,7 +207,9 @@ def test_sidecars_are_json_and_name_their_source(tmp_path: Path, source_of) -> N
     put(source_of(head), brain_of(head.sdt, 1.5), tmp_path)
     for kind in ALL:
         found = json.loads((tmp_path / sidecar_name(names_of(RUN)[kind])).read_text())
-        assert f"bids:raw:{RUN.relative}" in found["Sources"]
+        corrected = f"bids::{names_of(RUN)['preproc']}"
+        source = corrected if kind == "brain" else f"bids:raw:{RUN.relative}"
+        assert source in found["Sources"]
         assert "RawSources" not in found
     assert json.loads((tmp_path / sidecar_name(names_of(RUN)["brain"])).read_text())[
         "SkullStripped"
