@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from bids_strip.domain import (
@@ -14,6 +14,7 @@ from bids_strip.domain import (
     Products,
     Registration,
     Source,
+    Template,
     Volume,
 )
 from bids_strip.manual import find_manual
@@ -72,7 +73,8 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
                        suffix=run.suffix, smoothness_mm=recipe.bias_smoothness_mm)  # fmt: skip
     segmented = clock("segment", segment, normalised, brain, prediction, conformed.frame,
                       suffix=run.suffix)  # fmt: skip
-    fitted = brain if not recipe.no_csf else whole_brain(source, prediction, conformed)
+    bare = recipe.no_csf and job.templates
+    fitted = whole_brain(source, prediction, conformed) if bare else brain
     registrations = clock("register", register_all, job, normalised.volume, brain, fitted)
     preproc = quantised_image(source.volume, normalised)
     products = Products(source, brain, preproc, segmented, registrations)
@@ -128,7 +130,8 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
     if stored is None:
         return None
     brain = clock("derive", at_border, stored.sdt_steps, border_mm=recipe.border_mm)
-    registrations = clock("register", placed_all, job, stored.affines, source.volume, brain, brain)
+    registrations = clock("register", placed_all, job, stored.affines, source.volume, brain, brain,
+                          map(read_template, job.templates))  # fmt: skip
     # the affine has passed; the shape of another surface does not make it worse
     registrations = tuple(replace(one, plausible=True) for one in registrations)
     metrics = clock("qc", measure_mask, source.volume.grid, brain)
@@ -171,18 +174,20 @@ def register_all(
 ) -> tuple[Registration, ...]:
     """Register a run to each template; two resolutions of one space share their affine."""
     known: dict[str, Affine] = {}
-    for files in job.templates:
-        if files.space.anatomy not in known:
-            known[files.space.anatomy] = register(moving, fitted, read_template(files))
-    return placed_all(job, known, moving, brain, fitted)
+    templates = tuple(map(read_template, job.templates))
+    for template in templates:
+        if template.space.anatomy not in known:
+            known[template.space.anatomy] = register(moving, fitted, template)
+    return placed_all(job, known, moving, brain, fitted, templates)
 
 
 def placed_all(
-    job: Job, affines: Mapping[str, Affine], moving: Volume, brain: BrainMask, fitted: BrainMask
-) -> tuple[Registration, ...]:
+    job: Job, affines: Mapping[str, Affine], moving: Volume, brain: BrainMask, fitted: BrainMask,
+    templates: Iterable[Template],
+) -> tuple[Registration, ...]:  # fmt: skip
     """Place a run in each template's space by the affine to its anatomy."""
     return tuple(
-        placed(affines[files.space.anatomy], moving.grid, brain, read_template(files),
+        placed(affines[template.space.anatomy], moving.grid, brain, template,
                fitted=fitted, threads=job.threads)
-        for files in job.templates
+        for template in templates
     )  # fmt: skip
