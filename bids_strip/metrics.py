@@ -29,12 +29,19 @@ class Metric:
         ``ml``, ``mm``, ``cm2``, ``percent/cm``, ``1`` (a ratio or count).
     better
         ``lower``, ``higher``, ``one`` (nearest to 1) or ``none`` (no direction).
+    least, most
+        The range that the definition allows; None where it is open.
+    source
+        Paper or program that defines it, "" where it is our own.
     """
 
     key: str
     description: str
     unit: str
     better: str
+    least: float | None = None
+    most: float | None = None
+    source: str = ""
 
 
 METRICS: tuple[Metric, ...] = (

@@ -74,6 +74,12 @@ class Record:
     surface
         What the stored distances are of (``network``, ``outline`` of a stripped input, ``manual``)
         and the program that measured them: an earlier one where only the border was changed since.
+    verdict, reasons
+        ``ok`` or ``check``, and the names of the rules of `bids_strip.verdict` that say so; None
+        and none for a run that failed.
+    scanner
+        What the source's sidecars say of the scanner, by a whitelist that holds no names, dates
+        or identifiers of persons.
     """
 
     bids_name: str
@@ -96,6 +102,9 @@ class Record:
     outputs: tuple[OutputFile, ...] = ()
     manual: InputFile | None = None
     surface: dict[str, str] = field(default_factory=dict)
+    verdict: str | None = None
+    reasons: tuple[str, ...] = ()
+    scanner: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -108,10 +117,12 @@ def read_record(path: Path) -> Record | None:
         data = json.loads(path.read_text(encoding="utf-8"))
         source, manual = data.pop("input"), data.pop("manual", None)
         outputs = tuple(OutputFile(**o) for o in data.pop("outputs"))
+        found = tuple(data.pop("reasons", ()))
         record = Record(
             **data,
             input=InputFile(**source) if source else None,
             outputs=outputs,
+            reasons=found,
             manual=InputFile(**manual) if manual else None,
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -125,13 +136,16 @@ def _is_sound(record: Record) -> bool:
         (record.entities, str),
         (record.network, str),
         (record.surface, str),
+        (record.scanner, str),
         (record.flags, bool),
         (record.metrics, (int, float)),
         (record.options, object),
     )
     return (
         record.status in (OK, FAILED)
-        and all(isinstance(text, str) for text in (record.bids_name, record.suffix))
+        and all(
+            isinstance(text, str) for text in (record.bids_name, record.suffix, *record.reasons)
+        )
         and all(
             isinstance(table, dict) and all(isinstance(value, kind) for value in table.values())
             for table, kind in tables

@@ -45,6 +45,7 @@ from bids_strip.participant.stored import read_stored
 from bids_strip.participant.write import remove_outputs, remove_record, write, write_record
 from bids_strip.record import OK, Record, fingerprint
 from bids_strip.templates import read_template
+from bids_strip.verdict import reasons, verdict
 
 
 def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
@@ -152,9 +153,12 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
 
 
 def finished(job: Job, record: Record, clock: Clock, begun: float) -> Done:
-    """Write the record with what the run cost."""
+    """Write the record with its verdict and what the run cost."""
+    found = reasons(record.metrics, record.flags)
     record = replace(
         record,
+        verdict=verdict(found),
+        reasons=found,
         stage_seconds=clock.seconds,
         elapsed_s=round(time.perf_counter() - begun, 3),
         peak_memory_mb=peak_memory_mb(),

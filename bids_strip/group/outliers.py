@@ -1,0 +1,99 @@
+"""Runs that stand out from their group: robust z-scores, metric by metric."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_strip.judged import Outlier
+from bids_strip.metrics import Metric
+
+LEAST_RUNS = 8
+"""Fewer runs than this are no group to stand out from."""
+LIMIT = 5.0
+"""A run stands out beyond this z-score."""
+_MAD_TO_SD = 1.4826
+_QUARTERS_TO_SD = 0.7413
+
+
+def outliers(
+    runs: Sequence[Mapping[str, float]],
+    metrics: Sequence[Metric],
+    strata: Sequence[Hashable] | None = None,
+) -> tuple[tuple[Outlier, ...], ...]:
+    """Find what stands out in each run, in the direction that is worse.
+
+    Parameters
+    ----------
+    runs
+        Metrics of each run; one may lack some, or all.
+    metrics
+        Which to compare; one without a direction stands out on both sides.
+    strata
+        Runs are compared within the stratum they belong to (scanner, site); a stratum of fewer
+        than `LEAST_RUNS` runs with the whole group.
+
+    Returns
+    -------
+    tuple of tuple of Outlier
+        In the order of the runs; within one, the farthest first.
+    """
+    found: list[list[Outlier]] = [[] for _ in runs]
+    for metric in metrics:
+        values = np.array([run.get(metric.key, np.nan) for run in runs], dtype=float)
+        worse = np.abs(values - 1) if metric.better == "one" else values
+        for members in _groups(strata or [None] * len(runs)):
+            for index, z in zip(members, robust_z(worse, members), strict=True):
+                if _is_worse(z, metric.better):
+                    found[index].append(Outlier(metric.key, round(float(z), 1)))
+    return tuple(tuple(sorted(row, key=lambda o: -abs(o.z))) for row in found)
+
+
+def robust_z(values: NDArray[np.float64], members: NDArray[np.int_]) -> NDArray[np.float64]:
+    """Distance of some runs from the median, in robust standard deviations.
+
+    Parameters
+    ----------
+    values : (N,) float64
+        Of all runs, NaN where absent.
+    members : (M,) int
+        The runs to compare with one another; all others too where these are fewer than
+        `LEAST_RUNS`.
+
+    Returns
+    -------
+    (M,) float64
+        NaN where absent or where the group is too small; 0 for all where most runs have one and
+        the same value, which leaves no scale.
+
+    Notes
+    -----
+    Median and median absolute deviation times 1.4826 (Iglewicz & Hoaglin 1993); the interquartile
+    range times 0.7413 where that is larger, as for a metric that is 0 for many.
+    """
+    own = values[members]
+    group = own if np.count_nonzero(np.isfinite(own)) >= LEAST_RUNS else values
+    group = group[np.isfinite(group)]
+    if group.size < LEAST_RUNS:
+        return np.full(own.shape, np.nan)
+    median = np.median(group)
+    low, high = np.percentile(group, (25, 75))
+    spread = max(_MAD_TO_SD * float(np.median(np.abs(group - median))),
+                 _QUARTERS_TO_SD * float(high - low))  # fmt: skip
+    if spread == 0:
+        return np.where(np.isfinite(own), 0.0, np.nan)
+    return np.asarray((own - median) / spread)
+
+
+def _is_worse(z: float, better: str) -> bool:
+    """True if a z-score is beyond the limit on the side that is worse."""
+    if better == "none":
+        return abs(z) > LIMIT
+    return -z > LIMIT if better == "higher" else z > LIMIT
+
+
+def _groups(strata: Sequence[Hashable]) -> Iterator[NDArray[np.int_]]:
+    for stratum in dict.fromkeys(strata):
+        yield np.flatnonzero([one == stratum for one in strata])

@@ -1,0 +1,56 @@
+"""What raters said of the masks: ``ratings.tsv``, as the group page saves it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from bids_strip.errors import UsageError
+from bids_strip.judged import Rating
+
+RATINGS = ("accept", "edit", "reject")
+FILE = "ratings.tsv"
+_ABSENT = ("", "n/a")
+
+
+def read_ratings(path: Path | None, output_dir: Path) -> Mapping[str, Rating]:
+    """Read the ratings: bids_name -> rating.
+
+    Parameters
+    ----------
+    path
+        What ``--ratings`` names; None takes ``ratings.tsv`` of OUTPUT_DIR where there is one.
+    output_dir
+        OUTPUT_DIR.
+
+    Raises
+    ------
+    UsageError
+        If the file named is absent, or a file is no table of ratings.
+    """
+    found = path or output_dir / FILE
+    if path is None and not found.exists():
+        return {}
+    try:
+        with found.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except OSError as error:
+        raise UsageError(
+            f"{found}: {error.strerror}; give the ratings.tsv that the group page saved"
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{found}: not a table ({error}); save it again as text") from error
+    return dict(_rating(found, number, row) for number, row in enumerate(rows, 2))
+
+
+def _rating(path: Path, number: int, row: Mapping[str, str | None]) -> tuple[str, Rating]:
+    if "bids_name" not in row or "rating" not in row:
+        raise UsageError(f"{path}: needs the columns bids_name, rating (and note), tab-separated")
+    name, rating, note = ((row.get(key) or "").strip() for key in ("bids_name", "rating", "note"))
+    rating, note = ("" if text in _ABSENT else text for text in (rating, note))
+    if not name or rating not in ("", *RATINGS):
+        raise UsageError(
+            f"{path}, line {number}: {rating!r} is no rating of a run; write accept, edit or reject"
+        )
+    return name, Rating(rating, note)

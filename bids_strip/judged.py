@@ -1,0 +1,75 @@
+"""A run as the group level sees it: its record, what stands out in it, what a rater said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bids_strip.record import OK, Record
+from bids_strip.verdict import CHECK, FINE, reasons
+
+UNREADABLE = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """One metric of one run that stands out from the group.
+
+    Attributes
+    ----------
+    key
+        The metric.
+    z
+        Its robust z-score: how many standard deviations above (+) or below (-) the median.
+    """
+
+    key: str
+    z: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """What a rater said of a mask: ``accept``, ``edit``, ``reject`` or "", and a note."""
+
+    rating: str = ""
+    note: str = ""
+
+
+UNRATED = Rating()
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A run and what is thought of it.
+
+    Attributes
+    ----------
+    record
+        What the participant level left.
+    outliers
+        Metrics that stand out from the group, the farthest first.
+    rating
+        What was said of it before.
+    """
+
+    record: Record
+    outliers: tuple[Outlier, ...] = ()
+    rating: Rating = UNRATED
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Names of the rules of `bids_strip.verdict` that hold."""
+        if self.record.status != OK:
+            return ()
+        return reasons(self.record.metrics, self.record.flags)
+
+    @property
+    def verdict(self) -> str:
+        """``failed``, ``check`` or ``ok``."""
+        if self.record.status != OK:
+            return UNREADABLE
+        return CHECK if self.reasons or self.outliers else FINE
+
+    @property
+    def rank(self) -> float:
+        """How much it wants eyes: reasons first, then how far its metrics stand out."""
+        return 1000.0 * len(self.reasons) + sum(abs(one.z) for one in self.outliers)
