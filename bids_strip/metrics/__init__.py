@@ -1,0 +1,17 @@
+"""Quality metrics and flags, each described once: the group table's dictionary is made of them,
+the pages' tooltips and ``docs/METRICS.md`` (``python -m bids_strip.metrics``).
+
+A metric that cannot be had of a run is absent from its record, never a made-up number.
+"""
+
+from bids_strip.metrics.flags import BEST_RUN, FLAGS
+from bids_strip.metrics.image import IMAGE_METRICS
+from bids_strip.metrics.mask import MASK_METRICS, TEMPLATE_METRICS
+from bids_strip.metrics.metric import AXES, FACES, TISSUES, Metric
+
+__all__ = [
+    "AXES", "BEST_RUN", "FACES", "FLAGS", "IMAGE_METRICS", "MASK_METRICS", "METRICS",
+    "TEMPLATE_METRICS", "TISSUES", "Metric",
+]  # fmt: skip
+
+METRICS: tuple[Metric, ...] = (*MASK_METRICS, *IMAGE_METRICS)
