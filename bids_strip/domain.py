@@ -226,6 +226,8 @@ class Surface:
         Volume of enclosed holes that were filled.
     slope
         Mean length of the network's own SDT gradient within 2 mm of the surface; 1 is ideal.
+    deviation
+        Mean of what that length differs from 1 by, there.
     """
 
     mm: Float3
@@ -233,6 +235,7 @@ class Surface:
     component_ml_removed: float
     holes_filled_ml: float
     slope: float
+    deviation: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -374,6 +377,32 @@ class Segmented:
 
 
 @dataclass(frozen=True, eq=False)
+class Match:
+    """A run's surface, without the border, on the coarse reference brain.
+
+    Attributes
+    ----------
+    pose : (4, 4) float64
+        RAS+ mm of the reference -> RAS+ mm of the run.
+    grid
+        The reference's: 4 mm, RAS, mirrored in its middle plane.
+    sdt_mm : (I, J, K) float32
+        The run's distances there, in the reference's mm.
+    expected_mm : (I, J, K) float32
+        The reference's own, clipped to +-12 mm.
+    shift_mm : (I, J, K) float32
+        How far the run's surface lies outside the reference's around each point of the latter,
+        beyond what heads differ by; 0 away from it.
+    """
+
+    pose: Affine
+    grid: Grid
+    sdt_mm: Float3
+    expected_mm: Float3
+    shift_mm: Float3
+
+
+@dataclass(frozen=True, eq=False)
 class Products:
     """All that was made of a run, for the stages that look at it as a whole.
 
@@ -389,6 +418,9 @@ class Products:
         Its tissues; None where only the border changes.
     registrations
         One a template space.
+    match
+        Its surface on the coarse reference; None where only the border changes, or where the
+        surface holds too little to be matched.
     """
 
     source: Source
@@ -396,6 +428,7 @@ class Products:
     preproc: Quantised | None = None
     segmented: Segmented | None = None
     registrations: tuple[Registration, ...] = ()
+    match: Match | None = None
 
 
 WHITE_MATTER = 1000.0

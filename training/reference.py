@@ -1,7 +1,7 @@
 """Make the coarse reference brain: ``python -m training.reference LABELS CACHE``.
 
 Mean signed distance, its spread and the tissue frequencies of the training maps, brought together
-by affines (`bids_strip.reference.fit`) in rounds: each onto the mean of the round before.
+by affines (`bids_strip.pose.fitted`) in rounds: each onto the mean of the round before.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import Affine, Grid
+from bids_strip.pose import fitted
 from bids_strip.reference import (
     FILE,
     LIMIT_MM,
@@ -21,7 +22,6 @@ from bids_strip.reference import (
     SPREAD_STEP_MM,
     TISSUES,
     Reference,
-    fit,
     moved,
 )
 from training.maps import GROUPS, TISSUE_OF_GROUP, TrainingMap, load_maps
@@ -78,7 +78,7 @@ def make(maps: list[TrainingMap]) -> Reference:
                           for m, p in zip(maps, poses, strict=True)])  # fmt: skip
         stack = _with_mirrored(np.clip(stack, -LIMIT_MM, LIMIT_MM))
         mean = Reference(stack.mean(axis=0), stack.std(axis=0), nothing, grid)
-        poses = [fit(distances(m), MAP_AFFINE, mean).pose for m in maps]
+        poses = [fitted(distances(m), MAP_AFFINE, mean) for m in maps]
     tissue = _with_mirrored(np.stack([tissue_frequencies(m, p, grid)
                                       for m, p in zip(maps, poses, strict=True)]))  # fmt: skip
     return Reference(mean.sdt_mm, mean.spread_mm, tissue.mean(axis=0), grid)

@@ -1,5 +1,6 @@
-"""Quality metrics and flags, each described once: the group table's dictionary is made of them,
-the pages' tooltips and ``docs/METRICS.md`` (``python -m bids_strip.metrics``).
+"""Quality metrics and flags, each described once.
+
+The group table's dictionary, the tooltips of pages and ``docs/METRICS.md`` are made of them.
 
 A metric that cannot be had of a run is absent from its record, never a made-up number.
 """

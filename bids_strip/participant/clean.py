@@ -47,7 +47,7 @@ def clean(
     volume = float(brain.sum()) * voxel_ml
     if volume < _LEAST_ML and not required:
         nowhere = np.full(level.shape, SDT_LIMIT_MM + _MARGIN_MM, dtype=np.float32)
-        return Surface(nowhere, 0, 0.0, 0.0, _slope(predicted, zooms))
+        return Surface(nowhere, 0, 0.0, 0.0, *_slope(predicted, zooms))
     if volume < _LEAST_ML:
         raise DeriveError(
             f"no brain found ({volume:.0f} ml); is this the head of a person, with voxel sizes in "
@@ -57,12 +57,14 @@ def clean(
     holes = whole & ~brain
     level = np.where(inside & ~brain, _BAND_MM, level)
     level = np.where(holes, -_MARGIN_MM, level).astype(np.float32)
+    slope, deviation = _slope(predicted, zooms)
     return Surface(
         mm=redistanced(level, zooms=zooms, limit_mm=SDT_LIMIT_MM + _MARGIN_MM),
         components_removed=extra.components,
         component_ml_removed=extra.voxels * voxel_ml,
         holes_filled_ml=float(holes.sum()) * voxel_ml,
-        slope=_slope(predicted, zooms),
+        slope=slope,
+        deviation=deviation,
     )
 
 
@@ -81,10 +83,10 @@ def _level(prediction: Prediction, no_csf: bool) -> Float3:
     return np.maximum(prediction.no_csf_mm, prediction.brain_mm)
 
 
-def _slope(level: Float3, zooms: Zooms) -> float:
-    """Mean gradient length within `_BAND_MM` of the surface."""
+def _slope(level: Float3, zooms: Zooms) -> tuple[float, float]:
+    """Mean gradient length within `_BAND_MM` of the surface, and its mean difference from 1."""
     band = np.abs(level) <= _BAND_MM
     if not band.any():
-        return 0.0
-    slopes = [np.asarray(g)[band] ** 2 for g in np.gradient(level, *zooms)]
-    return float(np.sqrt(np.sum(slopes, axis=0)).mean())
+        return 0.0, 1.0
+    lengths = np.sqrt(sum(np.asarray(g)[band] ** 2 for g in np.gradient(level, *zooms)))
+    return float(lengths.mean()), float(np.abs(lengths - 1).mean())

@@ -13,6 +13,9 @@ from bids_strip.participant.predict import Predictor
 from bids_strip.recipe import Recipe
 from bids_strip.record import FAILED, InputFile, Record, file_fingerprint
 
+_FACELESS = 0.1
+"""Less of the face's place than this holds head where the face is taken off."""
+
 
 def describe(job: Job, predictor: Predictor | None) -> Record:
     """The part of a record that is known before the work."""
@@ -54,7 +57,7 @@ def rounded(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def flags_of(
     source: Source, brain: BrainMask, prediction: Prediction,
-    registrations: Sequence[Registration],
+    registrations: Sequence[Registration], metrics: Mapping[str, float],
 ) -> dict[str, bool]:  # fmt: skip
     """Findings about the input."""
     return {
@@ -63,6 +66,7 @@ def flags_of(
         "form_mismatch": source.form_mismatch,
         "no_orientation": source.no_orientation,
         "no_tissue_prior": prediction.shares is None,
+        "defaced": metrics.get("face_share", 1.0) < _FACELESS and not brain.already_stripped,
         "sheared": source.sheared,
         "template_mismatch": not all(one.plausible for one in registrations),
     }

@@ -34,6 +34,7 @@ from bids_strip.participant.describe import (
 from bids_strip.participant.edit import read_edit
 from bids_strip.participant.job import Clock, Done, Job
 from bids_strip.participant.load import load
+from bids_strip.participant.match import match
 from bids_strip.participant.normalise import normalise, quantised_image
 from bids_strip.participant.placing import placed
 from bids_strip.participant.predict import Predictor
@@ -74,17 +75,18 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
                        suffix=run.suffix, smoothness_mm=recipe.bias_smoothness_mm)  # fmt: skip
     segmented = clock("segment", segment, normalised, brain, prediction, conformed.frame,
                       suffix=run.suffix)  # fmt: skip
-    bare = recipe.no_csf and job.templates
-    fitted = whole_brain(source, prediction, conformed) if bare else brain
+    fitted = whole_brain(source, prediction, conformed) if recipe.no_csf else brain
     registrations = clock("register", register_all, job, normalised.volume, brain, fitted)
     preproc = quantised_image(source.volume, normalised)
-    products = Products(source, brain, preproc, segmented, registrations)
-    metrics = clock("qc", measure, surface, normalised, segmented, products)
+    matched = clock("match", match, source.volume.grid, fitted)
+    products = Products(source, brain, preproc, segmented, registrations, matched)
+    metrics = clock("qc", measure, surface, prediction, conformed.frame, normalised, segmented,
+                    products)  # fmt: skip
     record = replace(
         describe(job, predictor),
         status=OK,
         input=fingerprint(run),
-        flags=flags_of(source, brain, prediction, registrations),
+        flags=flags_of(source, brain, prediction, registrations, metrics),
         metrics=rounded(metrics),
         options=recipe.to_options(),
         manual=manual,
@@ -168,7 +170,7 @@ def finished(job: Job, record: Record, clock: Clock, begun: float) -> Done:
 
 
 def whole_brain(source: Source, prediction: Prediction, conformed: Conformed) -> BrainMask:
-    """The brain's own surface, which templates are fitted by where the tissue's is written."""
+    """The brain's own surface, which is compared and fitted where the tissue's is written."""
     surface = clean(prediction, conformed.zooms)
     return derive(source.volume, restore(surface, conformed.frame), border_mm=0.0)
 
