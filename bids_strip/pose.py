@@ -68,7 +68,10 @@ def fitted(sdt_mm: Float3, affine: Affine, reference: Reference) -> Affine:
     the size; the likeliest of them are tried with seven degrees of freedom, the best goes on with
     twelve. Deterministic.
     """
-    head, points = _Head(sdt_mm, np.linalg.inv(affine)), _points(reference)
+    head, points = (
+        _Head(sdt_mm, np.asarray(np.linalg.inv(affine), dtype=np.float64)),
+        _points(reference),
+    )
     few = points.every(_THINNER)
     start = _start(sdt_mm, affine, reference)
     best = _best(head, few, start, _UPRIGHT_DEG)
@@ -132,7 +135,7 @@ def _points(reference: Reference) -> _Points:
     band = np.abs(reference.sdt_mm) <= _BAND_MM
     slopes = np.gradient(reference.sdt_mm, *reference.grid.zooms)
     return _Points(
-        mapped(reference.grid.affine, np.argwhere(band)),
+        mapped(reference.grid.affine, np.argwhere(band).astype(np.float64)),
         reference.sdt_mm[band].astype(np.float64),
         np.stack([np.asarray(slope)[band] for slope in slopes], axis=1).astype(np.float64),
     )
@@ -150,7 +153,7 @@ def _start(sdt_mm: Float3, affine: Affine, reference: Reference) -> Affine:
 
 def _middle(inside: NDArray[np.bool_], affine: Affine) -> tuple[Points, float]:
     """Centre, mm, and volume, mm3."""
-    indices = np.argwhere(inside)
+    indices = np.argwhere(inside).astype(np.float64)
     volume = len(indices) * float(abs(np.linalg.det(affine[:3, :3])))
     return mapped(affine, indices.mean(axis=0)), volume
 

@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bids_strip.metrics import BEST_RUN, FLAGS, METRICS, TEMPLATE_METRICS
+from bids_strip.metrics import BEST_RUN, FLAGS, METRICS, TEMPLATE_METRICS, Metric
 from bids_strip.record import Record
 
 NOT_AVAILABLE = "n/a"
@@ -78,7 +78,8 @@ def describe_columns() -> dict[str, dict[str, Any]]:
     for metric in (*METRICS, *TEMPLATE_METRICS):
         units = {} if metric.unit == "1" else {"Units": metric.unit}
         better = {} if metric.better == "none" else {"Better": metric.better}
-        columns[metric.key] = {"Description": metric.description, **units, **better}
+        columns[metric.key] = {"Description": metric.description, **units, **better,
+                               **_range_and_source(metric)}  # fmt: skip
     for flag, description in FLAGS.items():
         columns[flag] = {"Description": description}
     columns |= {
@@ -91,6 +92,12 @@ def describe_columns() -> dict[str, dict[str, Any]]:
         "software": {"Description": "program and version"},
     }  # fmt: skip
     return columns
+
+
+def _range_and_source(metric: Metric) -> dict[str, Any]:
+    """What its definition allows and where it comes from, where there is something to say."""
+    said = {"Minimum": metric.least, "Maximum": metric.most, "Source": metric.source or None}
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def _row(record: Record) -> dict[str, Any]:

@@ -38,7 +38,8 @@ IMAGE_METRICS: tuple[Metric, ...] = (
     Metric("cnr", "contrast to noise: |median WM - median GM| / sqrt(s_air^2 + s_WM^2 + s_GM^2), s "
            "standard deviations", "1", "higher", 0.0, source=_MAGNOTTA),
     Metric("cjv", "coefficient of joint variation: (s_WM + s_GM) / |median WM - median GM|, s "
-           "normalised median absolute deviations", "1", "lower", 0.0,
+           "normalised median absolute deviations of the voxels that are mostly of the tissue", "1",
+           "lower", 0.0,
            source=f"{_GANZETTI}; {_MRIQC}"),
     Metric("efc", "entropy focus criterion: the entropy of x / sqrt(sum x^2) over the most it can "
            "be for as many voxels, x the corrected brightness, 0 where negative; 0 is all in one "

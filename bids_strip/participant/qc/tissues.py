@@ -28,8 +28,11 @@ class Brightness:
 
     Attributes
     ----------
-    median, sd, mad
-        Median, standard deviation, normalised median absolute deviation.
+    median, sd
+        Weighted median and standard deviation.
+    mad
+        Normalised median absolute deviation from that median, of the voxels of more than half of
+        the largest weight: as MRIQC has it.
     count
         Voxels, by their shares.
     """
@@ -58,7 +61,8 @@ def brightness(
     mean = float((weights * values).sum(dtype=np.float64)) / count
     variance = float((weights * (values - np.float32(mean)) ** 2).sum(dtype=np.float64)) / count
     median = weighted_median(values, weights)
-    mad = weighted_median(np.abs(values - np.float32(median)), weights) * MAD_TO_SD
+    sure = values[weights > weights.max() / 2]
+    mad = float(np.median(np.abs(sure - np.float32(median)))) * MAD_TO_SD
     return Brightness(median, math.sqrt(variance), mad, count)
 
 

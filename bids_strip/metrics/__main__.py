@@ -1,0 +1,64 @@
+"""``python -m bids_strip.metrics`` prints ``docs/METRICS.md``, from the one description of each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from bids_strip.metrics import (
+    FLAGS,
+    IMAGE_METRICS,
+    MASK_METRICS,
+    TEMPLATE_METRICS,
+    Metric,
+)
+
+_HEAD = """# Metrics
+
+Written by `python -m bids_strip.metrics`; do not edit. The same words stand in `group_<suffix>.json`
+and in the tooltips of the pages. A metric that cannot be had of a run is absent (`n/a` in the
+table). What MRIQC defines keeps MRIQC's name and formula, on the image corrected here and with the
+shares of tissue found here."""
+_BETTER = {"lower": "lower", "higher": "higher", "one": "near 1", "none": ""}
+
+
+def document() -> str:
+    """The whole page."""
+    tables = (
+        ("Of the mask", MASK_METRICS),
+        ("Of the mask in template spaces (`--output-spaces`)", TEMPLATE_METRICS),
+        ("Of the image", IMAGE_METRICS),
+    )
+    parts = [_HEAD, *(f"## {title}\n\n{_table(metrics)}" for title, metrics in tables)]
+    flags = "\n".join(f"| `{key}` | {_cell(text)} |" for key, text in FLAGS.items())
+    parts.append(f"## Flags\n\n| flag | meaning |\n|---|---|\n{flags}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(metrics: Sequence[Metric]) -> str:
+    head = "| metric | what it is | unit | range | better | source |\n|---|---|---|---|---|---|"
+    return "\n".join([head, *_rows(metrics)])
+
+
+def _rows(metrics: Sequence[Metric]) -> Iterator[str]:
+    for metric in metrics:
+        unit = "" if metric.unit == "1" else metric.unit
+        cells = (f"`{metric.key}`", metric.description, unit, _range(metric),
+                 _BETTER[metric.better], metric.source)  # fmt: skip
+        yield "| " + " | ".join(map(_cell, cells)) + " |"
+
+
+def _range(metric: Metric) -> str:
+    if metric.least is None and metric.most is None:
+        return ""
+    least = "" if metric.least is None else f"{metric.least:g}"
+    most = "" if metric.most is None else f"{metric.most:g}"
+    return f"{least} to {most}" if least and most else f"from {least}" if least else f"to {most}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())
