@@ -310,6 +310,8 @@ class Registration:
         False where a head cannot differ so much from the template.
     source
         The template's file, below TEMPLATEFLOW_HOME.
+    outline : (I, J, K) bool
+        The template's own mask, to be drawn beside the run's.
     """
 
     space: Space
@@ -320,6 +322,7 @@ class Registration:
     stretch: tuple[float, float]
     plausible: bool
     source: str = ""
+    outline: Bool3 | None = None
 
 
 @dataclass(frozen=True, eq=False)

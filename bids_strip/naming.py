@@ -127,6 +127,50 @@ def names_of(run: Run) -> Mapping[str, str]:
     }
 
 
+FIGURES: tuple[Kind, ...] = (
+    Kind("tile", "brain", "mask", ".webp"),
+    Kind("head", "head", None, ".webp"),
+    Kind("contour", "contour", "mask", ".webp"),
+    Kind("curtain", "outside", "mask", ".webp"),
+    Kind("air", "air", None, ".webp"),
+    Kind("surface", "surface", "sdt", ".svg"),
+    Kind("tissue", "tissue", "hist", ".svg"),
+)
+"""Pictures of a run. No call redoes a run for want of one, and its record does not name them."""
+
+
+def figures_of(run: Run) -> dict[str, str]:
+    """Name the pictures of a run: kind -> path below OUTPUT_DIR."""
+    return {
+        kind.name: _figure_name(run, kind.desc, kind.suffix or run.suffix, kind.extension)
+        for kind in FIGURES
+    }
+
+
+def figure_in(run: Run, space: Space) -> str:
+    """Name the picture of a run in a template space."""
+    there = replace(run, entities=(*run.entities, *_entities_in(space)))
+    return _figure_name(there, "contour", "mask", ".webp")
+
+
+def figure_pattern_in_spaces(run: Run) -> str:
+    """Glob of the pictures of a run in any template space."""
+    name = figures_of(run)["contour"]
+    folder, _, file = name.rpartition("/")
+    start = re.sub(r"([*?[])", r"[\1]", f"{folder}/{run.stem}")
+    return f"{start}_space-*{file.removeprefix(run.stem)}"
+
+
+def page_name(subject: str) -> str:
+    """Name of a participant's page."""
+    return f"sub-{subject}.html"
+
+
+def _figure_name(run: Run, desc: str, suffix: str, extension: str) -> str:
+    file = derivative_name(run, desc, suffix, extension).rpartition("/")[2]
+    return f"sub-{run.label('sub')}/figures/{file}"
+
+
 def manual_name(run: Run) -> str:
     """Name of the mask that a rater may put beside ours, below OUTPUT_DIR; never ours to write."""
     return derivative_name(run, "manual", "mask", IMAGE)
@@ -137,13 +181,16 @@ def names_in(run: Run, space: Space) -> dict[str, str]:
 
     ``cohort`` and ``res`` stand there if the user gave them, as in fMRIPrep's names.
     """
-    numbers = (("cohort", space.cohort), ("res", space.resolution))
-    entities = [("space", space.name), *((key, str(n)) for key, n in numbers if n is not None)]
-    there = replace(run, entities=(*run.entities, *entities))
+    there = replace(run, entities=(*run.entities, *_entities_in(space)))
     return {
         kind.name: derivative_name(there, kind.desc, kind.suffix or run.suffix, kind.extension)
         for kind in IN_SPACE
     }
+
+
+def _entities_in(space: Space) -> list[tuple[str, str]]:
+    numbers = (("cohort", space.cohort), ("res", space.resolution))
+    return [("space", space.name), *((key, str(n)) for key, n in numbers if n is not None)]
 
 
 def transform_names(run: Run, anatomy: str) -> tuple[str, str]:

@@ -1,7 +1,14 @@
-"""Slices of a head with the surface drawn on them, as small pictures.
+"""Slices of a head and the outline of its brain, as small pictures.
+
+Words:
+
+scene
+    A head, its surface, and where both lie for an eye that looks along its axes.
+upright mm
+    Millimetres along right, anterior, superior, counted along the axes of the voxels.
 
 Planes are shown as in an atlas: anterior to the left in sagittal slices, left on the left
-elsewhere, superior or anterior up.
+elsewhere, superior or anterior up. All heads make pictures of the same size.
 """
 
 from __future__ import annotations
@@ -9,142 +16,293 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bids_strip.domain import Float3, Grid, Zooms
-from bids_strip.geometry import bounding_box
+from bids_strip.domain import Affine, Bool3, Float3, Grid
+from bids_strip.geometry import bounding_box, every_nth
 
 Picture = NDArray[np.uint8]
-"""(height, width, 3), RGB."""
+"""(height, width, 3) RGB, or (height, width, 4) RGB and opacity."""
+Region = NDArray[np.bool_]
+"""(height, width), True inside."""
 CONTOUR = (255, 176, 0)
 SECOND = (64, 190, 255)
 """Colours of contours that colour-blind people tell apart, on grey."""
-PLANES = ("sagittal", "coronal", "axial")
-_MARGIN_MM = 14.0
-_ROOM = (0.14, 0.86)
+_MARGIN_MM = 12.0
+_SAMPLES_MM = 3.0
+_ROOM = (0.1, 0.9)
+"""Outermost slices, as shares of the brain's extent."""
 
 
-@dataclass(frozen=True, eq=False)
-class Upright:
-    """A head's image and distances along R, A, S, cut to the surroundings of the brain.
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """How slices across one axis are shown.
 
     Attributes
     ----------
-    image : (I, J, K) float32
-        0 to 1.
-    sdt_mm : (I, J, K) float32
-        Distance to the surface, negative inside.
-    zooms
-        Voxel sizes in mm.
+    name
+        For the reader.
+    across
+        Axis that the slices are cut across: 0 right, 1 anterior, 2 superior.
+    right, up
+        Axes that run along the picture.
+    mirrored
+        True if the axis along the width runs to the left.
     """
 
-    image: Float3
-    sdt_mm: Float3
-    zooms: Zooms
+    name: str
+    across: int
+    right: int
+    up: int
+    mirrored: bool = False
 
 
-def upright(image: Float3, sdt_mm: Float3, grid: Grid) -> Upright:
-    """Turn a head's axes to R, A, S and cut it to the surroundings of its brain.
+SAGITTAL = Plane("sagittal", across=0, right=1, up=2, mirrored=True)
+CORONAL = Plane("coronal", across=1, right=0, up=2)
+AXIAL = Plane("axial", across=2, right=0, up=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Slices of one plane, side by side.
+
+    Attributes
+    ----------
+    plane
+        How they are cut.
+    slices
+        How many.
+    width, height
+        Of each, pixels.
+    """
+
+    plane: Plane
+    slices: int
+    width: int
+    height: int
+
+
+Layout = tuple[tuple[Strip, ...], ...]
+"""Rows of strips."""
+TILE: Layout = (
+    (Strip(SAGITTAL, 4, 110, 104), Strip(CORONAL, 4, 88, 104), Strip(AXIAL, 4, 88, 104)),
+)
+MOSAIC: Layout = (
+    (Strip(AXIAL, 8, 138, 162),),
+    (Strip(CORONAL, 8, 138, 128),),
+    (Strip(SAGITTAL, 6, 184, 128),),
+)
+FAR: Layout = (
+    (Strip(AXIAL, 3, 110, 130), Strip(CORONAL, 3, 110, 130), Strip(SAGITTAL, 3, 148, 130)),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Extent:
+    """A box in upright mm, (3,) float64 each."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Values that a slice can be cut of.
+
+    Attributes
+    ----------
+    data : (I, J, K)
+        Numbers of any type.
+    to_voxels : (4, 4) float64
+        Upright mm -> voxels of `data`.
+    outside
+        What lies beyond.
+    """
+
+    data: NDArray[Any]
+    to_voxels: Affine
+    outside: float = 0.0
+
+
+def upright_to_voxels(grid: Grid) -> Affine:
+    """Upright mm of a grid -> its voxels; 0 mm at its first voxels from the left, back, below."""
+    matrix = np.eye(4)
+    for voxel_axis, (axis, way) in enumerate(nib.orientations.io_orientation(grid.affine)):
+        matrix[voxel_axis, :3] = 0.0
+        matrix[voxel_axis, int(axis)] = way / grid.zooms[voxel_axis]
+        matrix[voxel_axis, 3] = grid.shape[voxel_axis] - 1 if way < 0 else 0.0
+    return matrix
+
+
+def extent_of(inside: Bool3, to_voxels: Affine, zooms: Sequence[float]) -> Extent:
+    """The box around a region.
 
     Parameters
     ----------
-    image, sdt_mm : (I, J, K) float32
-        On `grid`; the surface is at 0 mm.
+    inside : (I, J, K) bool
+        Not empty.
+    to_voxels
+        As in a `Layer`.
+    zooms
+        Of its voxels, mm.
 
     Raises
     ------
     ValueError
-        If no voxel lies within the surface.
+        If it is empty.
     """
+    i, j, k = zooms
+    box = bounding_box(inside, margin_mm=0.0, zooms=(i, j, k))
+    ends = np.array([[side.start, min(side.stop, n) - 1] for side, n in
+                     zip(box, inside.shape, strict=True)], dtype=float)  # fmt: skip
+    back = np.linalg.inv(to_voxels)
+    corners = ends.T @ back[:3, :3].T + back[:3, 3]
+    return Extent(corners.min(axis=0), corners.max(axis=0))
+
+
+def whole(grid: Grid) -> Extent:
+    """The box of a field of view."""
     turn = nib.orientations.io_orientation(grid.affine)
-    box = bounding_box(sdt_mm <= 0, margin_mm=_MARGIN_MM, zooms=grid.zooms)
-    turned = [nib.orientations.apply_orientation(one[box], turn) for one in (image, sdt_mm)]
-    order = np.argsort(turn[:, 0]).astype(int)
-    i, j, k = (grid.zooms[axis] for axis in order)
-    low, high = np.percentile(turned[0], (1.0, 99.5))
-    scaled = np.clip((turned[0] - low) / max(float(high - low), 1e-6), 0.0, 1.0)
-    return Upright(scaled.astype(np.float32), turned[1].astype(np.float32), (i, j, k))
+    far = np.zeros(3)
+    for voxel_axis, (axis, _) in enumerate(turn):
+        far[int(axis)] = (grid.shape[voxel_axis] - 1) * grid.zooms[voxel_axis]
+    return Extent(np.zeros(3), far)
 
 
-def strip_of_slices(
-    head: Upright, *, each: int, height_px: int, planes: Sequence[str] = PLANES
-) -> Picture:
-    """Draw a row of slices with the surface's contour.
+def cut(layer: Layer, layout: Layout, brain: Extent, shown: Extent | None = None) -> Float3:
+    """Cut slices and lay them out.
 
     Parameters
     ----------
-    head
-        What to draw.
-    each
-        Slices a plane, spread evenly over the brain.
-    height_px
-        Of the row; slices are drawn true to scale with one another.
+    layer
+        What to cut.
+    layout
+        Which slices, and how large.
+    brain
+        The slices are spread evenly over it.
+    shown
+        What has to fit into every slice; None takes the brain and some room around it.
 
     Returns
     -------
-    (height_px, width, 3) uint8
+    (height, width) float32
+        Values, interpolated linearly; all slices to one scale, which `shown` decides.
     """
-    inside = head.sdt_mm <= 0
-    extents = [n * z for n, z in zip(inside.shape, head.zooms, strict=True)]
-    mm_per_px = max(extents[1:]) / height_px
-    tiles = []
-    for plane in planes:
-        axis = PLANES.index(plane)
-        hit = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
-        for share in np.linspace(*_ROOM, each):
-            index = round(hit[0] + share * (hit[-1] - hit[0]))
-            tiles.append(_slice(head, axis, index, mm_per_px))
-    return np.hstack([_padded(tile, height_px) for tile in tiles])
+    room = shown or Extent(brain.low - _MARGIN_MM, brain.high + _MARGIN_MM)
+    mm_per_px = _scale(layout, room)
+    rows = [[_strip(layer, strip, brain, room, mm_per_px) for strip in row] for row in layout]
+    return np.vstack([np.hstack(row) for row in rows])
 
 
-def _slice(head: Upright, axis: int, index: int, mm_per_px: float) -> Picture:
-    """One slice in square pixels, its contour one pixel wide."""
-    zooms = [zoom for a, zoom in enumerate(head.zooms) if a != axis]
-    factors = [zoom / mm_per_px for zoom in zooms]
-    grey, distance = (
-        _facing(ndimage.zoom(one.take(index, axis=axis), factors, order=1, grid_mode=True,
-                             mode="nearest"), axis)
-        for one in (head.image, head.sdt_mm)
+def _scale(layout: Layout, room: Extent) -> float:
+    """The least mm a pixel at which all of the room fits into each slice."""
+    sides = room.high - room.low
+    return max(
+        max(
+            float(sides[strip.plane.right]) / strip.width,
+            float(sides[strip.plane.up]) / strip.height,
+        )
+        for row in layout
+        for strip in row
+    )
+
+
+def _strip(
+    layer: Layer, strip: Strip, brain: Extent, room: Extent, mm_per_px: float
+) -> NDArray[np.float32]:
+    """Slices of one plane, in one resampling: its axes are slice, row, column."""
+    plane = strip.plane
+    depth = brain.high[plane.across] - brain.low[plane.across]
+    first, last = (brain.low[plane.across] + share * depth for share in _ROOM)
+    middle = (room.low + room.high) / 2
+    side = -1.0 if plane.mirrored else 1.0
+    to_upright = np.zeros((4, 4))
+    to_upright[3, 3] = 1.0
+    to_upright[plane.across, 0] = (last - first) / max(strip.slices - 1, 1)
+    to_upright[plane.across, 3] = first
+    to_upright[plane.up, 1] = -mm_per_px
+    to_upright[plane.up, 3] = middle[plane.up] + mm_per_px * (strip.height - 1) / 2
+    to_upright[plane.right, 2] = side * mm_per_px
+    to_upright[plane.right, 3] = middle[plane.right] - side * mm_per_px * (strip.width - 1) / 2
+    pull = layer.to_voxels @ to_upright
+    found = ndimage.affine_transform(
+        layer.data, pull[:3, :3], pull[:3, 3], (strip.slices, strip.height, strip.width),
+        output=np.float32, order=1, cval=layer.outside, prefilter=False,
     )  # fmt: skip
-    rgb = np.repeat(np.round(grey * 255).astype(np.uint8)[..., None], 3, axis=2)
-    rgb[edge(distance <= 0)] = CONTOUR
-    return rgb
+    return np.hstack(list(found))
 
 
-def edge(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def window(data: NDArray[Any], inside: Bool3, zooms: Sequence[float]) -> tuple[float, float]:
+    """Values that are shown black and white: what is brighter than the brain may saturate.
+
+    Parameters
+    ----------
+    data, inside : (I, J, K)
+        A head, and where its brain is.
+    zooms
+        mm.
+    """
+    i, j, k = zooms
+    some = every_nth((i, j, k), _SAMPLES_MM)
+    brain = data[some][inside[some]]
+    if not brain.size:
+        brain = data[inside]
+    low = min(float(np.percentile(data[some], 1)), float(np.percentile(brain, 1)))
+    return low, max(1.1 * float(np.percentile(brain, 99.5)) - 0.1 * low, low + 1e-6)
+
+
+def grey(values: NDArray[np.float32], black: float, white: float) -> Picture:
+    """Values as shades of grey."""
+    scaled = np.clip((values - black) * (255.0 / (white - black)), 0, 255).astype(np.uint8)
+    return np.repeat(scaled[..., None], 3, axis=2)
+
+
+def edge(inside: Region) -> Region:
     """Outermost pixels of a region: those with a neighbour outside it, up, down, left or right."""
     kept = ndimage.binary_erosion(inside, border_value=1)
     return np.asarray(inside & ~kept)
 
 
-def _facing(data: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """Rows downwards, columns to the right: superior or anterior up, see the module."""
-    turned = data.T[::-1]
-    return turned[:, ::-1] if axis == 0 else turned
+def outlined(picture: Picture, inside: Region, colour: tuple[int, int, int] = CONTOUR) -> Picture:
+    """A picture with the outline of a region drawn on it, a pixel wide."""
+    found = picture.copy()
+    found[edge(inside)] = colour
+    return found
 
 
-def _padded(tile: Picture, height_px: int) -> Picture:
-    """Centre a slice in the row's height, on black, two pixels of room on each side."""
-    missing = max(height_px - tile.shape[0], 0)
-    above = missing // 2
-    padded = np.pad(tile, ((above, missing - above), (2, 2), (0, 0)))
-    return padded[:height_px]
+def overlay(inside: Region, colour: tuple[int, int, int] = CONTOUR) -> Picture:
+    """The outline of a region alone, clear elsewhere."""
+    found = np.zeros((*inside.shape, 4), np.uint8)
+    found[edge(inside)] = (*colour, 255)
+    return found
 
 
-def as_webp(picture: Picture, *, quality: int) -> bytes:
+def curtain(inside: Region) -> Picture:
+    """Black outside a region, clear within: laid over a head it leaves the stripped brain."""
+    found = np.zeros((*inside.shape, 4), np.uint8)
+    found[..., 3] = np.where(inside, 0, 255)
+    return found
+
+
+def as_webp(picture: Picture, *, quality: int | None) -> bytes:
     """Encode a picture, the same bytes every time.
 
     Parameters
     ----------
     quality
-        0 to 100.
+        0 to 100; None keeps every pixel as it is.
     """
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "WEBP", quality=quality, method=4)
+    image = Image.fromarray(picture)
+    if quality is None:
+        image.save(buffer, "WEBP", lossless=True, quality=20, method=2)
+    else:
+        image.save(buffer, "WEBP", quality=quality, method=2)
     return buffer.getvalue()

@@ -38,6 +38,11 @@ class Recipe:
         """The same for a mask that a rater edited: its surface is final, whatever is asked for."""
         return replace(self, border_mm=0.0, no_csf=False)
 
+    @property
+    def pictured(self) -> bool:
+        """True if pictures and a page are wanted: not for masks alone, which are to be quick."""
+        return bool({*self.outputs} - {"mask"})
+
     def differs_in_border_alone(self, options: Mapping[str, Any]) -> bool:
         """True if a record with these options is covered but for its border."""
         border_mm = options.get("border_mm")

@@ -6,7 +6,10 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from bids_strip.domain import (
+    SDT_STEP_MM,
     Affine,
     BrainMask,
     Conformed,
@@ -17,6 +20,7 @@ from bids_strip.domain import (
     Template,
     Volume,
 )
+from bids_strip.geometry import every_nth
 from bids_strip.manual import find_manual
 from bids_strip.naming import BORDERED
 from bids_strip.participant.clean import clean
@@ -31,6 +35,7 @@ from bids_strip.participant.describe import (
     rounded,
     software,
 )
+from bids_strip.participant.draw import draw
 from bids_strip.participant.edit import read_edit
 from bids_strip.participant.job import Clock, Done, Job
 from bids_strip.participant.load import load
@@ -43,8 +48,16 @@ from bids_strip.participant.register import register
 from bids_strip.participant.restore import restore
 from bids_strip.participant.segment import segment
 from bids_strip.participant.stored import read_stored
-from bids_strip.participant.write import remove_outputs, remove_record, write, write_record
+from bids_strip.participant.write import (
+    remove_outputs,
+    remove_record,
+    write,
+    write_figures,
+    write_record,
+)
 from bids_strip.record import OK, Record, fingerprint
+from bids_strip.reference import Fit, load_reference
+from bids_strip.reference import fit as fit_surface
 from bids_strip.templates import read_template
 from bids_strip.verdict import reasons, verdict
 
@@ -92,6 +105,7 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
         manual=manual,
         surface={"origin": origin(brain, recipe), "software": software(job)},
     )
+    picture(job, products, clock)
     outputs = clock("write", write, run, products, recipe=recipe,
                     network=record.network, version=job.version, place=job.place,
                     threads=job.threads)  # fmt: skip
@@ -140,6 +154,7 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
     metrics = clock("qc", measure_mask, source.volume.grid, brain)
     remove_record(run, out)
     products = Products(source, brain, stored.preproc, registrations=registrations)
+    picture(job, products, clock)
     outputs = clock("write", write, run, products, recipe=recipe, network=earlier.network,
                     version=job.version, place=job.place, only=BORDERED,
                     threads=job.threads)  # fmt: skip
@@ -152,6 +167,23 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
         outputs=tuple({o.name: o for o in (*earlier.outputs, *outputs)}.values()),
     )
     return finished(job, record, clock, begun)
+
+
+def picture(job: Job, products: Products, clock: Clock) -> None:
+    """Draw a run and put its pictures in their places, unless masks alone are wanted."""
+    if not job.recipe.pictured:
+        return
+    fit = clock("match", on_reference, products)
+    write_figures(clock("draw", draw, job.run, products, fit), job.place)
+
+
+def on_reference(products: Products) -> Fit:
+    """A run's surface on the coarse reference."""
+    grid, steps = products.source.volume.grid, products.brain.sdt_steps
+    some = every_nth(grid.zooms, 4.0)
+    apart = np.diag([*(float(side.step) for side in some), 1.0])
+    distances = steps[some].astype(np.float32) * np.float32(SDT_STEP_MM)
+    return fit_surface(distances, grid.affine @ apart, load_reference())
 
 
 def finished(job: Job, record: Record, clock: Clock, begun: float) -> Done:

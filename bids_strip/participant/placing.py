@@ -71,6 +71,7 @@ def placed(
         stretch=stretch,
         plausible=overlap >= _LEAST_DICE and low <= stretch[0] and stretch[1] <= high,
         source=template.source,
+        outline=template.mask,
     )
 
 

@@ -24,6 +24,8 @@ from bids_strip.geometry import Box, affine_resampled, bounding_box
 from bids_strip.itk import itk_affine
 from bids_strip.naming import (
     IMAGE,
+    figure_pattern_in_spaces,
+    figures_of,
     names_in,
     names_of,
     patterns_in_spaces,
@@ -174,6 +176,18 @@ def _write_in_space(
     return written
 
 
+def write_figures(figures: Mapping[str, bytes], place: Place) -> None:
+    """Put pictures in their places.
+
+    Raises
+    ------
+    WriteError
+        If the file system refuses.
+    """
+    for name, content in figures.items():
+        place.put(name, content)
+
+
 def write_record(run: Run, record: Record, place: Place) -> None:
     """Write the record: after everything else, a run with one is done."""
     place.put(names_of(run)["qc"], to_json(record.to_json()))
@@ -192,11 +206,10 @@ def remove_outputs(run: Run, output_dir: Path) -> None:
     names = names_of(run)
     images = [name for kind, name in names.items() if kind != "qc"]
     in_spaces = [
-        path.relative_to(output_dir).as_posix()
-        for pattern in patterns_in_spaces(run)
-        for path in output_dir.glob(pattern)
+        name for pattern in patterns_in_spaces(run) for name in _found(output_dir, pattern)
     ]
-    _remove(output_dir, (names["qc"], *images, *map(sidecar_name, images), *in_spaces))
+    figures = (*figures_of(run).values(), *_found(output_dir, figure_pattern_in_spaces(run)))
+    _remove(output_dir, (names["qc"], *images, *map(sidecar_name, images), *in_spaces, *figures))
 
 
 def remove_record(run: Run, output_dir: Path) -> None:
@@ -208,6 +221,10 @@ def remove_record(run: Run, output_dir: Path) -> None:
         As `remove_outputs`.
     """
     _remove(output_dir, (names_of(run)["qc"],))
+
+
+def _found(output_dir: Path, pattern: str) -> list[str]:
+    return [path.relative_to(output_dir).as_posix() for path in output_dir.glob(pattern)]
 
 
 def _remove(output_dir: Path, names: Iterable[str]) -> None:
