@@ -114,6 +114,8 @@ def _say(outcome: Outcome, place: str) -> None:
     """One line on the terminal; the rest to the log."""
     from bids_strip.participant.job import Done
 
+    if outcome.remark:
+        LOG.warning("%s page not renewed: %s", place, outcome.remark)
     if not isinstance(outcome, Done):
         LOG.error("%s failed at %s: %s", place, outcome.stage, outcome.reason)
         LOG.debug("%s", outcome.details, extra=_FILE_ONLY)

@@ -130,6 +130,24 @@ def read_record(path: Path) -> Record | None:
     return record if _is_sound(record) else None
 
 
+def record_in(path: Path) -> Record:
+    """The record in a file; a damaged one becomes a failure that says so."""
+    found = read_record(path)
+    if found is not None:
+        return found
+    stem, _, desc = path.name.removesuffix("_qc.json").partition("_desc-brain")
+    pairs = (part.partition("-") for part in stem.split("_"))
+    suffix = desc or "T1w"
+    return Record(
+        bids_name=f"{stem}_{suffix}",
+        suffix=suffix,
+        entities={key: label for key, _, label in pairs},
+        status=FAILED,
+        stage="gather",
+        reason=f"{path.name}: not a record (damaged or cut short); run the participant level again",
+    )
+
+
 def _is_sound(record: Record) -> bool:
     """True if every field that others rely on holds what its type says."""
     tables: tuple[tuple[object, type | tuple[type, ...]], ...] = (

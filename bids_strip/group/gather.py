@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bids_strip.dataset.filters import labels_of
 from bids_strip.errors import MissingInputError, SelectionError
-from bids_strip.record import FAILED, Record, read_record
+from bids_strip.record import Record, record_in
 from bids_strip.settings import Settings
 
 
@@ -28,7 +28,7 @@ def gather(settings: Settings, suffix: str) -> tuple[Record, ...]:
         If the labels select none of them, or a participant named has none.
     """
     paths = sorted(_record_paths(settings.output_dir))
-    records = [record for path in paths if (record := _record(path)).suffix == suffix]
+    records = [record for path in paths if (record := record_in(path)).suffix == suffix]
     if not records:
         raise MissingInputError(
             f"{settings.output_dir}: no {suffix} results here; run the participant level first"
@@ -60,24 +60,6 @@ def _record_paths(output_dir: Path) -> list[Path]:
         for pattern in ("sub-*/anat/*_qc.json", "sub-*/ses-*/anat/*_qc.json")
         for path in output_dir.glob(pattern)
     ]
-
-
-def _record(path: Path) -> Record:
-    """The record in a file; a damaged one becomes a failure that says so."""
-    found = read_record(path)
-    if found is not None:
-        return found
-    stem, _, desc = path.name.removesuffix("_qc.json").partition("_desc-brain")
-    pairs = (part.partition("-") for part in stem.split("_"))
-    suffix = desc or "T1w"
-    return Record(
-        bids_name=f"{stem}_{suffix}",
-        suffix=suffix,
-        entities={key: label for key, _, label in pairs},
-        status=FAILED,
-        stage="gather",
-        reason=f"{path.name}: not a record (damaged or cut short); run the participant level again",
-    )
 
 
 def _selected(record: Record, wanted: dict[str, tuple[str, ...]]) -> bool:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bids_strip.errors import BidsStripError, EditError, RunError
-from bids_strip.participant.describe import describe
+from bids_strip.naming import page_name
+from bids_strip.participant.describe import describe, software
 from bids_strip.participant.job import Clock, Failed, Job, Outcome
 from bids_strip.participant.pipeline import reborder_run, strip_run
 from bids_strip.participant.predict import Predictor
+from bids_strip.participant.report import renew_page
 from bids_strip.participant.write import remove_outputs, write_record
 from bids_strip.record import FAILED, Record, fingerprint
 
@@ -28,15 +30,16 @@ def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
     clock = Clock()
     predictor: Predictor | None = None
     try:
-        if job.earlier and (done := reborder_run(job, job.earlier, clock)):
-            return done
-        clock = Clock()
-        predictor = open_predictor()
-        return strip_run(job, predictor, clock)
+        done = reborder_run(job, job.earlier, clock) if job.earlier else None
+        if done is None:
+            clock = Clock()
+            predictor = open_predictor()
+            done = strip_run(job, predictor, clock)
     except Exception as error:  # noqa: BLE001 - the seam
         failed = failure(job, error, stage=next(reversed(clock.seconds), "open"))
         judged = isinstance(error, EditError)  # beside what it was drawn on, which stays
-    return recorded(job, failed, describe(job, predictor), keep_outputs=judged)
+        return recorded(job, failed, describe(job, predictor), keep_outputs=judged)
+    return replace(done, remark=paged(job))
 
 
 def failure(job: Job, error: BaseException, *, stage: str) -> Failed:
@@ -72,4 +75,18 @@ def recorded(job: Job, failed: Failed, record: Record, *, keep_outputs: bool = F
         )  # fmt: skip
     except (OSError, RunError, ValueError) as error:
         return replace(failed, details=f"{failed.details}\nits record: {error}")
-    return failed
+    return replace(failed, remark=paged(job))
+
+
+def paged(job: Job) -> str:
+    """Renew the page of the run's participant; a line if that does not work, which fails no run."""
+    subject = job.run.label("sub") or ""
+    page = job.place.output_dir / page_name(subject)
+    if not (job.recipe.pictured or page.exists()):
+        return ""
+    try:
+        renew_page(subject, job.place, software=software(job))
+    except Exception as error:  # noqa: BLE001 - the masks are written
+        reason = " ".join(str(error).split())
+        return reason if page.name in reason else f"{page}: {type(error).__name__}: {reason}"
+    return ""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from bids_strip.domain import (
     SDT_LIMIT_MM,
@@ -63,6 +64,7 @@ _SHIFT_MM = 6.0
 _OUTSIDE_MM = 2.0
 _LOOKS = {"gm": Look("#0072b2"), "wm": Look("#d55e00", "7 3"), "csf": Look("#009e73", "2 3")}
 _BINS = 64
+_SMOOTH_BINS = 1.2
 _SAMPLES_MM = 2.0
 
 
@@ -234,9 +236,14 @@ def tissue(products: Products) -> bytes:
     edges = np.linspace(low, max(high, low + 1e-3), _BINS + 1)
     ml = grid.voxel_volume_ml * float(np.prod([side.step for side in some]))
     curves = {
-        key.upper(): (_LOOKS[key], np.histogram(values[labels == label], edges)[0] * ml)
+        key.upper(): (_LOOKS[key], _smooth(np.histogram(values[labels == label], edges)[0]) * ml)
         for label, key in enumerate(TISSUES, start=1)
     }
     return histograms(curves, edges, below="corrected brightness (white matter: 1000)",
                       beside="ml a bin",
                       label="brightness of grey matter, white matter, fluid")  # fmt: skip
+
+
+def _smooth(counts: NDArray[np.int_]) -> NDArray[np.floating]:
+    """Counts over a bin's neighbours: scanners store whole numbers, which leaves a comb."""
+    return np.asarray(ndimage.gaussian_filter1d(counts.astype(np.float64), _SMOOTH_BINS))

@@ -50,10 +50,19 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A run whose outputs are written."""
+    """A run whose outputs are written.
+
+    Attributes
+    ----------
+    run, record
+        Which one, and what is known of it.
+    remark
+        One line about what did not work beside it, "" if all did.
+    """
 
     run: Run
     record: Record
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,8 @@ class Failed:
         What the error would make of the whole invocation.
     details
         The traceback, for the log.
+    remark
+        As of `Done`.
     """
 
     run: Run
@@ -77,6 +88,7 @@ class Failed:
     reason: str
     exit_code: int
     details: str = ""
+    remark: str = ""
 
 
 Outcome = Done | Failed
