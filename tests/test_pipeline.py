@@ -14,7 +14,7 @@ from bids_strip.domain import Run
 from bids_strip.errors import ModelError, PredictError
 from bids_strip.geometry import dice
 from bids_strip.metrics import METRICS
-from bids_strip.naming import names_of, sidecar_name
+from bids_strip.naming import figures_of, names_of, sidecar_name
 from bids_strip.participant import attempt as attempting
 from bids_strip.participant import describe, pipeline, write
 from bids_strip.participant.job import Done, Failed, Job, Outcome
@@ -53,7 +53,9 @@ def record_of(run: Run, out: Path) -> dict:
 
 
 def files(out: Path) -> set[str]:
-    return {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
+    """All but the participant's page, which tells of failures too."""
+    found = (p.relative_to(out) for p in out.rglob("*") if p.is_file())
+    return {str(p) for p in found if p.suffix != ".html"}
 
 
 def done(outcome: Outcome) -> Done:
@@ -84,7 +86,7 @@ def test_a_run_gives_its_outputs_and_its_record(job: Job) -> None:
     names = names_of(job.run)
     images = {names[k] for k in KINDS}
     expected = images | {sidecar_name(n) for n in images} | {names["qc"], names["dseg_table"]}
-    assert files(out) == expected
+    assert files(out) == expected | {*figures_of(job.run).values()}
     found = load_all(job.run, out)
     head = make_phantom()
     mask = np.asarray(found["mask"].dataobj) > 0
@@ -106,12 +108,12 @@ def test_a_run_gives_its_outputs_and_its_record(job: Job) -> None:
         assert (out / output["name"]).stat().st_size == output["size"]
     assert list(record["stage_seconds"]) == [
         "load", "conform", "predict", "clean", "restore", "derive", "normalise", "segment",
-        "register", "match", "qc", "write",
+        "register", "match", "qc", "draw", "write",
     ]  # fmt: skip
     assert read_record(out / names["qc"]) == outcome.record
 
 
-def test_the_record_is_written_last(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_record_is_written_last_of_the_run(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     put = Place.put
 
@@ -121,8 +123,8 @@ def test_the_record_is_written_last(job: Job, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Place, "put", noting)
     done(attempt(job, TRUE))
-    assert order[-1] == names_of(job.run)["qc"]
-    assert order.count(order[-1]) == 1
+    assert order[-2:] == [names_of(job.run)["qc"], "sub-01.html"]
+    assert order.count(order[-2]) == 1
 
 
 @pytest.mark.parametrize("border", [0.0, 1.0, -1.0, 0.02, -0.37, 3.14, 5.0])

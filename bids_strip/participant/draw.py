@@ -199,7 +199,7 @@ def surface(scene: Scene, products: Products, fit: Fit | None) -> bytes:
         return np.asarray(at(scene.head, points + _OUTSIDE_MM * normals) * scene.unit)
 
     bright = Painting(
-        outside, SEQUENTIAL, 0.0, white, tuple(f"{part * white:.3g}" for part in (0, 0.5, 1)),
+        outside, SEQUENTIAL, 0.0, white, tuple(f"{part * white:.4g}" for part in (0, 0.5, 1)),
         f"brightness {_OUTSIDE_MM:g} mm outside the surface"
         + (f" (white matter: {WHITE_MATTER:g})" if corrected else ""),
     )  # fmt: skip
