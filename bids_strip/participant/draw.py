@@ -15,6 +15,7 @@ from bids_strip.domain import (
     SDT_LIMIT_MM,
     SDT_STEP_MM,
     WHITE_MATTER,
+    Match,
     Products,
     Registration,
     Run,
@@ -42,7 +43,6 @@ from bids_strip.pictures import (
     whole,
     window,
 )
-from bids_strip.reference import Fit, load_reference
 from bids_strip.surface_views import (
     DIVERGING,
     SEQUENTIAL,
@@ -101,7 +101,7 @@ class Scene:
         return cut(self.distances, MOSAIC, self.brain) <= self.border_steps
 
 
-def draw(run: Run, products: Products, fit: Fit | None) -> Mapping[str, bytes]:
+def draw(run: Run, products: Products) -> Mapping[str, bytes]:
     """Draw a run.
 
     Parameters
@@ -109,25 +109,24 @@ def draw(run: Run, products: Products, fit: Fit | None) -> Mapping[str, bytes]:
     run
         Which one.
     products
-        What was made of it.
-    fit
-        Its surface on the coarse reference; None leaves out how far it lies from that.
+        What was made of it; without a match how far its surface lies from the coarse reference
+        is left out, without tissues their histograms.
 
     Returns
     -------
     mapping
         Name below OUTPUT_DIR -> content, of `bids_strip.naming.figures_of` and, for each template
-        space, `figure_in`; no histogram without tissues.
+        space, `figure_in`.
     """
     scene, names = scene_of(products), figures_of(run)
-    drawn = {names[kind]: content for kind, content in _native(scene, products, fit)}
+    drawn = {names[kind]: content for kind, content in _native(scene, products)}
     for registration in products.registrations:
         if registration.plausible and registration.outline is not None:
             drawn[figure_in(run, registration.space)] = in_template(scene, products, registration)
     return drawn
 
 
-def _native(scene: Scene, products: Products, fit: Fit | None) -> Iterator[tuple[str, bytes]]:
+def _native(scene: Scene, products: Products) -> Iterator[tuple[str, bytes]]:
     """What shows the run on its own grid, by kind."""
     head = grey(cut(scene.head, MOSAIC, scene.brain), scene.black, scene.white)
     yield "tile", tile(scene)
@@ -135,7 +134,7 @@ def _native(scene: Scene, products: Products, fit: Fit | None) -> Iterator[tuple
     yield "contour", as_webp(overlay(scene.outline), quality=None)
     yield "curtain", as_webp(curtain(scene.outline), quality=None)
     yield "air", air(scene)
-    yield "surface", surface(scene, products, fit)
+    yield "surface", surface(scene, products)
     if products.segmented is not None and products.preproc is not None:
         yield "tissue", tissue(products)
 
@@ -188,7 +187,7 @@ def in_template(scene: Scene, products: Products, registration: Registration) ->
     return as_webp(head, quality=_QUALITY)
 
 
-def surface(scene: Scene, products: Products, fit: Fit | None) -> bytes:
+def surface(scene: Scene, products: Products) -> bytes:
     """The surface from six sides: how far from the reference, how bright just outside it."""
     shape = sampled(scene.distances, scene.brain, mm_per_step=SDT_STEP_MM,
                     border_mm=products.brain.border_mm)  # fmt: skip
@@ -203,15 +202,16 @@ def surface(scene: Scene, products: Products, fit: Fit | None) -> bytes:
         f"brightness {_OUTSIDE_MM:g} mm outside the surface"
         + (f" (white matter: {WHITE_MATTER:g})" if corrected else ""),
     )  # fmt: skip
-    return six_sides(shape, [bright] if fit is None else [shift(fit, products), bright])
+    match = products.match
+    return six_sides(shape, [bright] if match is None else [shift(match, scene, products), bright])
 
 
-def shift(fit: Fit, products: Products) -> Painting:
+def shift(match: Match, scene: Scene, products: Products) -> Painting:
     """How far the surface lies outside the coarse reference's, in mm of the head."""
-    reference, grid = load_reference(), products.source.volume.grid
-    pull = np.linalg.inv(reference.grid.affine) @ np.linalg.inv(fit.pose)
-    expected = Layer(reference.sdt_mm, pull @ grid.affine @ upright_to_voxels(grid))
-    stretch = float(abs(np.linalg.det(fit.pose[:3, :3]))) ** (1 / 3)
+    to_reference = np.linalg.inv(match.grid.affine) @ np.linalg.inv(match.pose)
+    to_world = products.source.volume.grid.affine @ scene.head.to_voxels
+    expected = Layer(match.expected_mm, to_reference @ to_world)
+    stretch = float(abs(np.linalg.det(match.pose[:3, :3]))) ** (1 / 3)
 
     def beyond(points: Points, _: Points) -> NDArray[np.floating]:
         return np.asarray(at(expected, points) * stretch)

@@ -6,10 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from bids_strip.domain import (
-    SDT_STEP_MM,
     Affine,
     BrainMask,
     Conformed,
@@ -20,7 +17,6 @@ from bids_strip.domain import (
     Template,
     Volume,
 )
-from bids_strip.geometry import every_nth
 from bids_strip.manual import find_manual
 from bids_strip.naming import BORDERED
 from bids_strip.participant.clean import clean
@@ -56,8 +52,6 @@ from bids_strip.participant.write import (
     write_record,
 )
 from bids_strip.record import OK, Record, fingerprint
-from bids_strip.reference import Fit, load_reference
-from bids_strip.reference import fit as fit_surface
 from bids_strip.templates import read_template
 from bids_strip.verdict import reasons, verdict
 
@@ -153,7 +147,8 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
     registrations = tuple(replace(one, plausible=True) for one in registrations)
     metrics = clock("qc", measure_mask, source.volume.grid, brain)
     remove_record(run, out)
-    products = Products(source, brain, stored.preproc, registrations=registrations)
+    matched = clock("match", match, source.volume.grid, brain)
+    products = Products(source, brain, stored.preproc, None, registrations, matched)
     picture(job, products, clock)
     outputs = clock("write", write, run, products, recipe=recipe, network=earlier.network,
                     version=job.version, place=job.place, only=BORDERED,
@@ -173,17 +168,7 @@ def picture(job: Job, products: Products, clock: Clock) -> None:
     """Draw a run and put its pictures in their places, unless masks alone are wanted."""
     if not job.recipe.pictured:
         return
-    fit = clock("match", on_reference, products)
-    write_figures(clock("draw", draw, job.run, products, fit), job.place)
-
-
-def on_reference(products: Products) -> Fit:
-    """A run's surface on the coarse reference."""
-    grid, steps = products.source.volume.grid, products.brain.sdt_steps
-    some = every_nth(grid.zooms, 4.0)
-    apart = np.diag([*(float(side.step) for side in some), 1.0])
-    distances = steps[some].astype(np.float32) * np.float32(SDT_STEP_MM)
-    return fit_surface(distances, grid.affine @ apart, load_reference())
+    write_figures(clock("draw", draw, job.run, products), job.place)
 
 
 def finished(job: Job, record: Record, clock: Clock, begun: float) -> Done:
