@@ -13,7 +13,6 @@ from benchmarks.browser import browser, missing
 from bids_strip.naming import names_of
 from bids_strip.participant.report import renew_page
 from bids_strip.participant.write import write_record
-from bids_strip.place import Place
 from bids_strip.record import FAILED
 from tests.fakes import FakePredictor, TrueSphere, attempt
 from tests.participant.test_report import HOSTILE
@@ -162,7 +161,7 @@ def test_the_place_in_the_group(chrome, out: Path) -> None:
         assert other == "not in the group"
 
 
-def run_of_page(out: Path):
+def run_of_page(out: Path) -> object:
     from bids_strip.domain import Run
 
     assert out.is_dir()
