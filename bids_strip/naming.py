@@ -36,6 +36,7 @@ BIDSIGNORE = """\
 *_sdt.*
 *_qc.json
 group_*
+ratings.tsv
 """
 """What BIDS has no name for yet; ``logs/`` is legal and needs no line."""
 

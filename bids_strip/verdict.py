@@ -70,3 +70,12 @@ def reasons(
 def verdict(found: Sequence[str]) -> str:
     """``check`` where there is a reason, else ``ok``."""
     return CHECK if found else FINE
+
+
+def words_of_reasons(rules: Sequence[Rule] = RULES) -> dict[str, str]:
+    """What each reason means to a rater; of several rules of one name, all."""
+    words: dict[str, str] = {}
+    for rule in rules:
+        known = words.get(rule.reason)
+        words[rule.reason] = rule.words if known in (None, rule.words) else f"{known}; {rule.words}"
+    return words

@@ -1,16 +1,27 @@
-"""The way of a group: gather -> propose -> tabulate -> write."""
+"""The way of a group: gather -> judge -> propose -> tabulate -> page -> write."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bids_strip import __version__
 from bids_strip.group.best import best_runs
 from bids_strip.group.gather import gather
+from bids_strip.group.outliers import outliers
+from bids_strip.group.percentiles import percentiles
+from bids_strip.group.ratings import read_ratings
+from bids_strip.group.report import page
 from bids_strip.group.tables import tabulate
-from bids_strip.naming import to_json
+from bids_strip.judged import UNRATED, UNREADABLE, Judged, Rating
+from bids_strip.metrics import METRICS, TEMPLATE_METRICS
+from bids_strip.naming import APP, to_json
 from bids_strip.place import Place
-from bids_strip.record import FAILED
+from bids_strip.record import Record
+from bids_strip.scanner import stratum_of
 from bids_strip.settings import Settings
+from bids_strip.verdict import CHECK
 
 
 def preview(settings: Settings) -> list[str]:
@@ -18,9 +29,10 @@ def preview(settings: Settings) -> list[str]:
 
     Raises
     ------
-    MissingInputError, SelectionError
+    MissingInputError, SelectionError, UsageError
         As `summarize`.
     """
+    read_ratings(settings.ratings, settings.output_dir)
     return [
         f"to do\tgroup_{suffix}.tsv\t{len(gather(settings, suffix))} runs"
         for suffix in settings.modality
@@ -28,7 +40,7 @@ def preview(settings: Settings) -> list[str]:
 
 
 def summarize(settings: Settings, staging: Path) -> str:
-    """Write ``group_<suffix>.tsv`` and its dictionary for each modality.
+    """Write the table, its dictionary, the page and the percentiles of each modality.
 
     Parameters
     ----------
@@ -46,15 +58,43 @@ def summarize(settings: Settings, staging: Path) -> str:
     ------
     MissingInputError, SelectionError
         As `bids_strip.group.gather.gather`.
+    UsageError
+        As `bids_strip.group.ratings.read_ratings`.
     """
     place = Place(settings.output_dir, staging)
+    ratings = read_ratings(settings.ratings, settings.output_dir)
     lines = []
     for suffix in settings.modality:
-        records = gather(settings, suffix)
-        table = tabulate(records, best=best_runs(records))
-        place.put(f"group_{suffix}.json", to_json(table.dictionary))
-        place.put(f"group_{suffix}.tsv", table.to_tsv())
-        failed = sum(r.status == FAILED for r in records)
-        path = settings.output_dir / f"group_{suffix}.tsv"
-        lines.append(f"{len(records)} {suffix} runs, {failed} of them failed: {path}")
+        runs = judge(gather(settings, suffix), ratings)
+        write_group(runs, suffix, ratings, place)
+        found = Counter(run.verdict for run in runs)
+        path = settings.output_dir / f"group_{suffix}.html"
+        lines.append(f"{len(runs)} {suffix} runs, {found[UNREADABLE]} of them failed, "
+                     f"{found[CHECK]} to check: {path}")  # fmt: skip
     return "; ".join(lines)
+
+
+def judge(records: Sequence[Record], ratings: Mapping[str, Rating]) -> tuple[Judged, ...]:
+    """Compare each run with the group, and with what was said of it."""
+    found = outliers(
+        [record.metrics for record in records],
+        (*METRICS, *TEMPLATE_METRICS),
+        [stratum_of(record.scanner) for record in records],
+    )
+    return tuple(
+        Judged(record, standing_out, ratings.get(record.bids_name, UNRATED))
+        for record, standing_out in zip(records, found, strict=True)
+    )
+
+
+def write_group(
+    runs: Sequence[Judged], suffix: str, ratings: Mapping[str, Rating], place: Place
+) -> None:
+    """Write what is made of a modality's runs; the page last."""
+    table = tabulate(runs, best=best_runs([run.record for run in runs]))
+    place.put(f"group_{suffix}.json", to_json(table.dictionary))
+    place.put(f"group_{suffix}.tsv", table.to_tsv())
+    place.put(f"group_{suffix}.js", percentiles(runs, suffix))
+    html = page(runs, suffix=suffix, software=f"{APP} {__version__}", output_dir=place.output_dir,
+                ratings=ratings)  # fmt: skip
+    place.put(f"group_{suffix}.html", html)

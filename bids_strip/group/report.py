@@ -10,18 +10,27 @@ import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
-from bids_strip.judged import Judged
-from bids_strip.metrics import METRICS, Metric
+from bids_strip.judged import Judged, Outlier, Rating
+from bids_strip.metrics import METRICS, TEMPLATE_METRICS, Metric
 from bids_strip.record import OK, Record
+from bids_strip.verdict import words_of_reasons
 
 TILES = 500
 """Runs beyond this many, the worst first, link to their picture instead of carrying it."""
-TILE_PX = (1144, 104)
+SCRIPTS = ("state", "ratings", "pager", "masks", "plots", "table", "keys", "begin")
+"""Parts of the page's script, in order: they share one scope."""
+_DIGITS = 6
+_NO_RATINGS: Mapping[str, Rating] = MappingProxyType({})
 
 
-def page(runs: Sequence[Judged], *, suffix: str, software: str, output_dir: Path) -> bytes:
+def page(
+    runs: Sequence[Judged], *, suffix: str, software: str, output_dir: Path,
+    ratings: Mapping[str, Rating] = _NO_RATINGS,
+) -> bytes:  # fmt: skip
     """Make the page.
 
     Parameters
@@ -34,23 +43,33 @@ def page(runs: Sequence[Judged], *, suffix: str, software: str, output_dir: Path
         Name and version, for the foot of the page.
     output_dir
         Where pictures and the runs' own pages lie.
+    ratings
+        All that was read: those of other runs are saved again with these.
     """
-    metrics = [m for m in METRICS if any(m.key in run.record.metrics for run in runs)]
-    carried = _worst(runs)
+    metrics = [m for m in (*METRICS, *TEMPLATE_METRICS)
+               if any(m.key in run.record.metrics for run in runs)]  # fmt: skip
+    names = {run.record.bids_name for run in runs}
+    figures = [_existing(figure_of(run.record), output_dir) for run in runs]
     data = {
         "dataset": dataset_key(runs),
-        "tile": TILE_PX,
         "metrics": [_metric(one) for one in metrics],
-        "runs": [_run(run, metrics, output_dir, index in carried)
-                 for index, run in enumerate(runs)],
+        "runs": [_run(run, metrics, figure, output_dir)
+                 for run, figure in zip(runs, figures, strict=True)],
+        "others": {name: [one.rating, one.note] for name, one in ratings.items()
+                   if name not in names},
     }  # fmt: skip
+    tiles = {index: _tile(output_dir, figures[index]) for index in _worst(runs)}
+    style = _part("page.css")
+    script = "\n".join(['"use strict";', "(() => {", *(_part(f"{p}.js") for p in SCRIPTS), "})();"])
     fields = {
-        "title": html.escape(f"bids_strip: {len(runs)} {suffix} runs"),
+        "title": html.escape(f"bids_strip: {len(runs)} {suffix} run{'' if len(runs) == 1 else 's'}"),
         "table": f"group_{suffix}.tsv",
         "software": html.escape(software),
-        "style": _part("page.css"),
-        "script": _part("page.js"),
+        "policy": _policy(style=style, script=script),
+        "style": style,
+        "script": script,
         "data": json_in_html(data),
+        "tiles": json_in_html({index: tile for index, tile in tiles.items() if tile}),
     }
     return _filled(_part("page.html"), fields).encode("utf-8", "backslashreplace")
 
@@ -64,19 +83,44 @@ def dataset_key(runs: Sequence[Judged]) -> str:
     return digest.hexdigest()[:16]
 
 
+def figure_of(record: Record) -> str:
+    """Path of a run's row of slices below OUTPUT_DIR."""
+    desc = "brain" if record.suffix == "T1w" else f"brain{record.suffix}"
+    stem = record.bids_name.removesuffix(f"_{record.suffix}")
+    return f"{_subject(record)}/figures/{stem}_desc-{desc}_mask.webp"
+
+
 def json_in_html(value: Any) -> str:
     """JSON that may stand inside a script element: no ``<`` that could end it."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _worst(runs: Sequence[Judged]) -> set[int]:
+def _policy(*, style: str, script: str) -> str:
+    """Content security policy: this style and this script, pictures, nothing else."""
+    return "; ".join([
+        "default-src 'none'",
+        "img-src data: file: 'self'",
+        f"style-src {_hash_of(style)}",
+        f"script-src {_hash_of(script)}",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ])  # fmt: skip
+
+
+def _hash_of(text: str) -> str:
+    """Of an inline element's content as it stands in the page, line breaks included."""
+    digest = hashlib.sha256(f"\n{text}\n".encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _worst(runs: Sequence[Judged]) -> list[int]:
     """Indices of the runs that carry their picture."""
     order = sorted(range(len(runs)), key=lambda i: (runs[i].verdict == "ok", -runs[i].rank, i))
-    return set(order[:TILES])
+    return sorted(order[:TILES])
 
 
-def _metric(metric: Metric) -> dict[str, str]:
+def _metric(metric: Metric) -> dict[str, Any]:
     unit = "" if metric.unit == "1" else metric.unit
     return {
         "key": metric.key,
@@ -84,61 +128,96 @@ def _metric(metric: Metric) -> dict[str, str]:
         "unit": unit,
         "better": metric.better,
         "description": metric.description,
+        "range": _range(metric),
+        "source": metric.source,
     }
 
 
-def _run(run: Judged, metrics: Sequence[Metric], output_dir: Path, carries: bool) -> dict[str, Any]:
+def _range(metric: Metric) -> str:
+    """The values that a metric's definition allows, in words."""
+    least, most = metric.least, metric.most
+    if least is not None and most is not None:
+        return f"{least:g} to {most:g}"
+    if least is not None:
+        return f"{least:g} or more"
+    return f"{most:g} or less" if most is not None else ""
+
+
+def _run(
+    run: Judged, metrics: Sequence[Metric], figure: str | None, output_dir: Path
+) -> dict[str, Any]:
     record = run.record
     keys = [m.key for m in metrics]
-    figure = figure_of(record)
-    subject = f"sub-{record.entities.get('sub', '')}.html"
+    subject = _existing(f"{_subject(record)}.html", output_dir)
     return {
         "name": record.bids_name,
         "verdict": run.verdict,
         "rank": round(run.rank, 1),
-        "reasons": [*_failure(record), *run.reasons,
-                    *(f"{o.key.replace('_', ' ')} {'above' if o.z > 0 else 'below'} the group "
-                      f"(z {o.z:+.1f})" for o in run.outliers)],
-        "odd": [keys.index(o.key) for o in run.outliers if o.key in keys],
+        "reasons": [*_failure(record), *_words(run)],
+        "odd": [keys.index(one.key) for one in run.outliers if one.key in keys],
         "values": [_finite(record.metrics.get(key)) for key in keys],
+        "scanner": " ".join(record.scanner.values()),
         "rating": run.rating.rating,
         "note": run.rating.note,
-        "page": subject if (output_dir / subject).exists() else None,
-        "figure": figure if (output_dir / figure).exists() else None,
-        "tile": _data_uri(output_dir / figure) if carries else None,
-    }  # fmt: skip
+        "page": f"{quote(subject)}#{quote(record.bids_name, errors='replace')}" if subject else None,
+        "figure": quote(figure) if figure else None,
+    }
 
 
-def figure_of(record: Record) -> str:
-    """Path of a run's row of slices below OUTPUT_DIR."""
-    desc = "brain" if record.suffix == "T1w" else f"brain{record.suffix}"
-    stem = record.bids_name.removesuffix(f"_{record.suffix}")
-    return f"sub-{record.entities.get('sub', '')}/figures/{stem}_desc-{desc}_mask.webp"
+def _subject(record: Record) -> str:
+    return f"sub-{record.entities.get('sub', '')}"
 
 
 def _failure(record: Record) -> list[str]:
     return [] if record.status == OK else [f"failed at {record.stage}: {record.reason}"]
 
 
+def _words(run: Judged) -> list[str]:
+    """Reasons and outliers as a rater reads them."""
+    words = words_of_reasons()
+    return [
+        *(f"{reason.replace('_', ' ')}: {words[reason]}" for reason in run.reasons),
+        *(f"{one.key.replace('_', ' ')} {_side(one)} (z {one.z:+.1f})" for one in run.outliers),
+    ]
+
+
+def _side(outlier: Outlier) -> str:
+    """How a metric stands out."""
+    if any(m.key == outlier.key and m.better == "one" for m in METRICS):
+        return "farther from 1 than the group's"
+    return "above the group's" if outlier.z > 0 else "below the group's"
+
+
 def _finite(value: float | None) -> float | None:
-    """A number as JSON has it, to seven significant digits."""
-    return float(f"{value:.7g}") if value is not None and math.isfinite(value) else None
+    """A number as JSON has it, to some significant digits."""
+    return float(f"{value:.{_DIGITS}g}") if value is not None and math.isfinite(value) else None
 
 
-def _data_uri(path: Path) -> str | None:
+def _existing(name: str, output_dir: Path) -> str | None:
+    """A name below OUTPUT_DIR, None where there is no such file or the name leads elsewhere."""
+    if ".." in Path(name).parts or not name.isprintable():
+        return None
     try:
-        content = path.read_bytes()
+        return name if (output_dir / name).is_file() else None
+    except OSError:  # a name longer than the file system has
+        return None
+
+
+def _tile(output_dir: Path, figure: str | None) -> str | None:
+    """A picture as base64."""
+    try:
+        return base64.b64encode((output_dir / figure).read_bytes()).decode() if figure else None
     except OSError:
         return None
-    return f"data:image/webp;base64,{base64.b64encode(content).decode()}"
 
 
 def _part(name: str) -> str:
-    return resources.files("bids_strip.group").joinpath("page", name).read_text(encoding="utf-8")
+    text = resources.files("bids_strip.group").joinpath("page", name).read_text(encoding="utf-8")
+    return text.strip("\n")
 
 
 def _filled(template: str, fields: Mapping[str, str]) -> str:
-    """A template with its ``{{name}}`` filled in, once each; what is filled in is not read."""
+    """A template with its ``{{name}}`` filled in; what is filled in is not read again."""
     parts = template.split("{{")
     return parts[0] + "".join(
         fields[name] + rest for name, _, rest in (part.partition("}}") for part in parts[1:])

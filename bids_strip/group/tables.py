@@ -1,4 +1,4 @@
-"""Records -> the group table and its dictionary."""
+"""Runs, judged -> the group table and its dictionary."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bids_strip.judged import Judged
 from bids_strip.metrics import BEST_RUN, FLAGS, METRICS, TEMPLATE_METRICS, Metric
 from bids_strip.record import Record
+from bids_strip.verdict import words_of_reasons
 
 NOT_AVAILABLE = "n/a"
 _ENTITY_COLUMNS = {
@@ -16,6 +18,14 @@ _ENTITY_COLUMNS = {
     "acquisition": ("acq", "acquisition"),
     "run": ("run", "run"),
 }
+_SCANNER_COLUMNS = {
+    "manufacturer": ("Manufacturer", "maker of the scanner"),
+    "scanner_model": ("ManufacturersModelName", "model of the scanner"),
+    "field_strength_t": ("MagneticFieldStrength", "field strength of the scanner"),
+    "station": ("StationName", "what the institution calls the scanner"),
+    "protocol": ("ProtocolName", "what the institution calls the protocol"),
+}
+"""The terms of `bids_strip.scanner`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +52,18 @@ class Table:
         return ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
 
 
-def tabulate(records: Sequence[Record], *, best: Container[str] = ()) -> Table:
+def tabulate(runs: Sequence[Judged], *, best: Container[str] = ()) -> Table:
     """One row a run, failed ones too, in the order given.
 
     Parameters
     ----------
-    records
-        From `bids_strip.group.gather`.
+    runs
+        Their records, and what is thought of them.
     best
         Names of the runs that are proposed.
     """
-    rows = [{**_row(record), "best_run": int(record.bids_name in best)} for record in records]
+    rows = [{**_row(run.record), **_judgement(run), "best_run": int(run.record.bids_name in best)}
+            for run in runs]  # fmt: skip
     dictionary = describe_columns()
     return Table(
         columns=tuple(dictionary),
@@ -74,7 +85,23 @@ def describe_columns() -> dict[str, dict[str, Any]]:
         "stage": {"Description": "stage at which the run failed"},
         "reason": {"Description": "why it failed, and the remedy"},
         "best_run": {"Description": BEST_RUN},
+        "verdict": {"Description": "whether the mask wants eyes",
+                    "Levels": {"ok": "no reason to look", "check": "look at it: see reasons and "
+                               "outliers", "failed": "there is no mask"}},
+        "reasons": {"Description": "rules that hold, joined by ', '; see Rules",
+                    "Rules": words_of_reasons()},
+        "outliers": {"Description": "metrics that stand out from the group in the direction that "
+                     "is worse, joined by ', ', the farthest first: robust z-scores among the runs "
+                     "of the same manufacturer, model, field strength and station where these are "
+                     "told of enough runs, else among all"},
+        "rating": {"Description": "what a rater said of the mask, from ratings.tsv",
+                   "Levels": {"accept": "good as it is", "edit": "to be edited by hand",
+                              "reject": "not to be used"}},
+        "note": {"Description": "what a rater noted"},
     }  # fmt: skip
+    for column, (term, words) in _SCANNER_COLUMNS.items():
+        units = {"Units": "T"} if column == "field_strength_t" else {}
+        columns[column] = {"Description": f"{words}: {term} of the source's sidecars", **units}
     for metric in (*METRICS, *TEMPLATE_METRICS):
         units = {} if metric.unit == "1" else {"Units": metric.unit}
         better = {} if metric.better == "none" else {"Better": metric.better}
@@ -113,6 +140,7 @@ def _row(record: Record) -> dict[str, Any]:
         "status": record.status,
         "stage": record.stage,
         "reason": record.reason,
+        **{column: record.scanner.get(term) for column, (term, _) in _SCANNER_COLUMNS.items()},
         **record.metrics,
         **{flag: int(value) for flag, value in record.flags.items()},
         "provider": record.provider,
@@ -122,6 +150,16 @@ def _row(record: Record) -> dict[str, Any]:
         "network": network or None,
         "software": record.software or None,
     }  # fmt: skip
+
+
+def _judgement(run: Judged) -> dict[str, str]:
+    return {
+        "verdict": run.verdict,
+        "reasons": ", ".join(run.reasons),
+        "outliers": ", ".join(one.key for one in run.outliers),
+        "rating": run.rating.rating,
+        "note": run.rating.note,
+    }
 
 
 def _text(value: Any) -> str:

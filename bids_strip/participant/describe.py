@@ -12,6 +12,7 @@ from bids_strip.participant.job import Job
 from bids_strip.participant.predict import Predictor
 from bids_strip.recipe import Recipe
 from bids_strip.record import FAILED, InputFile, Record, file_fingerprint
+from bids_strip.scanner import scanner_of
 
 _FACELESS = 0.3
 """Less of the face's place than this holds head where the face is taken off: .01 to .17 in the heads
@@ -31,6 +32,7 @@ def describe(job: Job, predictor: Predictor | None) -> Record:
         software=software(job),
         provider=predictor.provider if predictor else None,
         threads=job.threads,
+        scanner=scanner_of(job.run),
     )
 
 

@@ -1,0 +1,110 @@
+// Ratings: what group read from ratings.tsv, and over it what this browser keeps.
+const STORE = `bids_strip ratings ${data.dataset}`;
+const RATINGS = ["accept", "edit", "reject"];
+const UNRATED = { rating: "", note: "" };
+const onFile = new Map([
+  ...Object.entries(data.others).map(([name, [rating, note]]) => [name, { rating, note }]),
+  ...runs.map((r) => [r.name, { rating: r.rating, note: r.note }]),
+]);
+const ratings = new Map(onFile);
+const named = new Map(runs.map((r) => [r.name, r]));
+const undone = []; // [name, rating before], the last change last
+
+const ratingOf = (run) => ratings.get(run.name);
+const same = (a, b) => a.rating === b.rating && a.note === b.note;
+const plain = (words) => words.replace(/\s+/g, " ").trim();
+
+function recall() {
+  let kept = {};
+  try {
+    kept = JSON.parse(localStorage.getItem(STORE) || "{}");
+  } catch {
+    say("This browser keeps no ratings for files: save them before you close the page.");
+  }
+  let other = 0;
+  for (const [name, one] of Object.entries(kept)) {
+    const before = onFile.get(name) || UNRATED;
+    other += before.rating && before.rating !== one.rating ? 1 : 0;
+    ratings.set(name, { rating: RATINGS.includes(one.rating) ? one.rating : "", note: String(one.note || "") });
+  }
+  if (other) say(`${other} ratings of this browser differ from ratings.tsv; the browser's are shown.`);
+}
+
+function keep() {
+  const own = [...ratings].filter(([name, one]) => !same(one, onFile.get(name) || UNRATED));
+  try {
+    localStorage.setItem(STORE, JSON.stringify(Object.fromEntries(own)));
+  } catch { /* said by recall */ }
+  const given = runs.filter((r) => ratingOf(r).rating);
+  const asked = runs.filter((r) => r.verdict === "check");
+  $("progress").max = Math.max(1, asked.length || runs.length);
+  $("progress").value = (asked.length ? asked.filter((r) => ratingOf(r).rating) : given).length;
+  $("rated").textContent = `${given.length} of ${runs.length} rated` +
+    (asked.length ? `, ${asked.filter((r) => ratingOf(r).rating).length} of ${asked.length} to check` : "");
+}
+
+function set(name, rating) {
+  ratings.set(name, rating);
+  keep();
+  if (named.has(name)) showRating(named.get(name));
+}
+
+function rate(run, rating) {
+  const before = ratingOf(run);
+  undone.push([run.name, before]);
+  set(run.name, { ...before, rating: before.rating === rating ? "" : rating });
+}
+
+function annotate(run, words) {
+  const before = ratingOf(run);
+  if (plain(words) === before.note) return;
+  undone.push([run.name, before]);
+  set(run.name, { ...before, note: plain(words) });
+}
+
+function undo() {
+  const [name, before] = undone.pop() || [];
+  if (!name) { say("Nothing to undo."); return null; }
+  set(name, before);
+  return named.get(name);
+}
+
+function table() {
+  const given = [...runs.map((r) => r.name), ...Object.keys(data.others)]
+    .map((name) => [name, ratings.get(name)]).filter(([, one]) => one.rating || one.note);
+  const lines = given.map(([name, { rating, note }]) => [name, rating || "n/a", note || "n/a"]);
+  return [["bids_name", "rating", "note"], ...lines].map((line) => line.join("\t")).join("\n") + "\n";
+}
+
+function save() {
+  const url = URL.createObjectURL(new Blob([table()], { type: "text/tab-separated-values" }));
+  element("a", { href: url, download: "ratings.tsv" }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+  say("Saved. Put ratings.tsv into OUTPUT_DIR, or give it with --ratings, and run the group level again.");
+}
+
+function load(words) {
+  const [head = [], ...lines] = words.replace(/^\ufeff/, "").split(/\r?\n/).filter(Boolean).map((line) => line.split("\t"));
+  const at = ["bids_name", "rating", "note"].map((name) => head.indexOf(name));
+  if (at[0] < 0 || at[1] < 0) { say("Not read: the file needs the columns bids_name and rating."); return; }
+  let read = 0;
+  for (const line of lines) {
+    const [name, rating, note] = at.map((i) => (i < 0 || line[i] === "n/a" ? "" : line[i] || ""));
+    if (!ratings.has(name) || !["", ...RATINGS].includes(rating)) continue;
+    if (!same(ratings.get(name), { rating, note })) undone.push([name, ratings.get(name)]);
+    ratings.set(name, { rating, note: plain(note) });
+    read += 1;
+  }
+  keep();
+  choose();
+  say(`${read} ratings read` + (read < lines.length ? `, ${lines.length - read} of other runs or damaged left out.` : "."));
+}
+
+function forget() {
+  if (!window.confirm("Take back what was rated in this browser since ratings.tsv was read?")) return;
+  runs.forEach((run) => ratings.set(run.name, onFile.get(run.name)));
+  undone.length = 0;
+  keep();
+  choose();
+  say("Forgotten.");
+}
