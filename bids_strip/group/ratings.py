@@ -34,23 +34,26 @@ def read_ratings(path: Path | None, output_dir: Path) -> Mapping[str, Rating]:
         return {}
     try:
         with found.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+            reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            rows = [(reader.line_num, row) for row in reader]
+            columns = reader.fieldnames or ()
     except OSError as error:
         raise UsageError(
             f"{found}: {error.strerror}; give the ratings.tsv that the group page saved"
         ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{found}: not a table ({error}); save it again as text") from error
-    return dict(_rating(found, number, row) for number, row in enumerate(rows, 2))
+    if not {"bids_name", "rating"}.issubset(columns):
+        raise UsageError(f"{found}: needs the columns bids_name, rating (and note), tab-separated")
+    return dict(_rating(found, number, row) for number, row in rows)
 
 
 def _rating(path: Path, number: int, row: Mapping[str, str | None]) -> tuple[str, Rating]:
-    if "bids_name" not in row or "rating" not in row:
-        raise UsageError(f"{path}: needs the columns bids_name, rating (and note), tab-separated")
     name, rating, note = ((row.get(key) or "").strip() for key in ("bids_name", "rating", "note"))
     rating, note = ("" if text in _ABSENT else text for text in (rating, note))
     if not name or rating not in ("", *RATINGS):
         raise UsageError(
-            f"{path}, line {number}: {rating!r} is no rating of a run; write accept, edit or reject"
+            f"{path}, line {number}: {rating[:20]!r} is no rating of a run; write accept, edit or "
+            "reject"
         )
     return name, Rating(rating, note)

@@ -9,6 +9,7 @@ import pytest
 
 from bids_strip.group.best import best_runs
 from bids_strip.group.tables import tabulate
+from bids_strip.judged import Judged
 from bids_strip.record import FAILED, OK, Record
 
 PLAIN = {"sdt_slope": 0.8, "volume_change_per_mm": 0.05, "fov_contact_inferior_cm2": 0.2}
@@ -59,7 +60,7 @@ def test_one_for_each_session() -> None:
 
 def test_the_table_has_it_with_its_rule() -> None:
     records = [ONE, TWO, run("sub-02", status=FAILED)]
-    table = tabulate(records, best=best_runs(records))
+    table = tabulate([Judged(r) for r in records], best=best_runs(records))
     column = table.columns.index("best_run")
     assert [row[column] for row in table.rows] == ["1", "0", "0"]
     assert "fewest" in table.dictionary["best_run"]["Description"]

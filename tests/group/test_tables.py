@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
 from bids_strip.group.tables import describe_columns, tabulate
+from bids_strip.judged import Judged, Outlier, Rating
 from bids_strip.metrics import METRICS
 from bids_strip.record import Record
+from bids_strip.verdict import RULES
 
 OK = Record(
     "sub-01_ses-1_run-02_T1w", "T1w", {"sub": "01", "ses": "1", "run": "02"}, "ok",
@@ -25,7 +28,11 @@ BAD = Record(
 
 
 def rows_of(*records: Record) -> list[dict[str, str]]:
-    text = tabulate(records).to_tsv().decode()
+    return rows_judged(*(Judged(record) for record in records))
+
+
+def rows_judged(*runs: Judged) -> list[dict[str, str]]:
+    text = tabulate(runs).to_tsv().decode()
     return list(csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
@@ -59,7 +66,7 @@ def test_a_row_that_failed_has_its_reason() -> None:
 
 
 def test_lines_have_as_many_values_as_columns() -> None:
-    lines = tabulate([OK, BAD]).to_tsv().decode().split("\n")
+    lines = tabulate([Judged(OK), Judged(BAD)]).to_tsv().decode().split("\n")
     assert lines.pop() == ""
     assert len(lines) == 3
     assert len({line.count("\t") for line in lines}) == 1
@@ -68,7 +75,7 @@ def test_lines_have_as_many_values_as_columns() -> None:
 
 
 def test_every_column_is_in_the_dictionary_and_the_other_way_round() -> None:
-    table = tabulate([OK, BAD])
+    table = tabulate([Judged(OK), Judged(BAD)])
     assert list(table.columns) == list(table.dictionary) == list(describe_columns())
     assert len(set(table.columns)) == len(table.columns)
     for described in table.dictionary.values():
@@ -97,3 +104,29 @@ def test_numbers(value: float, text: str) -> None:
 
 def test_no_runs_are_a_header() -> None:
     assert tabulate([]).to_tsv().count(b"\n") == 1
+
+
+def test_what_is_thought_of_a_run() -> None:
+    found = (Outlier("sdt_slope", 9.0), Outlier("wm_cov", -6.0))
+    rating = Rating("edit", "leaks\tinto the eye")
+    row = rows_judged(Judged(replace(OK, flags={"already_stripped": True}), found, rating))[0]
+    assert row["verdict"] == "check"
+    assert row["reasons"].split(", ")[0] == "already_stripped"
+    assert row["outliers"] == "sdt_slope, wm_cov"
+    assert (row["rating"], row["note"]) == ("edit", "leaks into the eye")
+    failed = rows_of(BAD)[0]
+    assert failed["verdict"] == "failed"
+    assert failed["reasons"] == failed["outliers"] == failed["rating"] == "n/a"
+
+
+def test_reasons_are_explained() -> None:
+    rules = describe_columns()["reasons"]["Rules"]
+    assert set(rules) == {rule.reason for rule in RULES}
+    assert all(rules.values())
+
+
+def test_the_scanner() -> None:
+    told = {"Manufacturer": "GE", "MagneticFieldStrength": "1.5", "ProtocolName": "spgr"}
+    row = rows_of(replace(OK, scanner=told))[0]
+    assert (row["manufacturer"], row["field_strength_t"], row["protocol"]) == ("GE", "1.5", "spgr")
+    assert row["scanner_model"] == row["station"] == "n/a"

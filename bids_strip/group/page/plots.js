@@ -5,7 +5,7 @@ let colours = {};
 const clamp = (v, low, high) => Math.min(high, Math.max(low, v));
 const readColours = () => {
   const style = getComputedStyle(document.documentElement);
-  colours = Object.fromEntries(["ok", "check", "failed", "mark", "box", "dim", "paper"].map((name) => [name, style.getPropertyValue(`--${name}`)]));
+  colours = Object.fromEntries(["ok", "check", "failed", "mark", "box", "ink", "dim", "paper"].map((name) => [name, style.getPropertyValue(`--${name}`)]));
 };
 const quantile = (sorted, q) => {
   const at = (sorted.length - 1) * q, low = Math.floor(at);
@@ -81,12 +81,7 @@ function drawBase(plot, width, scale) {
   const [first, middle, third] = plot.box.map((v) => across(plot, v, width));
   const [left, right] = plot.whiskers.map((v) => across(plot, v, width));
   pen.fillStyle = colours.box;
-  pen.fillRect(first, MIDDLE - SPREAD, Math.max(1, third - first), 2 * SPREAD);
-  pen.fillStyle = colours.dim;
-  pen.fillRect(left, MIDDLE - 0.5, first - left, 1);
-  pen.fillRect(third, MIDDLE - 0.5, right - third, 1);
-  for (const at of [left, right]) pen.fillRect(at - 0.5, MIDDLE - 6, 1, 12);
-  pen.fillRect(middle - 1, MIDDLE - SPREAD, 2, 2 * SPREAD);
+  pen.fillRect(first, MIDDLE - SPREAD, third - first, 2 * SPREAD);
   const size = runs.length > 3000 ? 1.4 : 2.4;
   pen.globalAlpha = runs.length > 300 ? 0.6 : 0.9;
   for (const verdict of ["ok", "check"]) {
@@ -98,6 +93,12 @@ function drawBase(plot, width, scale) {
     pen.fill();
   }
   pen.globalAlpha = 1;
+  pen.fillStyle = pen.strokeStyle = colours.ink;
+  pen.strokeRect(first, MIDDLE - SPREAD, Math.max(1, third - first), 2 * SPREAD);
+  pen.fillRect(left, MIDDLE - 0.5, first - left, 1);
+  pen.fillRect(third, MIDDLE - 0.5, right - third, 1);
+  for (const at of [left, right]) pen.fillRect(at - 0.5, MIDDLE - 6, 1, 12);
+  pen.fillRect(middle - 1, MIDDLE - SPREAD, 2, 2 * SPREAD);
   pen.fillStyle = colours.dim;
   pen.font = "11px system-ui, sans-serif";
   pen.textBaseline = "bottom";

@@ -2,7 +2,7 @@
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const { metrics, runs } = data;
-const VERDICTS = ["failed", "check", "ok"];
+const VERDICTS = ["check", "failed", "ok"]; // a run that failed has no mask to look at
 const views = []; // {draw(), mark(run, before)} of masks, plots, table, dock
 let shown = runs;
 let marked = null;

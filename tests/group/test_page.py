@@ -1,0 +1,405 @@
+"""The group page in a real browser, from ``file://``: Debian's Chromium, without a window."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.browser import browser, missing
+from bids_strip import cli
+from bids_strip.group.report import figure_of
+from bids_strip.naming import to_json
+from bids_strip.record import FAILED, OK, InputFile, Record
+
+REASON = missing()
+pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
+# a white pixel: 26 bytes of lossless WebP
+PIXEL = bytes.fromhex("524946461a000000574542505650384c0d0000002f0000001007101111888808")
+PIXEL += bytes(34 - len(PIXEL))
+RUNS = 24
+HOSTILE = "</script><img src=x onerror=\"document.title='taken'\">"
+
+
+def record(number: int, **fields: object) -> Record:
+    label = f"{number:02d}"
+    metrics = {"brain_volume_ml": 1200.0 + 7 * (number * 11 % RUNS), "sdt_slope": 0.95 + number / 1e3}
+    if number % 2:
+        metrics["wm_cov"] = 0.08
+    return Record(**{
+        "bids_name": f"sub-{label}_T1w", "suffix": "T1w", "entities": {"sub": label}, "status": OK,
+        "input": InputFile(f"sub-{label}.nii.gz", 1, 1, label * 32), "metrics": metrics,
+        "scanner": {"Manufacturer": "GE" if number % 3 else "Philips"}, **fields,
+    })  # fmt: skip
+
+
+def put(out: Path, *records: Record) -> None:
+    for one in records:
+        folder = out / f"sub-{one.entities['sub']}"
+        (folder / "anat").mkdir(parents=True)
+        (folder / "anat" / f"{folder.name}_desc-brain_qc.json").write_bytes(to_json(one.to_json()))
+        (out / f"{folder.name}.html").write_text(
+            f"<!doctype html><title>page of {folder.name}</title><p>{folder.name}</p>"
+        )
+        if one.status == OK:
+            (out / figure_of(one)).parent.mkdir()
+            (out / figure_of(one)).write_bytes(PIXEL)
+
+
+def group(out: Path, *options: str) -> int:
+    return cli.main(["/there/is/no/such/dataset", str(out), "group", *options])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A group: most are fine, 03 is stripped already, 05 stands out, 07 failed."""
+    out = tmp_path_factory.mktemp("page") / "out"
+    runs = [record(n) for n in range(RUNS)]
+    runs[3] = replace(runs[3], flags={"already_stripped": True})
+    runs[5] = replace(runs[5], metrics={**runs[5].metrics, "brain_volume_ml": 3000.0})
+    runs[7] = replace(runs[7], status=FAILED, stage="load", reason=f"07.nii: {HOSTILE}", metrics={})
+    put(out, *runs)
+    assert group(out) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    downloads = tmp_path_factory.mktemp("downloads")
+    with browser(downloads=downloads) as driver:
+        driver.downloads = downloads
+        yield driver
+
+
+class Page:
+    """The open page, as a rater uses it."""
+
+    def __init__(self, driver, out: Path) -> None:
+        self.driver, self.out = driver, out
+        self.open()
+
+    def open(self) -> None:
+        self.driver.get((self.out / "group_T1w.html").as_uri())
+        assert self("return document.body.dataset.ready") == "true"
+
+    def __call__(self, script: str, *arguments: object):
+        return self.driver.execute_script(script, *arguments)
+
+    def find(self, css: str):
+        return self.driver.find_element("css selector", css)
+
+    def press(self, *keys: str) -> None:
+        """Press keys where the focus is."""
+        for key in keys:
+            self.driver.switch_to.active_element.send_keys(key)
+
+    def search(self, words: str) -> None:
+        self.find("#search").clear()
+        self.find("#search").send_keys(words)
+        self("document.activeElement.blur()")
+
+    def choose(self, select: str, words: str) -> None:
+        from selenium.webdriver.support.ui import Select
+
+        Select(self.find(select)).select_by_visible_text(words)
+
+    @property
+    def rows(self) -> list[str]:
+        return self("return [...document.querySelectorAll('#rows li')].map((li) => li.dataset.name)")
+
+    @property
+    def lines(self) -> list[str]:
+        return self(
+            "return [...document.querySelectorAll('tbody tr')].map((tr) => tr.dataset.name)"
+        )
+
+    @property
+    def marked(self) -> tuple[list[str], list[str], str]:
+        """What is marked in masks and table, and what a plot says."""
+        time.sleep(0.1)  # views turn with the next frame
+        names = [self(f"return [...document.querySelectorAll('{css}')].map((e) => e.dataset.name)")
+                 for css in ("#rows .marked", "tbody .marked")]  # fmt: skip
+        return *names, self.find("canvas").get_attribute("aria-valuetext")
+
+    def point_at(self, name: str, metric: int = 0) -> tuple[object, int, int]:
+        """Pointer over a run's mark in a plot, where the page itself says that it lies."""
+        from selenium.webdriver import ActionChains
+
+        canvas = self.driver.find_elements("css selector", "canvas")[metric]
+        self("arguments[0].scrollIntoView({block: 'center'})", canvas)
+        time.sleep(0.2)
+        left, top = place_of(self.out, name, canvas.size["width"])
+        offset = (round(left - canvas.size["width"] / 2), round(top - canvas.size["height"] / 2))
+        ActionChains(self.driver).move_to_element_with_offset(canvas, *offset).perform()
+        return canvas, *offset
+
+
+def place_of(out: Path, name: str, width: int) -> tuple[float, float]:
+    """Where the mark of a run's brain volume lies: 9 px of room, heights by Knuth's product."""
+    with (out / "group_T1w.tsv").open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    values = [float(r["brain_volume_ml"]) for r in rows if r["brain_volume_ml"] != "n/a"]
+    index = [r["bids_name"] for r in rows].index(name)
+    share = (float(rows[index]["brain_volume_ml"]) - min(values)) / (max(values) - min(values))
+    height = 27 + (((index * 2654435761) % 2**32) / 2**31 - 1) * 17
+    return 9 + share * (width - 18), height
+
+
+@pytest.fixture
+def page(chrome, made: Path) -> Iterator[Page]:
+    """The page as somebody opens it for the first time; at the end the console is empty."""
+    chrome.get((made / "sub-00.html").as_uri())
+    chrome.execute_script("localStorage.clear()")
+    chrome.get_log("browser")
+    yield Page(chrome, made)
+    assert chrome.get_log("browser") == []
+
+
+# opening -------------------------------------------------------------------------------------
+
+
+def test_what_wants_eyes_comes_first(page: Page) -> None:
+    assert page.rows[:4] == ["sub-03_T1w", "sub-05_T1w", "sub-07_T1w", "sub-00_T1w"]
+    assert len(page.rows) == 10
+    assert page.lines[:3] == page.rows[:3]
+    assert len(page.lines) == RUNS
+    assert "stripped" in page.find("#rows li").text
+    assert "2 to check, 1 failed, 21 ok" in page.find("#counts").text
+
+
+def test_pictures_are_shown(page: Page) -> None:
+    time.sleep(0.3)
+    sizes = page("return [...document.querySelectorAll('#rows img')].map((i) => i.naturalWidth)")
+    assert len(sizes) >= 2
+    assert set(sizes) == {1}
+    assert "failed" in page.find("#rows li:nth-child(3) .absent").text
+
+
+def test_hostile_texts_are_text(page: Page) -> None:
+    time.sleep(0.2)
+    assert page("return document.title").startswith("bids_strip: 24 T1w runs")
+    assert HOSTILE in page.find("#rows li:nth-child(3) .why").text
+    assert page("return document.querySelectorAll('[onerror]').length") == 0
+
+
+def test_a_plot_a_metric_with_what_it_means(page: Page) -> None:
+    titles = page("return [...document.querySelectorAll('canvas')].map((c) => c.dataset.metric)")
+    assert titles == ["brain_volume_ml", "sdt_slope", "wm_cov"]
+    ask = page.find("figure button")
+    page("arguments[0].click()", ask)
+    assert "voxel volume" in page.find("figure .meaning").text
+    assert ask.get_attribute("aria-expanded") == "true"
+
+
+# search, filter, sort ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("sub-05", {"sub-05_T1w"}),
+        ("stripped", {"sub-03_T1w"}),
+        ("philips sub-0", {f"sub-0{n}_T1w" for n in (0, 3, 6, 9)}),
+        ("brain_volume_ml>2000", {"sub-05_T1w"}),
+        ("sdt_slope<=0.951", {"sub-00_T1w", "sub-01_T1w"}),
+        ("no such thing", set()),
+    ],
+)
+def test_search(page: Page, words: str, expected: set[str]) -> None:
+    page.search(words)
+    assert set(page.rows) == set(page.lines) == expected
+    assert page.find("#none").is_displayed() == (not expected)
+
+
+def test_filter(page: Page) -> None:
+    page.choose("#show", "to check")
+    assert page.lines == ["sub-03_T1w", "sub-05_T1w"]
+    page.choose("#show", "failed")
+    assert page.lines == ["sub-07_T1w"]
+
+
+def test_sort_by_a_metric(page: Page) -> None:
+    def volumes() -> list[float]:
+        cells = page("return [...document.querySelectorAll('tbody td:nth-child(6)')]"
+                     ".map((cell) => cell.textContent)")  # fmt: skip
+        assert cells[-1] == "n/a"  # whatever the direction
+        return [float(cell) for cell in cells[:-1]]
+
+    heading = page.driver.find_element("xpath", "//th[contains(., 'brain volume')]")
+    button = heading.find_element("css selector", "button")
+    page("arguments[0].click()", button)
+    assert volumes() == sorted(volumes())
+    assert heading.get_attribute("aria-sort") == "ascending"
+    assert page.rows == page.lines[:10]
+    assert "brain volume" in page.find("#rows li .value").text
+    page("arguments[0].click()", button)
+    assert volumes() == sorted(volumes(), reverse=True)
+    assert page.lines[0] == page.rows[0] == "sub-05_T1w"
+    assert heading.get_attribute("aria-sort") == "descending"
+
+
+def test_pages_of_the_list(page: Page) -> None:
+    first = page.rows
+    page("document.querySelector('#mask-pages button:nth-of-type(2)').click()")
+    assert len(page.rows) == 10
+    assert not set(first) & set(page.rows)
+    assert "11 to 20 of 24" in page.find("#mask-pages").text
+
+
+# marking -------------------------------------------------------------------------------------
+
+
+def test_a_mark_in_a_plot_is_seen_everywhere_and_leads_to_the_page(page: Page) -> None:
+    from selenium.webdriver import ActionChains
+
+    canvas, *offset = page.point_at("sub-05_T1w")
+    assert page.marked == (["sub-05_T1w"], ["sub-05_T1w"], "sub-05_T1w: 3000")
+    assert "sub-05_T1w" in page.find("#dock").text
+    ActionChains(page.driver).move_to_element_with_offset(canvas, *offset).click().perform()
+    assert page.driver.title == "page of sub-05"
+
+
+def test_a_row_of_the_table_marks_too(page: Page) -> None:
+    from selenium.webdriver import ActionChains
+
+    page.find("#table").location_once_scrolled_into_view  # noqa: B018 - it scrolls
+    line = page.find("tbody tr:nth-child(2)")
+    ActionChains(page.driver).move_to_element(line).move_by_offset(3, 0).perform()
+    assert page.marked[:2] == (["sub-05_T1w"], ["sub-05_T1w"])
+
+
+def test_a_plot_by_keyboard(page: Page) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    canvas = page.find("canvas")
+    canvas.send_keys(Keys.END)
+    assert page.marked[2] == "sub-05_T1w: 3000"
+    canvas.send_keys(Keys.ARROW_LEFT)
+    assert page.marked[2].endswith(f": {1200 + 7 * (RUNS - 1)}")
+    canvas.send_keys(Keys.END, Keys.ENTER)
+    assert page.driver.title == "page of sub-05"
+
+
+# rating --------------------------------------------------------------------------------------
+
+
+def ratings_of(page: Page) -> list[str]:
+    return page("return [...document.querySelectorAll('#rows li')].map((li) => li.dataset.rating)")
+
+
+def test_rating_by_keyboard_goes_on_and_is_undone(page: Page) -> None:
+    page.press("j", "e", "a")
+    assert ratings_of(page)[:3] == ["edit", "accept", ""]
+    assert page.marked[0] == ["sub-07_T1w"]
+    assert "2 of 24 rated, 2 of 2 to check" in page.find("#rated").text
+    page.press("u")
+    assert ratings_of(page)[:3] == ["edit", "", ""]
+    assert page.marked[0] == ["sub-05_T1w"]
+
+
+def test_keys_are_listed(page: Page) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page.press("?")
+    assert "undo" in page.find("#keys").text
+    page.press("a")  # rates nothing while the list is open
+    page.press(Keys.ESCAPE)
+    assert not page.find("#keys").is_displayed()
+    assert set(ratings_of(page)) == {""}
+
+
+def test_a_rating_lasts_as_long_as_the_browser(page: Page) -> None:
+    page.press("j", "r")
+    page.open()
+    assert ratings_of(page)[0] == "reject"
+    page.choose("#show", "rejected")
+    assert page.lines == ["sub-03_T1w"]
+
+
+def test_saved_ratings_are_read_back_by_the_group_level(
+    page: Page, chrome, tmp_path: Path, capsys
+) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page.press("j", "e", "k", "n")
+    page.press("leaks  into the <b>eye</b>\t", Keys.ENTER)
+    page.find("#rows li:nth-child(2)").send_keys("a")
+    page.press("s")
+    saved = waited(chrome.downloads / "ratings.tsv")
+    out = tmp_path / "out"
+    shutil.copytree(page.out, out)
+    shutil.move(saved, out / "ratings.tsv")
+    assert group(out) == 0
+    with (out / "group_T1w.tsv").open(newline="") as file:
+        rows = {r["bids_name"]: r for r in csv.DictReader(file, delimiter="\t")}
+    first, second = rows["sub-03_T1w"], rows["sub-05_T1w"]
+    assert (first["rating"], first["note"]) == ("edit", "leaks into the <b>eye</b>")
+    assert (second["rating"], second["note"]) == ("accept", "n/a")
+    assert {rows[f"sub-{n:02d}_T1w"]["rating"] for n in range(RUNS) if n not in (3, 5)} == {"n/a"}
+    page("localStorage.clear()")
+    again = Page(chrome, out)  # a browser that knows nothing
+    assert ratings_of(again)[:3] == ["edit", "accept", ""]
+    assert again("return document.querySelector('.note').value") == "leaks into the <b>eye</b>"
+
+
+def waited(path: Path) -> Path:
+    """A file once it is whole."""
+    until = time.monotonic() + 10
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    return path
+
+
+def test_ratings_are_loaded_from_a_file(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "mine.tsv"
+    path.write_text("bids_name\trating\tnote\nsub-05_T1w\treject\tn/a\nsub-99_T1w\taccept\t\n"
+                    "sub-03_T1w\tperfect\t\n")  # fmt: skip
+    page.find("#import").send_keys(str(path))
+    time.sleep(0.2)
+    assert ratings_of(page)[:2] == ["", "reject"]
+    assert "1 ratings read, 2 of other" in page.find("#said").text
+    path.write_text("no\ttable\n")
+    page.find("#import").send_keys(str(path))
+    time.sleep(0.2)
+    assert "needs the columns" in page.find("#said").text
+    assert ratings_of(page)[:2] == ["", "reject"]
+
+
+# other sizes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        page.open()
+        assert page("return document.documentElement.scrollWidth") <= width
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_one_run(chrome, tmp_path: Path) -> None:
+    put(tmp_path, record(1))
+    assert group(tmp_path) == 0
+    chrome.get_log("browser")
+    page = Page(chrome, tmp_path)
+    assert page.rows == page.lines == ["sub-01_T1w"]
+    page.press("j", "a")
+    assert "1 of 1 rated" in page.find("#rated").text
+    assert chrome.get_log("browser") == []
+
+
+def test_failed_runs_alone(chrome, tmp_path: Path) -> None:
+    put(tmp_path, record(1, status=FAILED, stage="load", reason="cut short", metrics={}))
+    assert group(tmp_path) == 0
+    chrome.get_log("browser")
+    page = Page(chrome, tmp_path)
+    assert page.rows == ["sub-01_T1w"]
+    assert page("return document.querySelectorAll('canvas').length") == 0
+    assert chrome.get_log("browser") == []

@@ -1,0 +1,155 @@
+"""The group page as bytes; what it does in a browser is tested in `test_page`."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bids_strip.group.percentiles import percentiles
+from bids_strip.group.report import TILES, dataset_key, figure_of, json_in_html, page
+from bids_strip.judged import Judged, Outlier, Rating
+from bids_strip.record import FAILED, OK, InputFile, Record
+from bids_strip.verdict import RULES
+
+HOSTILE = "</script><img src=x onerror=alert(1)>\u2028&amp;'\"{{data}}"
+
+
+def record(label: str, **fields: object) -> Record:
+    return Record(**{"bids_name": f"sub-{label}_T1w", "suffix": "T1w", "entities": {"sub": label},
+                     "status": OK, "metrics": {"sdt_slope": 1.0, "brain_volume_ml": 1200.0},
+                     **fields})  # fmt: skip
+
+
+class Elements(HTMLParser):
+    """Start tags, and the text of each script."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, str] = {}
+        self.feed(content.decode())
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data) -> None:
+        if self.tags and self.tags[-1][0] == "script":
+            self.texts[self.tags[-1][1].get("id") or "script"] = data
+
+
+def made(tmp_path: Path, *runs: Judged, **options: object) -> Elements:
+    return Elements(page(runs, suffix="T1w", software="bids_strip 1", output_dir=tmp_path,
+                         **options))  # fmt: skip
+
+
+def data_of(elements: Elements) -> dict:
+    return json.loads(elements.texts["data"])
+
+
+def test_it_asks_for_nothing_else(tmp_path: Path) -> None:
+    tags = made(tmp_path, Judged(record("1"))).tags
+    assert not [tag for tag, a in tags if tag in ("link", "iframe", "object") or "src" in a]
+    policy = next(a["content"] for tag, a in tags if "http-equiv" in a)
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("value", [HOSTILE, {"a": [HOSTILE]}, "\u2029<!--", "\udcff"])
+def test_json_in_a_script_element_cannot_end_it(value: object) -> None:
+    text = json_in_html(value)
+    assert not set(text) & {"<", "\u2028", "\u2029"}
+    assert json.loads(text) == value
+
+
+def test_hostile_texts_add_no_element(tmp_path: Path) -> None:
+    plain = made(tmp_path, Judged(record("1")))
+    run = record("1", reason=HOSTILE, stage=HOSTILE, status=FAILED, scanner={"StationName": HOSTILE},
+                 bids_name=HOSTILE, entities={"sub": HOSTILE})  # fmt: skip
+    hostile = made(tmp_path, Judged(run, rating=Rating("edit", HOSTILE)),
+                   ratings={HOSTILE * 2: Rating("edit", HOSTILE)})  # fmt: skip
+    assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in plain.tags]
+    told = data_of(hostile)["runs"][0]
+    assert told["name"] == told["note"] == told["scanner"] == HOSTILE
+
+
+def test_names_that_lead_elsewhere_are_not_followed(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run = record("1", bids_name="../../secret_T1w", entities={"sub": "1/../../.."})
+    picture = (out / figure_of(run)).resolve()
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_bytes(b"x")
+    (out / "sub-1").mkdir(parents=True)
+    told = data_of(made(out, Judged(run)))["runs"][0]
+    assert told["figure"] is told["page"] is None
+
+
+def test_reasons_are_told_in_words(tmp_path: Path) -> None:
+    rule = next(rule for rule in RULES if rule.reason == "already_stripped")
+    flagged = replace(record("1"), flags={"already_stripped": True})
+    found = (Outlier("sdt_slope", 7.0), Outlier("brain_volume_ml", -6.0))
+    reasons = data_of(made(tmp_path, Judged(flagged, found)))["runs"][0]["reasons"]
+    assert rule.words in reasons[0]
+    assert "farther from 1" in reasons[1]
+    assert "below" in reasons[2]
+
+
+def test_the_worst_carry_their_pictures_and_the_others_link(tmp_path: Path) -> None:
+    runs = [Judged(record(f"{n:04d}")) for n in range(TILES + 5)]
+    worst = replace(runs[-1], outliers=(Outlier("sdt_slope", 8.0),))
+    for run in runs:
+        path = tmp_path / figure_of(run.record)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"picture")
+    elements = made(tmp_path, *runs[:-1], worst)
+    carried = {int(index) for index in json.loads(elements.texts["tiles"])}
+    assert carried == {*range(TILES - 1), TILES + 4}
+    assert all(run["figure"] for run in data_of(elements)["runs"])
+
+
+def test_absent_metrics_are_null_and_those_of_nobody_are_left_out(tmp_path: Path) -> None:
+    data = data_of(made(tmp_path, Judged(record("1", metrics={"sdt_slope": 0.91234567})),
+                        Judged(record("2", metrics={"wm_cov": 0.1}))))  # fmt: skip
+    assert [m["key"] for m in data["metrics"]] == ["sdt_slope", "wm_cov"]
+    assert [run["values"] for run in data["runs"]] == [[0.912346, None], [None, 0.1]]
+
+
+def test_ratings_of_other_runs_are_passed_on(tmp_path: Path) -> None:
+    """Saving the page of one participant loses nobody's rating."""
+    ratings = {"sub-1_T1w": Rating("accept"), "sub-9_T2w": Rating("edit", "eye")}
+    data = data_of(made(tmp_path, Judged(record("1"), rating=ratings["sub-1_T1w"]),
+                        ratings=ratings))  # fmt: skip
+    assert data["runs"][0]["rating"] == "accept"
+    assert data["others"] == {"sub-9_T2w": ["edit", "eye"]}
+
+
+def test_the_key_of_a_dataset_is_that_of_its_inputs() -> None:
+    one, two = (Judged(record(n, input=InputFile("a", 1, 1, n * 64))) for n in "12")
+    assert dataset_key([one, two]) == dataset_key([two, one])
+    judged = replace(one, outliers=(Outlier("wm_cov", 9.0),))
+    assert dataset_key([judged, two]) == dataset_key([one, two])
+    other = Judged(record("2", input=InputFile("a", 1, 1, "3" * 64)))
+    assert dataset_key([one, other]) != dataset_key([one, two])
+
+
+def test_percentiles_of_the_runs_that_are_done(rng: np.random.Generator) -> None:
+    values = rng.normal(1200, 100, 37)
+    runs = [Judged(record(f"{n}", metrics={"brain_volume_ml": v})) for n, v in enumerate(values)]
+    failed = Judged(record("x", status=FAILED, metrics={}))
+    script = percentiles([*runs, failed], "T1w").decode()
+    text = re.fullmatch(r"window\.bidsStripGroup=(.*);\n.*\n", script)[1]
+    group = json.loads(text)
+    assert (group["suffix"], group["n"], list(group["metrics"])) == ("T1w", 37, ["brain_volume_ml"])
+    expected = np.quantile(values, np.arange(101) / 100)
+    np.testing.assert_allclose(group["metrics"]["brain_volume_ml"], expected, rtol=1e-5)
+    assert "sub-" not in script
+
+
+def test_percentiles_of_none() -> None:
+    assert b'"n":0,"metrics":{}' in percentiles([Judged(record("1", status=FAILED))], "T1w").replace(
+        b'"metrics":{"sdt_slope"', b"?")  # fmt: skip
