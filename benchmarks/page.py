@@ -38,7 +38,11 @@ PICTURES = 8
 """Different ones; the runs share them."""
 SCANNERS = (("Siemens", "Prisma", "3"), ("Siemens", "Trio", "3"), ("GE", "Signa", "1.5"))
 _WORK = """
-const timed = (work) => { const begun = performance.now(); work(); return performance.now() - begun; };
+const timed = (work) => {
+  const begun = performance.now();
+  work();
+  return performance.now() - begun;
+};
 const search = document.getElementById("search"), sort = document.getElementById("sort");
 const send = (element, type) => element.dispatchEvent(new Event(type, {bubbles: true}));
 const found = {};
@@ -68,8 +72,11 @@ class Cost:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table; return 1 if a limit is missed."""
-    parser = argparse.ArgumentParser(prog="benchmarks.page", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.page",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--runs", type=int, nargs="+", default=[1000])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep what is made")

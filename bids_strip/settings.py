@@ -112,8 +112,8 @@ OPTIONS: tuple[Option, ...] = (
            "workers process the runs; they must see BIDS_DIR and OUTPUT_DIR under the same paths",
            "text", "ADDRESS"),
     Option(("--identity-check",), "identity_check", "compare heads across subjects", later=True),
-    Option(("--ratings",), "ratings", "group level: what raters said of the masks, as the group page "
-           "saves it (default: OUTPUT_DIR/ratings.tsv where there is one)", "path", "FILE"),
+    Option(("--ratings",), "ratings", "what raters said of the masks, as the group page saves it; "
+           "read at group level (default: OUTPUT_DIR/ratings.tsv where there is one)", "path", "FILE"),
     Option(("-v", "--verbose"), "verbose", "more lines"),
 )  # fmt: skip
 

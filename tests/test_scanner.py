@@ -105,7 +105,7 @@ def test_nothing_but_the_whitelist(tiny_bids: TinyBids) -> None:
     put(root, "T1w.json", Manufacturer="GE", PatientName="Doe^Jane", PatientID="123",
         AcquisitionDateTime="2019-03-11T10:00:00", DeviceSerialNumber="40123",
         InstitutionName="General Hospital", InstitutionAddress="1 Street", OperatorsName="Roe",
-        SeriesInstanceUID="1.2.840", AccessionNumber="77", PatientBirthDate="1980-01-01")  # fmt: skip
+        AccessionNumber="77", PatientBirthDate="1980-01-01")  # fmt: skip
     assert read(root) == {"Manufacturer": "GE"}
 
 

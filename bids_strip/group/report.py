@@ -62,7 +62,7 @@ def page(
     style = _part("page.css")
     script = "\n".join(['"use strict";', "(() => {", *(_part(f"{p}.js") for p in SCRIPTS), "})();"])
     fields = {
-        "title": html.escape(f"bids_strip: {len(runs)} {suffix} run{'' if len(runs) == 1 else 's'}"),
+        "title": html.escape(f"bids_strip: {_count(len(runs), suffix)}"),
         "table": f"group_{suffix}.tsv",
         "software": html.escape(software),
         "policy": _policy(style=style, script=script),
@@ -159,9 +159,13 @@ def _run(
         "scanner": " ".join(record.scanner.values()),
         "rating": run.rating.rating,
         "note": run.rating.note,
-        "page": f"{quote(subject)}#{quote(record.bids_name, errors='replace')}" if subject else None,
+        "page": f"{quote(subject)}#{record.bids_name}" if subject else None,
         "figure": quote(figure) if figure else None,
     }
+
+
+def _count(runs: int, suffix: str) -> str:
+    return f"{runs} {suffix} run{'' if runs == 1 else 's'}"
 
 
 def _subject(record: Record) -> str:

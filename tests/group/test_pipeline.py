@@ -53,7 +53,8 @@ def test_the_table(out: Path) -> None:
 
 def test_twice_in_a_row_gives_the_same_bytes(out: Path) -> None:
     assert group(out) == 0
-    first = {n: (out / n).read_bytes() for n in ("group_T1w.tsv", "group_T1w.json")}
+    first = {path.name: path.read_bytes() for path in out.glob("group_*")}
+    assert sorted(first) == [f"group_T1w.{end}" for end in ("html", "js", "json", "tsv")]
     assert group(out) == 0
     assert {n: (out / n).read_bytes() for n in first} == first
 
@@ -93,3 +94,41 @@ def test_a_modality_without_results(out: Path) -> None:
 def test_bids_dir_may_be_absent_and_is_not_made(out: Path) -> None:
     assert group(out) == 0
     assert not Path("/there").exists()
+
+
+def test_ratings_are_read_from_the_folder_or_the_file_named(out: Path, tmp_path: Path) -> None:
+    (out / "ratings.tsv").write_text("bids_name\trating\tnote\nsub-01_T1w\taccept\tn/a\n")
+    assert group(out) == 0
+    assert [r["rating"] for r in rows(out)] == ["accept", "n/a", "n/a"]
+    other = tmp_path / "other.tsv"
+    other.write_text("bids_name\trating\nsub-02_ses-1_T1w\treject\nsub-77_T1w\tedit\n")
+    assert group(out, "--ratings", str(other)) == 0
+    assert [r["rating"] for r in rows(out)] == ["n/a", "reject", "n/a"]
+
+
+def test_damaged_ratings_are_one_line_and_nothing_is_written(out: Path, capsys) -> None:
+    (out / "ratings.tsv").write_text("sub-01_T1w,accept\n")
+    for options in ((), ("--dry-run",)):
+        assert group(out, *options) == 64
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "ratings.tsv" in said
+    assert not list(out.glob("group_*"))
+
+
+def test_runs_are_compared_within_their_scanner(out: Path) -> None:
+    """What is usual for one scanner stands out for another."""
+    template = json.loads((out / "sub-01/anat/sub-01_desc-brain_qc.json").read_text())
+    for number in range(24):
+        maker, volume = ("GE", 1000.0) if number < 12 else ("Philips", 1500.0)
+        if number == 0:
+            volume = 1500.0
+        name = f"sub-x{number:02d}"
+        metrics = {**template["metrics"], "brain_volume_ml": volume + number}
+        record = {**template, "bids_name": f"{name}_T1w", "entities": {"sub": name[4:]},
+                  "metrics": metrics, "scanner": {"Manufacturer": maker}}  # fmt: skip
+        (out / name / "anat").mkdir(parents=True)
+        (out / name / "anat" / f"{name}_desc-brain_qc.json").write_text(json.dumps(record))
+    assert group(out) == 0
+    found = {r["bids_name"]: r["outliers"] for r in rows(out) if "-x" in r["bids_name"]}
+    assert [n for n, outliers in found.items() if "brain_volume_ml" in outliers] == ["sub-x00_T1w"]

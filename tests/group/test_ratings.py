@@ -57,9 +57,7 @@ def test_no_file_is_no_ratings(tmp_path: Path) -> None:
         (HEAD + "x" * 200_000 + "\taccept\n", "not a table"),
     ],
 )
-def test_a_damaged_file_is_one_clear_line(
-    tmp_path: Path, content: str | bytes, said: str
-) -> None:
+def test_a_damaged_file_is_one_clear_line(tmp_path: Path, content: str | bytes, said: str) -> None:
     path = given(tmp_path, content)
     with pytest.raises(UsageError, match=said) as caught:
         read_ratings(None, tmp_path)

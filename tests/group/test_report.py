@@ -40,7 +40,7 @@ class Elements(HTMLParser):
 
     def handle_data(self, data) -> None:
         if self.tags and self.tags[-1][0] == "script":
-            self.texts[self.tags[-1][1].get("id") or "script"] = data
+            self.texts.setdefault(self.tags[-1][1].get("id") or "script", data)
 
 
 def made(tmp_path: Path, *runs: Judged, **options: object) -> Elements:
@@ -69,8 +69,8 @@ def test_json_in_a_script_element_cannot_end_it(value: object) -> None:
 
 def test_hostile_texts_add_no_element(tmp_path: Path) -> None:
     plain = made(tmp_path, Judged(record("1")))
-    run = record("1", reason=HOSTILE, stage=HOSTILE, status=FAILED, scanner={"StationName": HOSTILE},
-                 bids_name=HOSTILE, entities={"sub": HOSTILE})  # fmt: skip
+    run = record("1", reason=HOSTILE, stage=HOSTILE, status=FAILED,
+                 scanner={"StationName": HOSTILE}, bids_name=HOSTILE, entities={"sub": HOSTILE})  # fmt: skip
     hostile = made(tmp_path, Judged(run, rating=Rating("edit", HOSTILE)),
                    ratings={HOSTILE * 2: Rating("edit", HOSTILE)})  # fmt: skip
     assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in plain.tags]
@@ -151,5 +151,5 @@ def test_percentiles_of_the_runs_that_are_done(rng: np.random.Generator) -> None
 
 
 def test_percentiles_of_none() -> None:
-    assert b'"n":0,"metrics":{}' in percentiles([Judged(record("1", status=FAILED))], "T1w").replace(
-        b'"metrics":{"sdt_slope"', b"?")  # fmt: skip
+    failed = Judged(record("1", status=FAILED, metrics={}))
+    assert b'"n":0,"metrics":{}' in percentiles([failed], "T1w")
