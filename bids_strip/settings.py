@@ -113,7 +113,8 @@ OPTIONS: tuple[Option, ...] = (
            "text", "ADDRESS"),
     Option(("--identity-check",), "identity_check", "compare heads across subjects", later=True),
     Option(("--ratings",), "ratings", "what raters said of the masks, as the group page saves it; "
-           "read at group level (default: OUTPUT_DIR/ratings.tsv where there is one)", "path", "FILE"),
+           "read at group level (default: OUTPUT_DIR/ratings.tsv where there is one)",
+           "path", "FILE"),
     Option(("-v", "--verbose"), "verbose", "more lines"),
 )  # fmt: skip
 

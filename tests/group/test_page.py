@@ -17,8 +17,9 @@ from bids_strip.group.report import figure_of
 from bids_strip.naming import to_json
 from bids_strip.record import FAILED, OK, InputFile, Record
 
-REASON = missing()
-pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
+if reason := missing():
+    pytest.skip(reason, allow_module_level=True)
+
 # a white pixel as WebP
 PIXEL = bytes.fromhex(
     "524946461e000000574542505650384c110000002f0000000007d0fffef7bfff8188e87f0000"

@@ -70,7 +70,8 @@ def test_json_in_a_script_element_cannot_end_it(value: object) -> None:
 def test_hostile_texts_add_no_element(tmp_path: Path) -> None:
     plain = made(tmp_path, Judged(record("1")))
     run = record("1", reason=HOSTILE, stage=HOSTILE, status=FAILED,
-                 scanner={"StationName": HOSTILE}, bids_name=HOSTILE, entities={"sub": HOSTILE})  # fmt: skip
+                 scanner={"StationName": HOSTILE}, bids_name=HOSTILE,
+                 entities={"sub": HOSTILE})  # fmt: skip
     hostile = made(tmp_path, Judged(run, rating=Rating("edit", HOSTILE)),
                    ratings={HOSTILE * 2: Rating("edit", HOSTILE)})  # fmt: skip
     assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in plain.tags]

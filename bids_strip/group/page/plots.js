@@ -121,7 +121,7 @@ function drawPlot(plot) {
   canvas.setAttribute("aria-valuenow", String(value));
   pen.scale(scale, scale);
   const left = across(plot, value, width);
-  for (const [colour, size] of [["paper", 7], ["mark", 5.2]]) {
+  for (const [colour, size] of [["paper", 6], ["mark", 4.4]]) {
     pen.fillStyle = colours[colour];
     pen.beginPath();
     sign(pen, marked, left, size);
