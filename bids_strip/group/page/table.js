@@ -49,15 +49,22 @@ function drawSorts() {
   });
 }
 
-// the table's own box scrolls to the run, the page does not
+// the table's own box scrolls to the run, the page does not; out of sight it is not laid out
+const scrolled = document.querySelector("#table .scroll");
+let inSight = false;
+new IntersectionObserver(([entry]) => {
+  inSight = entry.isIntersecting;
+  if (inSight && marked) turnTable();
+}).observe(scrolled);
+
 function turnTable() {
   if (turnTable.asked) return;
   turnTable.asked = true;
   requestAnimationFrame(() => {
     turnTable.asked = false;
     linePages.turnTo(marked);
-    const box = document.querySelector("#table .scroll"), { line: found } = marked;
-    if (!found) return;
+    const box = scrolled, { line: found } = marked;
+    if (!found || !inSight) return;
     const top = found.offsetTop - box.querySelector("thead").offsetHeight;
     if (top < box.scrollTop) box.scrollTop = top;
     else if (found.offsetTop + found.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = found.offsetTop + found.offsetHeight - box.clientHeight;
