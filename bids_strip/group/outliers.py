@@ -10,10 +10,22 @@ from numpy.typing import NDArray
 from bids_strip.judged import Outlier
 from bids_strip.metrics import Metric
 
-LEAST_RUNS = 8
-"""Fewer runs than this are no group to stand out from."""
-LIMIT = 5.0
-"""A run stands out beyond this z-score."""
+LEAST_RUNS = 12
+"""Fewer runs than this are no group to stand out from: their own spread is too ill known."""
+LIMIT = 6.0
+"""A run stands out beyond this z-score. Metrics have heavier tails than a normal distribution: of
+50 runs without fault whose metrics follow Student's t of 5 degrees of freedom this takes 1 in 100,
+3.5 (Iglewicz & Hoaglin) 14."""
+COMPARED: tuple[str, ...] = (
+    "brain_volume_ml", "csf_volume_ml",
+    "sdt_deviation", "certainty", "volume_change_per_mm", "roughness_mm", "edge_contrast",
+    "tissue_margin_mm", "reference_dice", "reference_shift_out_mm", "reference_shift_in_mm",
+    "asymmetry_mm", "template_dice",
+    "snr_total", "cjv", "efc", "wm2max", "inu_range", "fwhm_avg",
+)  # fmt: skip
+"""Metrics of quality that runs are compared by. Left out are facts of a scan or of a run (voxel
+sizes, field of view, the head's position, time), counts that are 0 for most runs, which leave no
+scale, and metrics that say the same as another."""
 _MAD_TO_SD = 1.4826
 _QUARTERS_TO_SD = 0.7413
 
@@ -30,7 +42,7 @@ def outliers(
     runs
         Metrics of each run; one may lack some, or all.
     metrics
-        Which to compare; one without a direction stands out on both sides.
+        Of which those of `COMPARED` count; one without a direction stands out on both sides.
     strata
         Runs are compared within the stratum they belong to (scanner, site); a stratum of fewer
         than `LEAST_RUNS` runs with the whole group.
@@ -41,11 +53,10 @@ def outliers(
         In the order of the runs; within one, the farthest first.
     """
     found: list[list[Outlier]] = [[] for _ in runs]
-    for metric in metrics:
+    for metric in (one for one in metrics if one.key in COMPARED):
         values = np.array([run.get(metric.key, np.nan) for run in runs], dtype=float)
-        worse = np.abs(values - 1) if metric.better == "one" else values
         for members in _groups(strata or [None] * len(runs)):
-            for index, z in zip(members, robust_z(worse, members), strict=True):
+            for index, z in zip(members, robust_z(values, members), strict=True):
                 if _is_worse(z, metric.better):
                     found[index].append(Outlier(metric.key, round(float(z), 1)))
     return tuple(tuple(sorted(row, key=lambda o: -abs(o.z))) for row in found)
@@ -89,7 +100,7 @@ def robust_z(values: NDArray[np.float64], members: NDArray[np.int_]) -> NDArray[
 
 def _is_worse(z: float, better: str) -> bool:
     """True if a z-score is beyond the limit on the side that is worse."""
-    if better == "none":
+    if better in ("none", "one"):
         return abs(z) > LIMIT
     return -z > LIMIT if better == "higher" else z > LIMIT
 
