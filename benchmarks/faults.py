@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import Affine, Bool3, Conformed, Float3, Float4, Prediction, Volume, Zooms
-from bids_strip.reference import Reference, fit
+from bids_strip.pose import fitted
+from bids_strip.reference import Reference
 
 GM, SOFT = 1, 5
 """Labels that a network that fails gives what it takes for brain, and for none."""
@@ -112,7 +113,7 @@ class ImageFault:
 def found_in(conformed: Conformed, prediction: Prediction, reference: Reference) -> Found:
     """Place each voxel in the reference's frame."""
     affine = np.diag([*conformed.zooms, 1.0])
-    pose = fit(prediction.brain_mm, affine, reference).pose
+    pose = fitted(prediction.brain_mm, affine, reference)
     return Found(prediction, conformed.zooms, placed(conformed.data.shape, affine, pose))
 
 

@@ -1,12 +1,12 @@
 """Does quality control find the bad mask: failures put into heads, and heads left as they are.
 
 ``python -m benchmarks.qc [--data BIDS_DIR ...] [--labels LABELS CACHE] [--json FILE]``
-``python -m benchmarks.qc --again FILE``
+``python -m benchmarks.qc --again FILE ...``
 
 Each head goes through the App's own stages as it is, then once for each failure of
 `benchmarks.faults`; the table says how often `bids_strip.verdict` asks to check, and how often by a
 reason that fits. LABELS and CACHE as for ``training.evaluate``: heads are drawn from the held-out
-maps. ``--again`` judges the metrics of an earlier FILE by the rules of now.
+maps. ``--again`` judges the metrics of earlier FILEs by the rules of now.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -259,8 +258,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BidsStripError as error:
         print(f"benchmarks.qc: {error}", file=sys.stderr)
         return 2
-    if args.json:
-        args.json.write_text(json.dumps([asdict(case) for case in cases]) + "\n", encoding="utf-8")
     print("\n".join(judged(cases)))
     faulty = [case for case in cases if case.kind]
     untouched = [case for case in cases if not case.kind]
@@ -286,9 +283,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--labels", type=Path, nargs=2, metavar=("LABELS", "CACHE"))
     parser.add_argument("--drawn", type=int, default=8, help="T1w-like heads drawn from the maps")
     parser.add_argument("--contrasts", type=int, default=4, help="heads of any contrast beside")
-    parser.add_argument("--again", type=Path, metavar="FILE", help="a file of --json")
+    parser.add_argument(
+        "--again", type=Path, nargs="+", metavar="FILE", help="files of --json, instead of heads"
+    )
     parser.add_argument("--model", metavar="NAME")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="a line a case is appended to it")
     return parser  # fmt: skip
 
 
@@ -301,6 +300,8 @@ def _measured(args: argparse.Namespace) -> Iterator[Case]:
             for case in cases_of(run, dataset, bench, faults=faults):
                 print(f"{dataset} {run.name} {case.fault}: {', '.join(case.reasons) or 'ok'}",
                       file=sys.stderr)  # fmt: skip
+                if args.json:
+                    _kept(case, args.json)
                 yield case
 
 
@@ -317,9 +318,15 @@ def _heads(args: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Run]]:
         yield from ((DRAWN, run) for run in runs)
 
 
-def _stored(path: Path) -> list[Case]:
-    cases: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    return [Case(**case) for case in cases]
+def _kept(case: Case, path: Path) -> None:
+    """Append a line, so that what was measured stays if the rest is not."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(case)) + "\n")
+
+
+def _stored(paths: Sequence[Path]) -> list[Case]:
+    lines = [line for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    return [Case(**json.loads(line)) for line in lines]
 
 
 if __name__ == "__main__":
