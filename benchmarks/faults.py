@@ -46,11 +46,14 @@ class Found:
         Of that grid, mm.
     place : (3, I, J, K) float32
         Reference mm of each voxel.
+    seen : (I, J, K) bool
+        What lies in the field of view.
     """
 
     prediction: Prediction
     zooms: Zooms
     place: NDArray[np.float32]
+    seen: Bool3
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +117,19 @@ def found_in(conformed: Conformed, prediction: Prediction, reference: Reference)
     """Place each voxel in the reference's frame."""
     affine = np.diag([*conformed.zooms, 1.0])
     pose = fitted(prediction.brain_mm, affine, reference)
-    return Found(prediction, conformed.zooms, placed(conformed.data.shape, affine, pose))
+    place = placed(conformed.data.shape, affine, pose)
+    return Found(prediction, conformed.zooms, place, in_view(conformed))
+
+
+def in_view(conformed: Conformed) -> Bool3:
+    """(I, J, K): voxels whose centre lies in the native image."""
+    frame = conformed.frame
+    sides = []
+    for axis, count in enumerate(conformed.data.shape):
+        own = frame.firsts[axis] + frame.steps[axis] * np.arange(count)
+        sides.append((own > -0.5) & (own < frame.native_shape[frame.axes[axis]] - 0.5))
+    i, j, k = np.ix_(*sides)
+    return np.asarray(i & j & k)
 
 
 def placed(shape: tuple[int, ...], affine: Affine, pose: Affine) -> NDArray[np.float32]:
@@ -257,7 +272,7 @@ def _moved(prediction: Prediction, change: Callable[[Float3], NDArray[np.floatin
 def _taken_for(faulty: Prediction, found: Found, label: int | None) -> Prediction | None:
     """The same with the label of what changed sides; None if that is next to nothing."""
     changed = (faulty.brain_mm <= 0) != (found.prediction.brain_mm <= 0)
-    if np.count_nonzero(changed) * float(np.prod(found.zooms)) / 1000 < LEAST_ML:
+    if np.count_nonzero(changed & found.seen) * float(np.prod(found.zooms)) / 1000 < LEAST_ML:
         return None
     if label is None or faulty.shares is None or faulty.tissue is None:
         return faulty

@@ -70,6 +70,10 @@ MASK_METRICS: tuple[Metric, ...] = (
            "does most: mean over about 1 cm around a point, beyond twice what heads differ by "
            "there", "mm", "lower", 0.0),
     Metric("reference_shift_in_mm", "how far it lies inside, likewise", "mm", "lower", 0.0),
+    Metric("reference_beyond_ml", "volume within the surface that lies more than 8 mm outside the "
+           "reference's, in the field of view", "ml", "lower", 0.0),
+    Metric("reference_missing_ml", "volume outside the surface that lies more than 8 mm inside the "
+           "reference's, in the field of view", "ml", "lower", 0.0),
     Metric("reference_size", "length factor of the affine from the reference to the head: the cube "
            "root of its determinant", "1", "one", 0.0),
     Metric("reference_stretch", "largest over least length factor of that affine over all "

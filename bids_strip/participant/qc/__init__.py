@@ -135,6 +135,8 @@ def of_shape(match: Match | None, grid: Grid) -> Found:
         "reference_misfit_mm": shape.reference_misfit_mm(match),
         "reference_shift_out_mm": out_mm,
         "reference_shift_in_mm": in_mm,
+        "reference_beyond_ml": shape.reference_beyond_ml(match, grid),
+        "reference_missing_ml": shape.reference_missing_ml(match, grid),
         "reference_size": shape.reference_size(match),
         "reference_stretch": shape.reference_stretch(match),
         "reference_in_view": shape.reference_in_view(match, grid),

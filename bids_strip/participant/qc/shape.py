@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_strip.domain import Bool3, Grid, Match
 from bids_strip.geometry import dice
@@ -10,6 +11,7 @@ from bids_strip.pose import turn_deg
 from bids_strip.reference import LIMIT_MM, scale_of
 
 _NEAR_MM = 4.0
+_FAR_MM = 8.0
 
 
 def reference_dice(match: Match) -> float:
@@ -41,11 +43,17 @@ def reference_stretch(match: Match) -> float:
 
 def reference_in_view(match: Match, grid: Grid) -> float:
     """Share of the reference brain that lies within a grid."""
-    brain = np.argwhere(match.expected_mm <= 0)
-    to_voxel = np.linalg.inv(grid.affine) @ match.pose @ match.grid.affine
-    index = brain @ to_voxel[:3, :3].T + to_voxel[:3, 3]
-    seen = (index >= -0.5) & (index <= np.array(grid.shape) - 0.5)
-    return float(seen.all(axis=1).mean())
+    return float(_in_view(match, grid, match.expected_mm <= 0).mean())
+
+
+def reference_beyond_ml(match: Match, grid: Grid) -> float:
+    """Volume within the surface that lies far outside the reference's, in the field of view."""
+    return _volume_ml(match, grid, (match.sdt_mm <= 0) & (match.expected_mm >= _FAR_MM))
+
+
+def reference_missing_ml(match: Match, grid: Grid) -> float:
+    """Volume outside the surface that lies deep inside the reference's, in the field of view."""
+    return _volume_ml(match, grid, (match.sdt_mm > 0) & (match.expected_mm <= -_FAR_MM))
 
 
 def asymmetry_mm(match: Match) -> float:
@@ -58,6 +66,20 @@ def rotation_deg(match: Match) -> dict[str, float]:
     """Turn of the head against the scanner's axes, by axis."""
     x, y, z = turn_deg(match.pose)
     return {"x": float(x), "y": float(y), "z": float(z)}
+
+
+def _volume_ml(match: Match, grid: Grid, where: Bool3) -> float:
+    """Of points of the reference's grid that lie in view, as they are in the head."""
+    point_ml = match.grid.voxel_volume_ml * scale_of(match.pose) ** 3
+    return float(np.count_nonzero(_in_view(match, grid, where))) * point_ml
+
+
+def _in_view(match: Match, grid: Grid, where: Bool3) -> NDArray[np.bool_]:
+    """(N,): which of the points of the reference's grid lie within a grid."""
+    to_voxel = np.linalg.inv(grid.affine) @ match.pose @ match.grid.affine
+    index = np.argwhere(where) @ to_voxel[:3, :3].T + to_voxel[:3, 3]
+    seen = (index >= -0.5) & (index <= np.array(grid.shape) - 0.5)
+    return np.asarray(seen.all(axis=1))
 
 
 def _near(match: Match) -> Bool3:
