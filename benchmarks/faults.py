@@ -128,8 +128,8 @@ def in_view(conformed: Conformed) -> Bool3:
     for axis, count in enumerate(conformed.data.shape):
         own = frame.firsts[axis] + frame.steps[axis] * np.arange(count)
         sides.append((own > -0.5) & (own < frame.native_shape[frame.axes[axis]] - 0.5))
-    i, j, k = np.ix_(*sides)
-    return np.asarray(i & j & k)
+    i, j, k = sides
+    return np.asarray(i[:, None, None] & j[None, :, None] & k)
 
 
 def placed(shape: tuple[int, ...], affine: Affine, pose: Affine) -> NDArray[np.float32]:
