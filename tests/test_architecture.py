@@ -133,7 +133,8 @@ def test_lower_layers_do_not_look_up() -> None:
              "bids_strip.group")  # fmt: skip
     for module in ("domain", "errors", "geometry", "naming", "record", "settings", "card",
                    "metrics/__init__", "metrics/metric", "metrics/mask", "metrics/image",
-                   "metrics/flags", "resources", "recipe", "sidecars", "space", "itk", "nifti", "place",
+                   "metrics/flags", "pose", "reference", "resources", "recipe", "sidecars", "space",
+                   "itk", "nifti", "place",
                    *(f"dataset/{one}" for one in DATASET)):  # fmt: skip
         found = imports(ROOT / "bids_strip" / f"{module}.py")
         assert not [i for i in found if i.startswith(upper)], module

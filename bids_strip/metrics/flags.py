@@ -15,7 +15,8 @@ FLAGS: Mapping[str, str] = MappingProxyType({
     "written in that space",
     "no_tissue_prior": "1 if the network tells no tissues: they were found from brightness and the "
                        "depth below the surface alone",
-    "defaced": "1 if the face is taken off: less than three tenths of its place (face_share) hold head",
+    "defaced": "1 if the face is taken off: less than three tenths of its place (face_share) hold "
+               "head",
     "sheared": "1 if the input's voxel axes are not at right angles; they were taken to be",
 })  # fmt: skip
 """Findings about a run that are true or false."""

@@ -15,8 +15,8 @@ from bids_strip.record import FAILED, InputFile, Record, file_fingerprint
 from bids_strip.scanner import scanner_of
 
 _FACELESS = 0.3
-"""Less of the face's place than this holds head where the face is taken off: .01 to .17 in the heads
-of ms-longitudinal, whose faces are, .49 to .77 in the training maps, whose faces are not."""
+"""Less of the face's place than this holds head where the face is taken off: .01 to .17 in
+ms-longitudinal, whose faces are, .49 to .77 in the training maps, whose faces are not."""
 
 
 def describe(job: Job, predictor: Predictor | None) -> Record:

@@ -14,7 +14,7 @@ from bids_strip.geometry import Box, bounding_box, every_nth, to_native, within
 APART_MM = 2.0
 REACH_MM = 20.0
 INWARD_MM = 12
-_MOST_POINTS = 8000
+_MOST_POINTS = 5000
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,18 +84,18 @@ def around(
     return Around(
         sdt_mm=brain.sdt_steps[window] * np.float32(SDT_STEP_MM),
         brightness=np.ascontiguousarray(normalised.volume.data[window]),
-        tissue=_share(prediction, frame, window, (1, 2)),
-        fluid=_share(prediction, frame, window, (3,)),
+        tissue=_share(prediction, frame, window, 1, 2),
+        fluid=_share(prediction, frame, window, 3),
         zooms=(x, y, z),
     )
 
 
-def _share(
-    prediction: Prediction, frame: Frame, window: Box, labels: tuple[int, ...]
-) -> Float3 | None:
+def _share(prediction: Prediction, frame: Frame, window: Box, *labels: int) -> Float3 | None:
+    """Sum of the network's shares of some labels; None if it tells no tissues."""
     if prediction.shares is None:
         return None
-    return to_native(prediction.shares[list(labels)].sum(axis=0), frame, window)
+    first, *others = (prediction.shares[label] for label in labels)
+    return to_native(sum(others, first), frame, window)
 
 
 def profiles(seen: Around) -> Profiles | None:

@@ -133,9 +133,9 @@ def cjv(tissues: Mapping[str, Brightness]) -> float | None:
 
 def tissue_volumes_ml(segmented: Segmented, grid: Grid) -> dict[str, float]:
     """Voxels of each tissue times the volume of a voxel."""
-    counts = np.bincount(segmented.labels.ravel(), minlength=4)
     return {
-        f"{key}_volume_ml": float(counts[label]) * grid.voxel_volume_ml
+        f"{key}_volume_ml": float(np.count_nonzero(segmented.labels == label))
+        * grid.voxel_volume_ml
         for label, key in enumerate(TISSUES, start=1)
     }
 
