@@ -16,9 +16,9 @@ from bids_strip.metrics import (
 _HEAD = """# Metrics
 
 Written by `python -m bids_strip.metrics`; do not edit. The same words stand in
-`group_<suffix>.json` and in the tooltips of the pages. A metric that cannot be had of a run is absent (`n/a` in the
-table). What MRIQC defines keeps MRIQC's name and formula, on the image corrected here and with the
-shares of tissue found here."""
+`group_<suffix>.json` and in the tooltips of the pages. A metric that cannot be had of a run is
+absent (`n/a` in the table). What MRIQC defines keeps MRIQC's name and formula, on the image
+corrected here and with the shares of tissue found here."""
 _BETTER = {"lower": "lower", "higher": "higher", "one": "near 1", "none": ""}
 
 
