@@ -68,6 +68,22 @@ def test_everything_is_of_the_tissue(phantoms, tmp_path: Path, stripped: bool) -
     )
 
 
+def test_the_brains_own_surface_is_compared_with_the_reference(phantoms, tmp_path: Path) -> None:
+    """The reference is of a brain with its fluid: the tissue alone would look too small."""
+    root = phantoms(["sub-01/anat/sub-01_T1w.nii.gz"])
+    run = run_of(next(root.rglob("*.nii.gz")), root)
+    sizes = []
+    for no_csf in (True, False):
+        out = tmp_path / str(no_csf)
+        recipe = Recipe(("mask",), no_csf=no_csf)
+        done = attempt(Job(run, recipe, Place(out, out / ".work" / "x"), "1", 1), TwoSurfaces)
+        assert isinstance(done, Done), done
+        sizes.append(done.record.metrics["reference_size"])
+        tissue_ml = 4 / 3 * np.pi * (TISSUE_MM if no_csf else RADIUS_MM) ** 3 / 1000
+        assert done.record.metrics["brain_volume_ml"] == pytest.approx(tissue_ml, rel=0.02)
+    assert sizes[0] == pytest.approx(sizes[1], rel=1e-3)
+
+
 def test_it_never_leaves_the_brain() -> None:
     """Where the two predictions cross, the brain's holds."""
     world = world_of((48, 48, 48), np.diag([2.0, 2.0, 2.0, 1.0]))

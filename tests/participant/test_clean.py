@@ -31,6 +31,7 @@ def test_distances_are_true_whatever_the_networks_slope(scale: float) -> None:
     assert np.abs(surface.mm - true)[near].mean() < 0.1
     assert np.array_equal(surface.mm <= 0, true <= 0)
     assert surface.slope == pytest.approx(scale, rel=0.05)
+    assert surface.deviation == pytest.approx(abs(scale - 1), abs=0.05)
     assert (surface.components_removed, surface.component_ml_removed) == (0, 0)
     assert surface.holes_filled_ml == 0
 
