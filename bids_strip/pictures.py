@@ -262,16 +262,21 @@ def grey(values: NDArray[np.float32], black: float, white: float) -> Picture:
     return np.repeat(scaled[..., None], 3, axis=2)
 
 
-def edge(inside: Region) -> Region:
-    """Outermost pixels of a region: those with a neighbour outside it, up, down, left or right."""
-    kept = ndimage.binary_erosion(inside, border_value=1)
+def edge(inside: Region, *, width: int = 1) -> Region:
+    """Outermost pixels of a region: those with a neighbour outside it, up, down, left or right.
+
+    A wider edge goes on inwards.
+    """
+    kept = ndimage.binary_erosion(inside, border_value=1, iterations=width)
     return np.asarray(inside & ~kept)
 
 
-def outlined(picture: Picture, inside: Region, colour: tuple[int, int, int] = CONTOUR) -> Picture:
-    """A picture with the outline of a region drawn on it, a pixel wide."""
+def outlined(
+    picture: Picture, inside: Region, colour: tuple[int, int, int] = CONTOUR, *, width: int = 1
+) -> Picture:
+    """A picture with the outline of a region drawn on it."""
     found = picture.copy()
-    found[edge(inside)] = colour
+    found[edge(inside, width=width)] = colour
     return found
 
 

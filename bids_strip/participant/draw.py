@@ -183,7 +183,8 @@ def in_template(scene: Scene, products: Products, registration: Registration) ->
     head = grey(cut(Layer(scene.head.data, pull, scene.black), MOSAIC, brain),
                 scene.black, scene.white)  # fmt: skip
     for mask, colour in ((registration.outline, SECOND), (registration.mask, CONTOUR)):
-        head = outlined(head, cut(Layer(mask.view(np.uint8), own), MOSAIC, brain) > 0.5, colour)
+        inside = cut(Layer(mask.view(np.uint8), own), MOSAIC, brain) > 0.5
+        head = outlined(head, inside, colour, width=2)  # one pixel's colour does not survive
     return as_webp(head, quality=_QUALITY)
 
 
