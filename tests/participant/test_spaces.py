@@ -71,7 +71,7 @@ def done(job: Job) -> Done:
 
 
 def in_spaces(out: Path) -> set[str]:
-    found = [*out.rglob("*_space-*"), *out.rglob("*_xfm.*")]
+    found = [*out.rglob("anat/*_space-*"), *out.rglob("*_xfm.*")]
     return {p.name for p in found}
 
 
@@ -86,6 +86,11 @@ def test_a_space_gives_images_sidecars_and_both_affines(raw: Path, tmp_path: Pat
     record = done(job).record
     assert in_spaces(out) == FILES
     assert {Path(o.name).name for o in record.outputs} >= FILES
+    picture = out / "sub-01/figures/sub-01_space-Ball_res-2_desc-contour_mask.webp"
+    assert picture.exists()
+    done(job_of(raw, out))  # a run that is made without the space keeps no picture of it
+    assert not picture.exists()
+    done(job)
     names = names_in(job.run, parse_space(SPACE))
     mask, brain = (nib.load(out / names[kind]) for kind in ("mask", "brain"))
     truth = make_phantom("oblique", radius=31.0)
