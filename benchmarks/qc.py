@@ -64,12 +64,12 @@ NO_BRAIN = "failed"
 """The run fails in a line that says that there is no brain: nobody takes it for a good one."""
 
 FITTING: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    OUTWARDS: (),
-    INWARDS: (),
-    BESIDE: (),
-    HALVED: (NO_BRAIN,),
-    TURNED: (NO_BRAIN,),
-    NOISE: (NO_BRAIN,),
+    OUTWARDS: ("leak", "too_large", "lower_edge"),
+    INWARDS: ("loss", "too_small", "crossed"),
+    BESIDE: ("crossed", "leak", "loss", "unlike_a_brain", "turned"),
+    HALVED: ("beside_nothing", "loss", "unlike_a_brain", NO_BRAIN),
+    TURNED: ("turned", "unlike_a_brain", NO_BRAIN),
+    NOISE: ("unlike_a_brain", "beside_nothing", NO_BRAIN),
     STRIPPED: ("already_stripped",),
 })  # fmt: skip
 """Reasons that tell a rater what is wrong, by kind of failure."""

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bids_strip.metrics import AXES, FACES
+
 CHECK = "check"
 FINE = "ok"
 
@@ -45,11 +47,39 @@ class Rule:
         return below or (self.most is not None and value > self.most)
 
 
+_LEAK = "the mask reaches beyond the brain, into an eye, the neck or the scalp"
+_LOSS = "a part of the brain lies outside the mask"
+_CUT = "the brain reaches the edge of the image: it is cut off"
+_LOWER = "the mask reaches the lower edge of the image: it leaks down the neck, or the brain is cut"
+_CROSSED = "the surface runs through brain: the mask lies beside it, turned or too small"
+_UNLIKE = "the mask is not shaped like a brain"
+_TURNED = "the head lies turned over: the header may have its axes the wrong way round"
+
 RULES: tuple[Rule, ...] = (
+    # far from where brains end, by the coarse reference: needs neither the image nor the tissues
+    Rule("leak", "reference_beyond_ml", _LEAK, most=2.0),
+    Rule("leak", "reference_shift_out_mm", _LEAK, most=5.0),
+    Rule("loss", "reference_missing_ml", _LOSS, most=2.0),
+    Rule("loss", "reference_shift_in_mm", _LOSS, most=7.5),
+    # against the tissues, which the network tells from the same image in a way of its own
+    Rule("leak", "other_inside_lump_ml", _LEAK, most=3.0),
+    Rule("loss", "tissue_outside_lump_ml", _LOSS, most=3.0),
+    Rule("too_large", "tissue_margin_mm", "the mask is too large all round", most=6.0),
+    Rule("too_small", "tissue_margin_mm", "the mask is too small all round", least=2.0),
+    Rule("crossed", "tissue_margin_low_mm", _CROSSED, least=-1.0),
+    # whether there is a head at all, and the right way up
+    Rule("unlike_a_brain", "reference_misfit_mm", _UNLIKE, most=2.5),
+    *(Rule("turned", f"rotation_{axis}_deg", _TURNED, least=-60.0, most=60.0) for axis in AXES),
+    Rule("beside_nothing", "surface_on_air", "no head lies around a part of the brain", most=0.15),
+    # the field of view
+    *(Rule("cut_brain", f"fov_contact_{face}_cm2", _CUT, most=10.0)
+      for face in FACES.values() if face != "inferior"),
+    Rule("lower_edge", "fov_contact_inferior_cm2", _LOWER, most=4.0),
+    # what the input is
     Rule("already_stripped", "already_stripped", "the input was stripped already", most=0.5),
     Rule("sheared", "sheared", "the voxel axes are not at right angles", most=0.5),
     Rule("no_orientation", "no_orientation", "the header does not tell left from right", most=0.5),
-)
+)  # fmt: skip
 
 
 def reasons(
