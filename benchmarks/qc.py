@@ -284,6 +284,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--drawn", type=int, default=8, help="T1w-like heads drawn from the maps")
     parser.add_argument("--contrasts", type=int, default=4, help="heads of any contrast beside")
     parser.add_argument(
+        "--faulty", type=int, default=1000, metavar="N", help="put failures into the first N alone"
+    )
+    parser.add_argument(
         "--again", type=Path, nargs="+", metavar="FILE", help="files of --json, instead of heads"
     )
     parser.add_argument("--model", metavar="NAME")
@@ -295,8 +298,8 @@ def _measured(args: argparse.Namespace) -> Iterator[Case]:
     network = load_predictor(find_card(args.model), device="cpu", threads=available_cpus())
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(network, load_reference(), Path(folder))
-        for dataset, run in _heads(args, Path(folder) / "drawn"):
-            faults = dataset == DRAWN or run.suffix == "T1w"
+        for number, (dataset, run) in enumerate(_heads(args, Path(folder) / "drawn")):
+            faults = number < args.faulty and (dataset == DRAWN or run.suffix == "T1w")
             for case in cases_of(run, dataset, bench, faults=faults):
                 print(f"{dataset} {run.name} {case.fault}: {', '.join(case.reasons) or 'ok'}",
                       file=sys.stderr)  # fmt: skip
