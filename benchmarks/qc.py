@@ -64,9 +64,9 @@ NO_BRAIN = "failed"
 """The run fails in a line that says that there is no brain: nobody takes it for a good one."""
 
 FITTING: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    OUTWARDS: ("leak", "too_large", "lower_edge"),
-    INWARDS: ("loss", "too_small", "crossed"),
-    BESIDE: ("crossed", "leak", "loss", "unlike_a_brain", "turned"),
+    OUTWARDS: ("leak", "too_large", "at_tissue", "lower_edge"),
+    INWARDS: ("loss", "too_small", "at_tissue"),
+    BESIDE: ("at_tissue", "leak", "loss", "unlike_a_brain", "turned"),
     HALVED: ("beside_nothing", "loss", "unlike_a_brain", NO_BRAIN),
     TURNED: ("turned", "unlike_a_brain", NO_BRAIN),
     NOISE: ("unlike_a_brain", "beside_nothing", NO_BRAIN),

@@ -51,26 +51,29 @@ _LEAK = "the mask reaches beyond the brain, into an eye, the neck or the scalp"
 _LOSS = "a part of the brain lies outside the mask"
 _CUT = "the brain reaches the edge of the image: it is cut off"
 _LOWER = "the mask reaches the lower edge of the image: it leaks down the neck, or the brain is cut"
-_CROSSED = "the surface runs through brain: the mask lies beside it, turned or too small"
+_ALONG = (
+    "the surface runs along or through what looks like brain: the mask lies beside it, is too "
+    "small, or leaks with it"
+)
 _UNLIKE = "the mask is not shaped like a brain"
 _TURNED = "the head lies turned over: the header may have its axes the wrong way round"
 
 RULES: tuple[Rule, ...] = (
     # far from where brains end, by the coarse reference: needs neither the image nor the tissues
-    Rule("leak", "reference_beyond_ml", _LEAK, most=2.0),
-    Rule("leak", "reference_shift_out_mm", _LEAK, most=4.7),
-    Rule("loss", "reference_missing_ml", _LOSS, most=2.0),
-    Rule("loss", "reference_shift_in_mm", _LOSS, most=7.0),
+    Rule("leak", "reference_beyond_ml", _LEAK, most=1.5),
+    Rule("leak", "reference_shift_out_mm", _LEAK, most=6.6),
+    Rule("loss", "reference_missing_ml", _LOSS, most=3.5),
+    Rule("loss", "reference_shift_in_mm", _LOSS, most=9.0),
     # against the tissues, which the network tells from the same image in a way of its own
     Rule("leak", "other_inside_lump_ml", _LEAK, most=3.0),
     Rule("loss", "tissue_outside_lump_ml", _LOSS, most=3.0),
-    Rule("too_large", "tissue_margin_mm", "the mask is too large all round", most=6.5),
-    Rule("too_small", "tissue_margin_mm", "the mask is too small all round", least=1.5),
-    Rule("crossed", "tissue_margin_low_mm", _CROSSED, least=0.0),
+    Rule("too_large", "tissue_margin_mm", "the mask is too large all round", most=6.9),
+    Rule("too_small", "tissue_margin_mm", "the mask is too small all round", least=1.4),
+    Rule("at_tissue", "tissue_margin_low_mm", _ALONG, least=1.1),
     # whether there is a head at all, and the right way up
-    Rule("unlike_a_brain", "reference_misfit_mm", _UNLIKE, most=2.2),
+    Rule("unlike_a_brain", "reference_misfit_mm", _UNLIKE, most=2.6),
     *(Rule("turned", f"rotation_{axis}_deg", _TURNED, least=-60.0, most=60.0) for axis in AXES),
-    Rule("beside_nothing", "surface_on_air", "no head lies around a part of the brain", most=0.15),
+    Rule("beside_nothing", "surface_on_air", "no head lies around a part of the brain", most=0.2),
     # the field of view
     *(Rule("cut_brain", f"fov_contact_{face}_cm2", _CUT, most=10.0)
       for face in FACES.values() if face != "inferior"),
