@@ -225,7 +225,7 @@ def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path)
         write_citation(settings, card, place, __version__)
         jobs = [
             Job(run, settings.recipe, place, __version__, site.network.threads,
-                runs.earlier.get(run), templates)
+                runs.earlier.get(run), templates, identity=settings.identity_check)
             for run in runs.to_do
         ]  # fmt: skip
         found = site.execute(jobs, stop_on_failure=settings.stop_on_first_crash)

@@ -111,7 +111,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--dask-scheduler",), "dask_scheduler", "address of a running Dask scheduler whose "
            "workers process the runs; they must see BIDS_DIR and OUTPUT_DIR under the same paths",
            "text", "ADDRESS"),
-    Option(("--identity-check",), "identity_check", "compare heads across subjects", later=True),
+    Option(("--identity-check",), "identity_check", "tell whose brain is whose: participant "
+           "level keeps a descriptor of each stripped brain in logs/identity, group level compares "
+           "them; descriptors identify people"),
     Option(("--ratings",), "ratings", "what raters said of the masks, as the group page saves it; "
            "read at group level (default: OUTPUT_DIR/ratings.tsv where there is one)",
            "path", "FILE"),
@@ -153,6 +155,7 @@ class Settings:
     force: bool = False
     stop_on_first_crash: bool = False
     verbose: bool = False
+    identity_check: bool = False
     command_line: tuple[str, ...] = field(default=(), compare=False)
     ratings: Path | None = None
 

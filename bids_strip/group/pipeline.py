@@ -9,16 +9,21 @@ from pathlib import Path
 from bids_strip import __version__
 from bids_strip.group.best import best_runs
 from bids_strip.group.gather import gather
+from bids_strip.group.heatmap import heatmap
+from bids_strip.group.identity import identify
+from bids_strip.group.identity_table import describe_columns, identity_table
 from bids_strip.group.outliers import outliers
 from bids_strip.group.percentiles import percentiles
 from bids_strip.group.ratings import read_ratings
 from bids_strip.group.report import page
 from bids_strip.group.tables import tabulate
+from bids_strip.identity.compared import Identity
 from bids_strip.judged import UNRATED, UNREADABLE, Judged, Rating
 from bids_strip.metrics import METRICS, TEMPLATE_METRICS
 from bids_strip.naming import APP, to_json
 from bids_strip.place import Place
 from bids_strip.record import Record
+from bids_strip.resources import available_cpus
 from bids_strip.scanner import stratum_of
 from bids_strip.settings import Settings
 from bids_strip.verdict import CHECK
@@ -33,10 +38,11 @@ def preview(settings: Settings) -> list[str]:
         As `summarize`.
     """
     read_ratings(settings.ratings, settings.output_dir)
-    return [
+    lines = [
         f"to do\tgroup_{suffix}.tsv\t{len(gather(settings, suffix))} runs"
         for suffix in settings.modality
     ]
+    return [*lines, *(["to do\tgroup_identity.tsv"] if settings.identity_check else [])]
 
 
 def summarize(settings: Settings, staging: Path) -> str:
@@ -64,13 +70,20 @@ def summarize(settings: Settings, staging: Path) -> str:
     place = Place(settings.output_dir, staging)
     ratings = read_ratings(settings.ratings, settings.output_dir)
     lines = []
+    identities = []
     for suffix in settings.modality:
-        runs = judge(gather(settings, suffix), ratings)
+        records = gather(settings, suffix)
+        runs = judge(records, ratings)
         write_group(runs, suffix, ratings, place)
         found = Counter(run.verdict for run in runs)
         path = settings.output_dir / f"group_{suffix}.html"
         lines.append(f"{len(runs)} {suffix} runs, {found[UNREADABLE]} of them failed, "
                      f"{found[CHECK]} to check: {path}")  # fmt: skip
+        if settings.identity_check:
+            nprocs = settings.nprocs or available_cpus()
+            identities.append(identify(records, place, nprocs=nprocs))
+    if identities:
+        lines.append(write_identity(identities, place))
     return "; ".join(lines)
 
 
@@ -98,3 +111,18 @@ def write_group(
     html = page(runs, suffix=suffix, software=f"{APP} {__version__}", output_dir=place.output_dir,
                 ratings=ratings)  # fmt: skip
     place.put(f"group_{suffix}.html", html)
+
+
+def write_identity(identities: Sequence[Identity], place: Place) -> str:
+    """Write what was found of whose brain is whose; one line that says it."""
+    place.put("group_identity.json", to_json(describe_columns()))
+    place.put("group_identity.tsv", identity_table(identities))
+    place.put("group_identity.html", heatmap(identities, software=f"{APP} {__version__}"))
+    compared = sum(len(one.compared) for one in identities)
+    runs = sum(len(one.records) for one in identities)
+    found = [name for one in identities for name in one.findings]
+    told = f"do not fit ({', '.join(found[:3])}{', ...' if len(found) > 3 else ''})"
+    return (
+        f"identity: {compared} of {runs} runs compared, {len(found)} "
+        f"{told if found else 'do not fit'}: {place.output_dir / 'group_identity.html'}"
+    )

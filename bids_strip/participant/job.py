@@ -37,6 +37,8 @@ class Job:
         of predicted. None otherwise.
     templates
         Where the templates of the recipe's spaces lie.
+    identity
+        True if a descriptor of the brain is to be kept.
     """
 
     run: Run
@@ -46,6 +48,7 @@ class Job:
     threads: int
     earlier: Record | None = None
     templates: tuple[TemplateFiles, ...] = ()
+    identity: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from bids_strip.participant.describe import (
 from bids_strip.participant.draw import draw
 from bids_strip.participant.edit import read_edit
 from bids_strip.participant.job import Clock, Done, Job
+from bids_strip.participant.keep import keep
 from bids_strip.participant.load import load
 from bids_strip.participant.match import match
 from bids_strip.participant.normalise import normalise, quantised_image
@@ -103,6 +104,8 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     outputs = clock("write", write, run, products, recipe=recipe,
                     network=record.network, version=job.version, place=job.place,
                     threads=job.threads)  # fmt: skip
+    if job.identity:
+        clock("identity", keep, products, record, job.place)
     return finished(job, replace(record, outputs=outputs), clock, begun)
 
 
@@ -161,6 +164,8 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
         metrics={**earlier.metrics, **rounded(metrics)},
         outputs=tuple({o.name: o for o in (*earlier.outputs, *outputs)}.values()),
     )
+    if job.identity:
+        clock("identity", keep, products, record, job.place)
     return finished(job, record, clock, begun)
 
 

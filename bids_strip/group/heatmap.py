@@ -1,0 +1,89 @@
+"""``group_identity.html``: every pair's similarity as a picture; self-contained, for ``file://``."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from bids_strip.identity.compared import Identity
+from bids_strip.identity.findings import FINDINGS, read_limits
+
+MOST = 1000
+"""Runs that a picture holds; of more, those with a finding, their partners and the likest."""
+
+
+def heatmap(identities: Sequence[Identity], *, software: str) -> bytes:
+    """Make the page: what does not fit, then a picture a modality.
+
+    Parameters
+    ----------
+    identities
+        One a modality.
+    software
+        Name and version, for the foot of the page.
+    """
+    limits = read_limits()
+    data = {
+        "one": round(limits.one, 3),
+        "two": round(limits.two, 3),
+        "findings": dict(FINDINGS),
+        "groups": [_group(one) for one in identities],
+    }
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    fields = {
+        "software": html.escape(software),
+        "data": text.replace("<", "\\u003c")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029"),
+    }
+    first, *parts = _template().split("{{")
+    filled = (fields[name] + rest for name, _, rest in (part.partition("}}") for part in parts))
+    return (first + "".join(filled)).encode("utf-8", "backslashreplace")
+
+
+def shown_runs(one: Identity) -> list[int]:
+    """Which of the compared runs the picture holds, in their order."""
+    results = one.results
+    if len(results) <= MOST:
+        return list(range(len(results)))
+    told = [run for run, result in enumerate(results) if result.findings]
+    partners = [partner for run in told for partner in results[run].partners]
+    nearest = np.argsort([-(result.other_similarity or -1.0) for result in results], kind="stable")
+    return sorted(list(dict.fromkeys([*told, *partners, *nearest.tolist()]))[:MOST])
+
+
+def _group(one: Identity) -> dict[str, Any]:
+    shown = shown_runs(one)
+    picture = one.similarity[np.ix_(shown, shown)]
+    steps = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    place = {run: at for at, run in enumerate(shown)}
+    return {
+        "suffix": one.records[0].suffix if one.records else "",
+        "runs": len(one.results),
+        "names": [one.name(run) for run in shown],
+        "people": [one.records[one.compared[run]].entities.get("sub", "") for run in shown],
+        "similarity": base64.b64encode(steps.tobytes()).decode(),
+        "left": [[one.records[index].bids_name, why] for index, why in one.left_out.items()],
+        "found": [
+            {
+                "run": one.name(run),
+                "findings": result.findings,
+                "partners": [[one.name(partner), round(float(one.similarity[run, partner]), 3)]
+                             for partner in result.partners],
+                "at": [place.get(run), place.get(result.partners[0])],
+            }
+            for run, result in enumerate(one.results)
+            if result.findings
+        ],
+    }  # fmt: skip
+
+
+def _template() -> str:
+    page = resources.files("bids_strip.group").joinpath("page", "identity.html")
+    return page.read_text(encoding="utf-8")

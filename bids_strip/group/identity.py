@@ -1,0 +1,135 @@
+"""Whose runs are whose: the descriptors of a group, and how alike they are."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from bids_strip.domain import Grid, Run
+from bids_strip.identity.brain import Descriptor, described, points
+from bids_strip.identity.compared import Identity
+from bids_strip.identity.findings import compare, read_limits
+from bids_strip.identity.likeness import similarities
+from bids_strip.identity.store import descriptor_name, key_of, read_descriptor, to_bytes
+from bids_strip.naming import names_of
+from bids_strip.nifti import DAMAGED
+from bids_strip.place import Place
+from bids_strip.record import OK, Record
+from bids_strip.reference import load_reference
+
+FAILED_RUN = "the run failed"
+NO_OUTPUTS = "neither a descriptor nor brain and sdt are stored: give --outputs mask brain sdt"
+UNREADABLE = "its stored brain or sdt is damaged or holds no brain: run it again with --force"
+_ENOUGH_FOR_A_POOL = 4
+
+
+def identify(records: Sequence[Record], place: Place, *, nprocs: int) -> Identity:
+    """Compare the runs of one modality, each with all others.
+
+    Parameters
+    ----------
+    records
+        Of the group.
+    place
+        OUTPUT_DIR; descriptors that are absent or out of date are made from what is stored there.
+    nprocs
+        Processes to make them with.
+
+    Raises
+    ------
+    WriteError
+        If a descriptor cannot be written.
+    """
+    reference = load_reference()
+    size = int(np.count_nonzero(points(reference)))
+    kept = [_kept(record, place.output_dir, size) for record in records]
+    to_make = [record for record, known in zip(records, kept, strict=True)
+               if known is None and stored_files(record)]  # fmt: skip
+    made = dict(zip([record.bids_name for record in to_make],
+                    _made(to_make, place, nprocs), strict=True))  # fmt: skip
+    found = [known if known is not None else made.get(record.bids_name)
+             for record, known in zip(records, kept, strict=True)]  # fmt: skip
+    compared = tuple(index for index, one in enumerate(found) if one is not None)
+    stack = np.array([one for one in found if one is not None], np.int8).reshape(-1, size)
+    people = [records[index].entities.get("sub", "") for index in compared]
+    inputs = [_input(records[index]) for index in compared]
+    similarity = similarities(stack, people, reference)
+    results = compare(similarity, people, inputs, read_limits())
+    left_out = {index: _why(records[index]) for index, one in enumerate(found) if one is None}
+    return Identity(tuple(records), compared, similarity, results, left_out)
+
+
+def stored_files(record: Record) -> tuple[str, str] | None:
+    """Names of a run's stripped brain and distances, None if either was not written."""
+    run = Run(Path(), "", tuple(record.entities.items()), record.suffix)
+    names = names_of(run)
+    wanted = names["brain"], names["sdt"]
+    inside = all(".." not in PurePosixPath(name).parts for name in wanted)
+    written = {output.name for output in record.outputs}
+    return wanted if record.status == OK and inside and written.issuperset(wanted) else None
+
+
+def describe_stored(files: tuple[str, str], output_dir: Path) -> Descriptor | None:
+    """The descriptor of a stored brain; None if a file is damaged or holds none."""
+    try:
+        brain, sdt = (_read(output_dir / name) for name in files)
+        image = np.asarray(brain.dataobj.get_unscaled()).astype(np.float32)
+        steps = np.asarray(sdt.dataobj.get_unscaled())
+    except DAMAGED:
+        return None
+    if steps.dtype != np.int16 or steps.ndim != 3 or steps.shape != image.shape:
+        return None
+    grid = Grid((steps.shape[0], steps.shape[1], steps.shape[2]), brain.affine)
+    return described(image, steps, grid, load_reference())
+
+
+def _kept(record: Record, output_dir: Path, size: int) -> Descriptor | None:
+    """The descriptor that is there already, if it is of what the record says."""
+    if record.status != OK:
+        return None
+    return read_descriptor(output_dir / descriptor_name(record), key_of(record), size)
+
+
+def _made(records: Sequence[Record], place: Place, nprocs: int) -> Iterator[Descriptor | None]:
+    """Descriptors of stored brains, in order; they are kept as they come."""
+    files = [found for record in records if (found := stored_files(record))]
+    make = partial(describe_stored, output_dir=place.output_dir)
+    for record, found in zip(records, _mapped(make, files, nprocs), strict=True):
+        if found is not None:
+            place.put(descriptor_name(record), to_bytes(found, key_of(record)))
+        yield found
+
+
+def _mapped(
+    make: partial[Descriptor | None], files: Sequence[tuple[str, str]], nprocs: int
+) -> Iterator[Descriptor | None]:
+    """Call it on each, in this process or in a pool."""
+    if nprocs == 1 or len(files) < _ENOUGH_FOR_A_POOL:
+        yield from map(make, files)
+        return
+    with ProcessPoolExecutor(min(nprocs, len(files)), mp_context=get_context("spawn")) as pool:
+        yield from pool.map(make, files)
+
+
+def _why(record: Record) -> str:
+    """Why a run was not compared."""
+    if record.status != OK:
+        return FAILED_RUN
+    return UNREADABLE if stored_files(record) else NO_OUTPUTS
+
+
+def _input(record: Record) -> str:
+    return record.input.sha256 if record.input else ""
+
+
+def _read(path: Path) -> Any:
+    """An image, read to its end."""
+    return nib.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes()))
