@@ -48,7 +48,13 @@ _SURFACE_LENGTH = 7.0
 
 
 def rescan(source: TrainingMap, person: int, number: int, reference: Reference) -> Descriptor:
-    """Draw a person once more and describe what is seen."""
+    """Draw a person once more and describe what is seen.
+
+    Raises
+    ------
+    ValueError
+        If no brain is left in the image.
+    """
     item = draw(np.random.default_rng((SEED, person, number)), 1, RANGES)
     item = replace(item, placement=replace(item.placement, flip=False))
     sample = render(source, item)
@@ -57,7 +63,10 @@ def rescan(source: TrainingMap, person: int, number: int, reference: Reference) 
     sdt_mm = sample.sdt[0, 0].numpy() + surface_error(image.shape, rng)
     steps = np.rint(np.clip(sdt_mm, -SDT_LIMIT_MM, SDT_LIMIT_MM) / SDT_STEP_MM).astype(np.int16)
     grid = Grid(item.shape, np.diag([item.zoom_mm] * 3 + [1.0]))
-    return described(image, steps, grid, reference)
+    found = described(image, steps, grid, reference)
+    if found is None:
+        raise ValueError(f"{source.name}, scan {number}: no brain in it")
+    return found
 
 
 def surface_error(shape: tuple[int, ...], rng: np.random.Generator) -> Float3:

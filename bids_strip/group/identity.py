@@ -100,7 +100,7 @@ def _kept(record: Record, output_dir: Path, size: int) -> Descriptor | None:
 
 def _made(records: Sequence[Record], place: Place, nprocs: int) -> Iterator[Descriptor | None]:
     """Descriptors of stored brains, in order; they are kept as they come."""
-    files = [found for record in records if (found := stored_files(record))]
+    files = [names for record in records if (names := stored_files(record))]
     make = partial(describe_stored, output_dir=place.output_dir)
     for record, found in zip(records, _mapped(make, files, nprocs), strict=True):
         if found is not None:

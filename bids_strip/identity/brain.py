@@ -15,7 +15,8 @@ from scipy import ndimage
 
 from bids_strip.domain import SDT_STEP_MM, Affine, Bool3, Float3, Grid
 from bids_strip.geometry import Box, bounding_box, every_nth, within
-from bids_strip.reference import Reference, fit
+from bids_strip.pose import fitted
+from bids_strip.reference import Reference
 
 Descriptor = NDArray[np.int8]
 
@@ -25,7 +26,7 @@ STEP = 3.0 / 127
 """Standard deviations a step; three are the most."""
 _DEPTH_MM = 3.0
 """Points lie this deep in the reference: farther out two scans differ by their masks."""
-_FIT_MM = 4.0
+_FIT_MM = 3.0
 _MARGIN_MM = 12.0
 _FINE_MM = 2.0
 _SOFT_MM = 2.0
@@ -74,7 +75,7 @@ def described(
     there = share > _LEAST_SHARE
     value = np.where(there, bright / np.maximum(share, _LEAST_SHARE), 0).astype(np.float32)
     relative = against_surroundings(value, there, reference.grid)
-    return np.rint(relative[points(reference)] / STEP).astype(np.int8)
+    return np.asarray(np.rint(relative[points(reference)] / STEP), dtype=np.int8)
 
 
 def points(reference: Reference) -> Bool3:
@@ -106,7 +107,7 @@ def _pose(steps: NDArray[np.int16], affine: Affine, grid: Grid, reference: Refer
     """Reference mm -> the run's own mm."""
     some = every_nth(grid.zooms, _FIT_MM)
     sdt_mm = steps[some].astype(np.float32) * np.float32(SDT_STEP_MM)
-    return fit(sdt_mm, affine @ _scaled(_strides(some)), reference).pose
+    return fitted(sdt_mm, affine @ _scaled(_strides(some)), reference)
 
 
 def _block_means(

@@ -141,13 +141,13 @@ def _swapped_with(
         return None
     theirs = np.flatnonzero(person == person[other])
     ours = np.flatnonzero(person == person[run])
-    for partner in theirs:
+    for partner in theirs.tolist():
         if not _stranger(runs[partner], limits):
             continue
         there = similarity[run, theirs[theirs != partner]]
         here = similarity[partner, ours[ours != run]]
         if there.size and here.size and min(there.max(), here.max()) >= limits.one:
-            return int(partner)
+            return partner
     return None
 
 

@@ -46,7 +46,9 @@ def similarities(
     common = common_parts(reference)
     if len(set(people)) >= LEAST_PEOPLE:
         common = _with_mean(common, descriptors, people)
-    held = np.concatenate([block @ common for _, block in _blocks(descriptors)])
+    held = np.empty((len(descriptors), common.shape[1]), np.float32)
+    for rows, one in _blocks(descriptors):
+        held[rows] = one @ common
     found = np.empty((len(descriptors),) * 2, np.float32)
     for rows, one in _blocks(descriptors):
         for columns, other in _blocks(descriptors[: rows.stop]):
@@ -75,7 +77,7 @@ def common_parts(reference: Reference) -> NDArray[np.float32]:
         expected = against_surroundings(tissue * brain, brain, grid)
         columns.append(expected)
         for slope in np.gradient(expected):
-            columns += [slope, *(slope * place for place in places)]
+            columns += [np.asarray(slope * by) for by in (1, *places)]
     stacked = np.stack([column[where] for column in columns], axis=1).astype(np.float64)
     stacked /= np.linalg.norm(stacked, axis=0)
     basis, weights, _ = np.linalg.svd(stacked, full_matrices=False)

@@ -59,7 +59,7 @@ def read_descriptor(path: Path, key: str, points: int) -> Descriptor | None:
         How many values it has to hold.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             found, own = stored["descriptor"], str(stored["key"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

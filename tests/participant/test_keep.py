@@ -1,0 +1,65 @@
+"""Descriptors at participant level: on request alone, and the same as from the stored files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bids_strip.group.identity import describe_stored, stored_files
+from bids_strip.identity.store import descriptor_name, key_of, read_descriptor
+from bids_strip.participant.job import Done, Job
+from bids_strip.place import Place
+from bids_strip.recipe import Recipe
+from tests.fakes import FakePredictor, TrueSphere, attempt, run_of
+
+NAME = "sub-01/anat/sub-01_T1w.nii.gz"
+
+
+def stripped(
+    root: Path, out: Path, *kinds: str, identity: bool = True, border: float = 0.0
+) -> Done:
+    job = Job(run_of(root / NAME, root), Recipe(kinds, border_mm=border),
+              Place(out, out / ".work" / "x"), "1", 1, identity=identity)  # fmt: skip
+    done = attempt(job, FakePredictor(TrueSphere()))
+    assert isinstance(done, Done)
+    return done
+
+
+def test_nothing_is_kept_unless_asked_for(phantoms, tmp_path) -> None:
+    done = stripped(phantoms([NAME]), tmp_path, "mask", "brain", "sdt", identity=False)
+    assert not (tmp_path / "logs").exists()
+    assert "identity" not in done.record.stage_seconds
+
+
+def test_it_is_that_of_the_stored_files(phantoms, tmp_path) -> None:
+    record = stripped(phantoms([NAME]), tmp_path, "mask", "brain", "sdt", border=-2.0).record
+    files = stored_files(record)
+    assert files is not None
+    stored = describe_stored(files, tmp_path)
+    assert stored is not None
+    path = tmp_path / descriptor_name(record)
+    found = read_descriptor(path, key_of(record), stored.size)
+    assert found is not None
+    assert np.array_equal(found, stored)
+    assert np.any(found)
+
+
+def test_masks_alone_are_enough(phantoms, tmp_path) -> None:
+    record = stripped(phantoms([NAME]), tmp_path, "mask").record
+    assert (tmp_path / descriptor_name(record)).exists()
+    assert not any("identity" in output.name for output in record.outputs)
+
+
+def test_the_key_is_of_what_was_made(phantoms, tmp_path) -> None:
+    record = stripped(phantoms([NAME]), tmp_path, "mask", identity=False).record
+    assert record.input is not None
+    others = (
+        replace(record, input=replace(record.input, sha256="0" * 64)),
+        replace(record, network={"sha256": "1" * 64}),
+        replace(record, options={**record.options, "no_csf": True}),
+        replace(record, surface={"origin": "manual"}),
+    )
+    assert len({key_of(one) for one in (record, *others)}) == 5
+    assert key_of(replace(record, elapsed_s=9.0, metrics={}, outputs=())) == key_of(record)
