@@ -34,6 +34,8 @@ _REFERENCES: Mapping[str, str] = MappingProxyType({
     "templateflow": "Ciric R, Thompson WH, Lorenz R, et al. TemplateFlow: FAIR-sharing of "
                     "multi-scale, multi-species brain models. Nature Methods 2022;19:1568-1571. "
                     "doi:10.1038/s41592-022-01681-2",
+    "linkage": "Sharma, Polonen, Pajula, Suksi, Tohka. Cross-Dataset Linkage of Brain MRI using "
+               "Image Similarity Measures. arXiv:2602.10043",
 })  # fmt: skip
 """Works that sentences name, by key."""
 
@@ -43,7 +45,7 @@ This text may be used as it is: it is given under CC0 1.0
 """
 
 
-def citation(recipe: Recipe, card: Card, *, version: str) -> str:
+def citation(recipe: Recipe, card: Card, *, version: str, identity: bool = False) -> str:
     """Write the methods paragraph and its references.
 
     Parameters
@@ -54,6 +56,8 @@ def citation(recipe: Recipe, card: Card, *, version: str) -> str:
         The network.
     version
         Of this program.
+    identity
+        True if it was asked whose brain is whose.
 
     Returns
     -------
@@ -61,6 +65,7 @@ def citation(recipe: Recipe, card: Card, *, version: str) -> str:
         Markdown: the paragraph, the references it names, a CC0 note.
     """
     sentences = [sentence for part in _PARTS for sentence in part(recipe, card, version)]
+    sentences += [_IDENTITY] if identity else []
     text, used = _numbered(" ".join(sentences))
     listed = "\n".join(f"{number}. {_REFERENCES[key]}" for key, number in used.items())
     return f"# Methods\n\n{text}\n\n# References\n\n{listed}\n\n# Licence of this text\n\n{_NOTE}"
@@ -140,6 +145,12 @@ def _templates(recipe: Recipe, card: Card, version: str) -> list[str]:
         "brightness within it, and resampled once."
     ]
 
+
+_IDENTITY = (
+    "To find exchanged and doubled labels, the stripped brains were brought onto a coarse "
+    "reference by an affine, and the correlation of their locally normalised brightness was "
+    "compared [@linkage]."
+)
 
 _PARTS: tuple[Callable[[Recipe, Card, str], list[str]], ...] = (
     _network, _surface, _brightness, _templates, _exceptions,

@@ -97,3 +97,9 @@ def test_template_spaces_are_told() -> None:
     assert "into MNI152NLin2009cAsym:res-1 of TemplateFlow" in text(
         Recipe((), spaces=("MNI152NLin2009cAsym:res-1",))
     )
+
+
+def test_the_identity_check_is_told_where_it_was_asked_for() -> None:
+    recipe, card = Recipe(("mask",)), find_card(None)
+    assert "arXiv:2602.10043" not in citation(recipe, card, version="1")
+    assert "arXiv:2602.10043" in citation(recipe, card, version="1", identity=True)

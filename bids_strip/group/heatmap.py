@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from bids_strip.identity.compared import Identity
-from bids_strip.identity.findings import FINDINGS, read_limits
+from bids_strip.identity.findings import FINDINGS, LIKELY_SWAP, read_limits
 
 MOST = 1000
 """Runs that a picture holds; of more, those with a finding, their partners and the likest."""
@@ -70,17 +70,22 @@ def _group(one: Identity) -> dict[str, Any]:
         "people": [one.records[one.compared[run]].entities.get("sub", "") for run in shown],
         "similarity": base64.b64encode(steps.tobytes()).decode(),
         "left": [[one.records[index].bids_name, why] for index, why in one.left_out.items()],
-        "found": [
-            {
-                "run": one.name(run),
-                "findings": result.findings,
-                "partners": [[one.name(partner), round(float(one.similarity[run, partner]), 3)]
-                             for partner in result.partners],
-                "at": [place.get(run), place.get(result.partners[0])],
-            }
-            for run, result in enumerate(one.results)
-            if result.findings
-        ],
+        "found": [_found(one, run, place) for run, result in enumerate(one.results)
+                  if result.findings],
+    }  # fmt: skip
+
+
+def _found(one: Identity, run: int, place: Mapping[int, int]) -> dict[str, Any]:
+    """A run that does not fit; of a swap the likest run shows more than the one exchanged."""
+    result = one.results[run]
+    shown = result.other if LIKELY_SWAP in result.findings else result.partners[0]
+    return {
+        "run": one.name(run),
+        "findings": result.findings,
+        "partners": [one.name(partner) for partner in result.partners],
+        "closest": [[one.name(other), round(float(one.similarity[run, other]), 3)]
+                    for other in (result.own, result.other) if other is not None],
+        "at": [place.get(run), place.get(run if shown is None else shown)],
     }  # fmt: skip
 
 

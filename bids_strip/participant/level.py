@@ -135,7 +135,8 @@ def write_dataset_files(settings: Settings, place: Place, version: str) -> None:
 
 def write_citation(settings: Settings, card: Card, place: Place, version: str) -> None:
     """Write the methods paragraph of what this call runs, the same bytes whoever does."""
-    place.put("logs/CITATION.md", citation(settings.recipe, card, version=version).encode())
+    text = citation(settings.recipe, card, version=version, identity=settings.identity_check)
+    place.put("logs/CITATION.md", text.encode())
 
 
 def _owner(output_dir: Path) -> str | None:
