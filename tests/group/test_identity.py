@@ -28,9 +28,13 @@ Dataset = Callable[[dict[str, Seen]], Path]
 @pytest.fixture(scope="module")
 def scans() -> dict[str, Seen]:
     """Two scans of each of two people, one of a third."""
-    poses = [None, pose_of((3.0, -4.0, 6.0), (5.0, 9.0, -14.0), 1.02)]
-    return {f"{who}{n}": seen(Person(seed), pose, shape=(54, 64, 54), zooms=(4.0, 4.0, 4.0))
-            for seed, who in enumerate("PQR") for n, pose in enumerate(poses, 1)}  # fmt: skip
+    ways = [
+        (None, (54, 64, 54)),
+        (pose_of((3.0, -4.0, 6.0), (5.0, 9.0, -14.0), 1.02), (56, 62, 54)),
+    ]
+    return {f"{who}{n}": seen(Person(seed), pose, shape=shape, zooms=(4.0, 4.0, 4.0), noise=100.0)
+            for seed, who in enumerate("PQR")
+            for n, (pose, shape) in enumerate(ways, 1)}  # fmt: skip
 
 
 def store(out: Path, name: str, scan: Seen) -> Path:

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from bids_strip.domain import SDT_STEP_MM, Affine, Grid
 from bids_strip.identity.brain import Descriptor, described
-from bids_strip.reference import Reference, load_reference
+from bids_strip.reference import load_reference
 from tests.fakes import grid_affine, rotation, world_of
 
 SHAPE, ZOOM_MM = (70, 84, 70), 3.0
@@ -63,10 +63,10 @@ def seen(
     directions: str = "RAS",
     shape: tuple[int, int, int] = SHAPE,
     zooms: tuple[float, float, float] = (ZOOM_MM,) * 3,
-    reference: Reference | None = None,
+    noise: float = 0.0,
 ) -> Seen:
     """Scan a person who lies at a pose (reference mm -> scanner mm)."""
-    reference = reference or load_reference()
+    reference = load_reference()
     pose = np.eye(4) if pose is None else pose
     affine = grid_affine(directions, shape, zooms, tuple(pose[:3, 3]))
     places = (world_of(shape, affine) - pose[:3, 3]) @ np.linalg.inv(pose[:3, :3]).T
@@ -75,5 +75,7 @@ def seen(
         reference.sdt_mm, np.moveaxis(index, -1, 0), order=1, mode="nearest"
     )
     steps = np.rint(sdt * np.cbrt(np.linalg.det(pose[:3, :3])) / SDT_STEP_MM).astype(np.int16)
-    image = np.where(steps <= 0, person.brightness(places), 0).astype(np.float32)
+    drawn = np.random.default_rng((person.seed, *shape)).normal(0, 1, shape)
+    bright = person.brightness(places) + noise * drawn
+    image = np.where(steps <= 0, bright, 0).astype(np.float32)
     return Seen(image, steps, Grid(shape, affine))

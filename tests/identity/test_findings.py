@@ -12,7 +12,7 @@ LIMITS = Limits(one=0.6, two=0.4)
 
 def judged(truth: str, labels: str, inputs: str = "", **pairs: float) -> list[Compared]:
     """Runs of the people in `truth`, under other labels; `pairs` change single similarities."""
-    same = np.array([[a == b for b in truth] for a in truth], bool).reshape(len(truth), -1)
+    same = np.array([[a == b for b in truth] for a in truth], bool).reshape((len(truth),) * 2)
     similarity = np.where(same, 0.9, 0.1).astype(np.float32)
     similarity += np.float32(0.1) * np.eye(len(truth), dtype=np.float32)
     for pair, value in pairs.items():
