@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bids_strip.identity.findings import FINDINGS
 from bids_strip.record import OK, Record
-from bids_strip.verdict import CHECK, FINE, reasons
+from bids_strip.verdict import CHECK, FINE, reasons, words_of_reasons
 
 UNREADABLE = "failed"
 
@@ -49,18 +50,21 @@ class Judged:
         Metrics that stand out from the group, the farthest first.
     rating
         What was said of it before.
+    identity
+        What the identity check found of it, of `bids_strip.identity.findings.FINDINGS`.
     """
 
     record: Record
     outliers: tuple[Outlier, ...] = ()
     rating: Rating = UNRATED
+    identity: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Names of the rules of `bids_strip.verdict` that hold."""
+        """Names of the rules of `bids_strip.verdict` that hold, and what identity found."""
         if self.record.status != OK:
             return ()
-        return reasons(self.record.metrics, self.record.flags)
+        return (*reasons(self.record.metrics, self.record.flags), *self.identity)
 
     @property
     def verdict(self) -> str:
@@ -73,3 +77,8 @@ class Judged:
     def rank(self) -> float:
         """How much it wants eyes: reasons first, then how far its metrics stand out."""
         return 1000.0 * len(self.reasons) + sum(abs(one.z) for one in self.outliers)
+
+
+def reason_words() -> dict[str, str]:
+    """What each reason means to a rater: of the rules, and of the identity check."""
+    return {**words_of_reasons(), **FINDINGS}

@@ -73,29 +73,40 @@ def summarize(settings: Settings, staging: Path) -> str:
     identities = []
     for suffix in settings.modality:
         records = gather(settings, suffix)
-        runs = judge(records, ratings)
+        identity: dict[str, tuple[str, ...]] = {}
+        if settings.identity_check:
+            nprocs = settings.nprocs or available_cpus()
+            identities.append(identify(records, place, nprocs=nprocs))
+            identity = identities[-1].findings
+        runs = judge(records, ratings, identity)
         write_group(runs, suffix, ratings, place)
         found = Counter(run.verdict for run in runs)
         path = settings.output_dir / f"group_{suffix}.html"
         lines.append(f"{len(runs)} {suffix} runs, {found[UNREADABLE]} of them failed, "
                      f"{found[CHECK]} to check: {path}")  # fmt: skip
-        if settings.identity_check:
-            nprocs = settings.nprocs or available_cpus()
-            identities.append(identify(records, place, nprocs=nprocs))
     if identities:
         lines.append(write_identity(identities, place))
     return "; ".join(lines)
 
 
-def judge(records: Sequence[Record], ratings: Mapping[str, Rating]) -> tuple[Judged, ...]:
-    """Compare each run with the group, and with what was said of it."""
+def judge(
+    records: Sequence[Record],
+    ratings: Mapping[str, Rating],
+    identity: Mapping[str, tuple[str, ...]],
+) -> tuple[Judged, ...]:
+    """Compare each run with the group, and with what was said and found of it."""
     found = outliers(
         [record.metrics for record in records],
         (*METRICS, *TEMPLATE_METRICS),
         [stratum_of(record.scanner) for record in records],
     )
     return tuple(
-        Judged(record, standing_out, ratings.get(record.bids_name, UNRATED))
+        Judged(
+            record,
+            standing_out,
+            ratings.get(record.bids_name, UNRATED),
+            identity.get(record.bids_name, ()),
+        )
         for record, standing_out in zip(records, found, strict=True)
     )
 

@@ -14,10 +14,9 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
-from bids_strip.judged import Judged, Outlier, Rating
+from bids_strip.judged import Judged, Outlier, Rating, reason_words
 from bids_strip.metrics import METRICS, TEMPLATE_METRICS, Metric
 from bids_strip.record import OK, Record
-from bids_strip.verdict import words_of_reasons
 
 TILES = 500
 """Runs beyond this many, the worst first, link to their picture instead of carrying it."""
@@ -178,9 +177,9 @@ def _failure(record: Record) -> list[str]:
 
 def _words(run: Judged) -> list[str]:
     """Reasons and outliers as a rater reads them."""
-    words = words_of_reasons()
+    known = reason_words()
     return [
-        *(f"{reason.replace('_', ' ')}: {words[reason]}" for reason in run.reasons),
+        *(f"{reason.replace('_', ' ')}: {known[reason]}" for reason in run.reasons),
         *(f"{one.key.replace('_', ' ')} {_side(one)} (z {one.z:+.1f})" for one in run.outliers),
     ]
 

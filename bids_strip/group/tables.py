@@ -6,10 +6,9 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bids_strip.judged import Judged
+from bids_strip.judged import Judged, reason_words
 from bids_strip.metrics import BEST_RUN, FLAGS, METRICS, TEMPLATE_METRICS, Metric
 from bids_strip.record import Record
-from bids_strip.verdict import words_of_reasons
 
 NOT_AVAILABLE = "n/a"
 _ENTITY_COLUMNS = {
@@ -89,7 +88,7 @@ def describe_columns() -> dict[str, dict[str, Any]]:
                     "Levels": {"ok": "no reason to look", "check": "look at it: see reasons and "
                                "outliers", "failed": "there is no mask"}},
         "reasons": {"Description": "rules that hold, joined by ', '; see Rules",
-                    "Rules": words_of_reasons()},
+                    "Rules": reason_words()},
         "outliers": {"Description": "metrics that stand out from the group in the direction that "
                      "is worse, joined by ', ', the farthest first: robust z-scores among the runs "
                      "of the same manufacturer, model, field strength and station where these are "
