@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import FileBasedImage
 from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 from bids_strip.dataset.content import describe_missing
 from bids_strip.domain import Affine, Float3, Grid, Source, Volume
 from bids_strip.errors import LoadError
-from bids_strip.nifti import DAMAGED
+from bids_strip.nifti import DAMAGED, read_nifti
 
 _FORM_TOLERANCE_MM = 0.5
 
@@ -40,7 +38,7 @@ def load(path: Path) -> Source:
         raise LoadError(f"{path}: no such file; was it moved while this ran?")
     try:
         with LoggingOutputSuppressor():  # nibabel prints what it mends in a header
-            image = _opened(path)
+            image = read_nifti(path)
             if not isinstance(image, SpatialImage):
                 raise LoadError(f"{path}: holds no volume; give a NIfTI image")
             return from_image(image, name=str(path))
@@ -50,15 +48,6 @@ def load(path: Path) -> Source:
             f"{path}: cannot be read ({reason}); the file is damaged or incomplete: copy or "
             "convert it again"
         ) from error
-
-
-def _opened(path: Path) -> FileBasedImage:
-    """The image of a file; a compressed one is read to its end, so that its checksum is checked."""
-    if not path.name.endswith(".nii.gz"):
-        return nib.load(path)
-    content = gzip.decompress(path.read_bytes())
-    second = b"\x1c\x02" in (content[:2], content[2:4][::-1])  # sizeof_hdr is 540
-    return (nib.Nifti2Image if second else nib.Nifti1Image).from_bytes(content)
 
 
 def from_image(image: SpatialImage, *, name: str = "image") -> Source:

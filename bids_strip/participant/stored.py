@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from bids_strip.domain import SDT_STEP_MM, Affine, Quantised, Run, Shape3
 from bids_strip.itk import read_itk_affine
 from bids_strip.naming import names_of, transform_names
-from bids_strip.nifti import DAMAGED
+from bids_strip.nifti import DAMAGED, read_nifti
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +82,7 @@ def _image(path: Path, shape: Shape3) -> Quantised:
     ValueError
         If it is not int16 on the run's own grid.
     """
-    stored: Any = nib.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes())).dataobj
+    stored: Any = read_nifti(path).dataobj
     steps = np.asarray(stored.get_unscaled())
     if steps.shape != shape or steps.dtype != np.int16:
         raise ValueError(f"{path}: not on the run's own grid")

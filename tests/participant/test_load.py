@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import nibabel as nib
@@ -89,6 +90,46 @@ def test_a_plain_nifti_under_a_gz_name(tmp_path: Path, values: np.ndarray) -> No
     path = tmp_path / "a.nii.gz"
     path.write_bytes(nib.Nifti1Image(values, AFFINE).to_bytes())
     refused(path)
+
+
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz"])
+def test_a_header_that_promises_more_than_the_file_holds(
+    tmp_path: Path, values: np.ndarray, extension: str
+) -> None:
+    """10^12 voxels in a kilobyte: refused by arithmetic, nothing is allocated."""
+    content = bytearray(nib.Nifti1Image(values, AFFINE).to_bytes())
+    content[42:48] = np.array([10_000] * 3, "<i2").tobytes()
+    path = tmp_path / f"a{extension}"
+    path.write_bytes(gzip.compress(content) if extension == ".nii.gz" else content)
+    tracemalloc.start()
+    message = refused(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "10000x10000x10000" in message
+    assert peak < 2**20
+
+
+def test_a_file_that_unpacks_without_end(tmp_path: Path, values: np.ndarray) -> None:
+    """A gigabyte of zeros behind a small image is not unpacked."""
+    content = nib.Nifti1Image(values, AFFINE).to_bytes()
+    path = tmp_path / "a.nii.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(content)
+        for _ in range(64):
+            file.write(bytes(2**24))
+    tracemalloc.start()
+    assert "more than" in refused(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**25
+
+
+def test_a_file_of_several_members(tmp_path: Path, values: np.ndarray) -> None:
+    """As bgzip and some parallel packers write them; zeros may follow the last one."""
+    content = nib.Nifti1Image(values, AFFINE).to_bytes()
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(gzip.compress(content[:400]) + gzip.compress(content[400:]) + bytes(512))
+    assert np.array_equal(load(path).volume.data, values)
 
 
 def test_a_folder_and_an_absent_file(tmp_path: Path) -> None:
