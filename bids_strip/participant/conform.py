@@ -16,6 +16,7 @@ from bids_strip.errors import ConformError
 from bids_strip.geometry import resampled, resampling_matrix, shape_multiple
 
 _LARGEST_MM = 700.0
+_SMALLEST_MM = 10.0
 _SLACK = 0.01
 """Part of a conformed voxel that the rounding of an affine may add to an extent."""
 
@@ -33,7 +34,7 @@ def conform(native: Volume, card: Card) -> Conformed:
     Raises
     ------
     ConformError
-        If the field of view is too large for a head.
+        If the field of view is too large or too small for a head.
     """
     frame, shape = frame_of(native, card)
     data = oriented(native.data, frame)
@@ -62,6 +63,11 @@ def frame_of(native: Volume, card: Card) -> tuple[Frame, tuple[int, int, int]]:
         raise ConformError(
             f"field of view {' x '.join(f'{e:.0f}' for e in extent)} mm is larger than a head "
             f"scan's ({_LARGEST_MM:.0f} mm): are the voxel sizes in mm? crop it or mend the header"
+        )
+    if min(extent) < _SMALLEST_MM:
+        raise ConformError(
+            f"field of view {' x '.join(f'{e:.3g}' for e in extent)} mm holds no head (less than "
+            f"{_SMALLEST_MM:.0f} mm): are the voxel sizes in mm? mend the header"
         )
     least = tuple(int(np.ceil(e / z - _SLACK)) for e, z in zip(extent, card.zooms, strict=True))
     shape = shape_multiple(least, card.multiple)  # type: ignore[arg-type]

@@ -103,6 +103,11 @@ def _affine(image: SpatialImage, name: str) -> Affine:
             f"{name}: its affine has no volume (voxel sizes of zero or not finite); convert it "
             "again from the scanner's files"
         )
+    if np.isnan(nib.orientations.io_orientation(affine)).any():
+        raise LoadError(
+            f"{name}: the axes of its affine do not point in three directions; convert it again "
+            "from the scanner's files"
+        )
     return affine
 
 

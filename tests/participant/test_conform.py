@@ -163,6 +163,13 @@ def test_a_field_of_view_beyond_any_head_is_refused(zooms: tuple[float, ...]) ->
     assert caught.value.stage == "conform"
 
 
+@pytest.mark.parametrize("zooms", [(0.001, 0.001, 0.001), (1.0, 1e-6, 1.0)])
+def test_a_field_of_view_that_holds_no_head_is_refused(zooms: tuple[float, ...]) -> None:
+    """As of voxel sizes in metres."""
+    with pytest.raises(ConformError, match=r"holds no head .*in mm"):
+        conform(volume("RAS", (20, 20, 20), zooms), CARD)
+
+
 @pytest.mark.parametrize("name", GRIDS)
 def test_turning_there_and_back_changes_nothing(name: str, rng) -> None:
     head = make_phantom(name)

@@ -316,3 +316,11 @@ def test_the_header_is_a_copy(values: np.ndarray) -> None:
     source = from_image(image)
     image.header["descrip"] = b"changed"
     assert source.header["descrip"].item() != b"changed"
+
+
+def test_axes_that_do_not_point_in_three_directions(values: np.ndarray) -> None:
+    """A volume of 125 mm3, yet two of its axes point the same way for all that can be told."""
+    affine = np.diag([-5.0, 5.0, -5.0, 1.0])
+    affine[0, 2] = -1e30
+    with pytest.raises(LoadError, match="three directions"):
+        from_image(nib.Nifti1Image(values, affine))
