@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 
 from bids_strip.domain import Grid, Run
@@ -20,7 +17,7 @@ from bids_strip.identity.findings import compare, read_limits
 from bids_strip.identity.likeness import similarities
 from bids_strip.identity.store import descriptor_name, key_of, read_descriptor, to_bytes
 from bids_strip.naming import names_of
-from bids_strip.nifti import DAMAGED
+from bids_strip.nifti import DAMAGED, read_nifti
 from bids_strip.place import Place
 from bids_strip.record import OK, Record
 from bids_strip.reference import load_reference
@@ -80,7 +77,7 @@ def stored_files(record: Record) -> tuple[str, str] | None:
 def describe_stored(files: tuple[str, str], output_dir: Path) -> Descriptor | None:
     """The descriptor of a stored brain; None if a file is damaged or holds none."""
     try:
-        brain, sdt = (_read(output_dir / name) for name in files)
+        brain, sdt = (read_nifti(output_dir / name) for name in files)
         image = np.asarray(brain.dataobj.get_unscaled()).astype(np.float32)
         steps = np.asarray(sdt.dataobj.get_unscaled())
     except DAMAGED:
@@ -128,8 +125,3 @@ def _why(record: Record) -> str:
 
 def _input(record: Record) -> str:
     return record.input.sha256 if record.input else ""
-
-
-def _read(path: Path) -> Any:
-    """An image, read to its end."""
-    return nib.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes()))

@@ -111,7 +111,7 @@ def test_what_is_thought_of_a_run() -> None:
     rating = Rating("edit", "leaks\tinto the eye")
     row = rows_judged(Judged(replace(OK, flags={"already_stripped": True}), found, rating))[0]
     assert row["verdict"] == "check"
-    assert row["reasons"].split(", ")[0] == "already_stripped"
+    assert "already_stripped" in row["reasons"].split(", ")
     assert row["outliers"] == "sdt_slope, wm_cov"
     assert (row["rating"], row["note"]) == ("edit", "leaks into the eye")
     failed = rows_of(BAD)[0]
