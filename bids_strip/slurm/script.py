@@ -12,7 +12,7 @@ from bids_strip.settings import Settings
 from bids_strip.slurm.command import binds, bounds_of, check_paths, option_words
 from bids_strip.slurm.jobs import Cluster, Work, check_clashes
 
-_FOR_THE_GROUP = frozenset({"modality", "work_dir", "verbose"})
+_FOR_THE_GROUP = frozenset({"modality", "work_dir", "verbose", "identity_check"})
 
 
 def script(cluster: Cluster, work: Work) -> str:
