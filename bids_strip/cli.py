@@ -11,15 +11,13 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from bids_strip import __version__
-from bids_strip.errors import BidsStripError, ExitCode, LevelError, MissingInputError, UsageError
+from bids_strip.errors import BidsStripError, ExitCode, LevelError, MissingInputError
 from bids_strip.settings import (
     LEVEL_SYNONYMS,
     LEVELS,
-    OPTIONS,
     SLURM_SCRIPT,
     Settings,
     build_parser,
-    spellings,
 )
 
 if TYPE_CHECKING:
@@ -81,14 +79,10 @@ def parse(arguments: Sequence[str]) -> Settings:
     Raises
     ------
     UsageError
-        If they are not understood, or ask for what this version does not have.
+        If they are not understood.
     LevelError
         If the level is unknown.
     """
-    for option in OPTIONS:
-        asked = option.later and any(a.partition("=")[0] in spellings(option) for a in arguments)
-        if asked:
-            raise UsageError(f"{option.flags[0]}: not in this version ({__version__}) yet")
     values = vars(build_parser(__version__).parse_args(arguments))
     level = LEVEL_SYNONYMS.get(values["level"], values["level"])
     if level not in LEVELS:

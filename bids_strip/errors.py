@@ -3,7 +3,7 @@
 ::
 
     BidsStripError            anything we name ourselves; carries an exit code
-    ├── UsageError            64  options that contradict each other or come later
+    ├── UsageError            64  options that contradict each other
     ├── LevelError            17  unknown analysis level
     ├── DatasetError          16  no readable dataset_description.json
     ├── SelectionError        18  filters matched nothing, or a named label is absent
@@ -53,7 +53,7 @@ class BidsStripError(Exception):
 
 
 class UsageError(BidsStripError):
-    """Options that contradict each other, or that this version does not have yet."""
+    """Options that contradict each other, or values that no option takes."""
 
     exit_code = ExitCode.USAGE
 

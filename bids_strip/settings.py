@@ -48,8 +48,6 @@ class Option:
         Accepted values.
     default
         Value when absent.
-    later
-        True while the feature is not in this version: the option is known and refused.
     """
 
     flags: tuple[str, ...]
@@ -59,7 +57,6 @@ class Option:
     metavar: str | None = None
     choices: tuple[str, ...] = ()
     default: Any = None
-    later: bool = False
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -297,8 +294,7 @@ def check_smoothness(smoothness_mm: float) -> None:
 
 def _argument(option: Option) -> dict[str, Any]:
     """Arguments of ``add_argument`` for a row of the table."""
-    text = option.help + (" (not in this version)" if option.later else "")
-    arguments: dict[str, Any] = {"dest": option.dest, "help": text}
+    arguments: dict[str, Any] = {"dest": option.dest, "help": option.help}
     if option.kind == "flag":
         return {**arguments, "action": "store_true"}
     types = {"path": Path, "number": float, "count": int}

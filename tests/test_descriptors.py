@@ -23,7 +23,6 @@ from bids_strip.errors import ExitCode, UsageError
 from bids_strip.settings import OPTIONS, Option, Settings, spellings
 
 ROOT = Path(__file__).parents[1]
-NOW = [o for o in OPTIONS if not o.later]
 PLACES = {"bids_dir": "/data", "output_dir_name": "out", "analysis_level": "participant"}
 DRAFT = {"InputDataset": ["/data"], "OutputLocation": "/out", "AnalysisLevel": "subject"}
 
@@ -74,8 +73,8 @@ def test_every_option_of_this_version_is_in_it_once(
 ) -> None:
     flagged = [one for one in render()["inputs"] if "command-line-flag" in one]
     own = {"Help", "ToolVersion"} if render is execspec else set()
-    assert sorted(one["id"] for one in flagged) == sorted({name(o) for o in NOW} | own)
-    for option in NOW:
+    assert sorted(one["id"] for one in flagged) == sorted({name(o) for o in OPTIONS} | own)
+    for option in OPTIONS:
         (one,) = (one for one in flagged if one["id"] == name(option))
         assert one["command-line-flag"] in spellings(option)
         assert one["command-line-flag"].startswith("--")
@@ -251,7 +250,7 @@ def test_what_the_draft_requires() -> None:
 
 def test_ids_of_entities_are_used_for_entities_alone() -> None:
     """`<entity>Label`, `<entity>Index` are reserved."""
-    ids = {input_id(o): o.dest for o in NOW}
+    ids = {input_id(o): o.dest for o in OPTIONS}
     reserved = {name: dest for name, dest in ids.items() if name.endswith(("Label", "Index"))}
     assert reserved == {
         "SubjectLabel": "participant_label", "SessionLabel": "session_label",

@@ -39,8 +39,7 @@ def spellings(option: Option) -> list[str]:
     return [*option.flags, *("--" + f[2:].replace("-", "_") for f in option.flags if f[1] == "-")]
 
 
-NOW = [(o, s) for o in OPTIONS if not o.later for s in spellings(o)]
-LATER = [(o, s) for o in OPTIONS if o.later for s in spellings(o)]
+SPELLED = [(o, s) for o in OPTIONS for s in spellings(o)]
 
 
 def test_the_contracts_spellings_are_known() -> None:
@@ -48,7 +47,7 @@ def test_the_contracts_spellings_are_known() -> None:
     assert known >= CONTRACT
 
 
-@pytest.mark.parametrize(("option", "spelling"), NOW, ids=[s for _, s in NOW])
+@pytest.mark.parametrize(("option", "spelling"), SPELLED, ids=[s for _, s in SPELLED])
 def test_every_spelling_sets_its_option(option: Option, spelling: str) -> None:
     settings = parse([*PLACES, spelling, *value_of(option)])
     plain = parse(PLACES)
@@ -64,15 +63,6 @@ def test_every_spelling_sets_its_option(option: Option, spelling: str) -> None:
     if option.dest == "bias_smoothness_mm":
         expected = 60.0
     assert getattr(settings, option.dest) == expected
-
-
-@pytest.mark.parametrize(("option", "spelling"), LATER, ids=[s for _, s in LATER])
-def test_later_options_are_refused_in_a_line(option: Option, spelling: str, capsys) -> None:
-    assert main([*PLACES, spelling, *value_of(option)]) == 64
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert option.flags[0] in error
-    assert "not in this version" in error
 
 
 @pytest.mark.parametrize(

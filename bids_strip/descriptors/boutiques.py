@@ -83,10 +83,9 @@ def descriptor(
 
 
 def _ordered() -> list[Option]:
-    """Options of this version: participants and sessions first, as the BIDS shape asks."""
+    """The options: participants and sessions first, as the BIDS shape asks."""
     first = ("participant_label", "session_label")
-    present = [option for option in OPTIONS if not option.later]
-    return sorted(present, key=lambda o: first.index(o.dest) if o.dest in first else len(first))
+    return sorted(OPTIONS, key=lambda o: first.index(o.dest) if o.dest in first else len(first))
 
 
 def _places() -> list[dict[str, Any]]:

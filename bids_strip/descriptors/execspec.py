@@ -35,7 +35,7 @@ def descriptor(version: str = __version__) -> dict[str, Any]:
         A descriptor of Boutiques schema 0.5. The draft's text calls the key of its version
         ``BIDSApplicationVersion``, its table ``BIDSAppSpecVersion``: both are given.
     """
-    options = [input_of(o, input_id(o), f"[{input_id(o)}]") for o in OPTIONS if not o.later]
+    options = [input_of(o, input_id(o), f"[{input_id(o)}]") for o in OPTIONS]
     inputs = [*_required(), *options]
     return {
         "name": "bids_strip",

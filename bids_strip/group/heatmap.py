@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-import html
-import json
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from bids_strip.identity.compared import Identity
 from bids_strip.identity.findings import FINDINGS, LIKELY_SWAP, read_limits
+from bids_strip.page.frame import filled, json_in_html
 
 MOST = 1000
 """Runs that a picture holds; of more, those with a finding, their partners and the likest."""
@@ -35,16 +33,7 @@ def heatmap(identities: Sequence[Identity], *, software: str) -> bytes:
         "findings": dict(FINDINGS),
         "groups": [_group(one) for one in identities],
     }
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    fields = {
-        "software": html.escape(software),
-        "data": text.replace("<", "\\u003c")
-        .replace("\u2028", "\\u2028")
-        .replace("\u2029", "\\u2029"),
-    }
-    first, *parts = _template().split("{{")
-    filled = (fields[name] + rest for name, _, rest in (part.partition("}}") for part in parts))
-    return (first + "".join(filled)).encode("utf-8", "backslashreplace")
+    return filled("identity.html", software=software, data=json_in_html(data))
 
 
 def shown_runs(one: Identity) -> list[int]:
@@ -87,8 +76,3 @@ def _found(one: Identity, run: int, place: Mapping[int, int]) -> dict[str, Any]:
                     for other in (result.own, result.other) if other is not None],
         "at": [place.get(run), place.get(run if shown is None else shown)],
     }  # fmt: skip
-
-
-def _template() -> str:
-    page = resources.files("bids_strip.group").joinpath("page", "identity.html")
-    return page.read_text(encoding="utf-8")

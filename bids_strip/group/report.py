@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
-import json
 import math
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +13,7 @@ from urllib.parse import quote
 
 from bids_strip.judged import Judged, Outlier, Rating, reason_words
 from bids_strip.metrics import METRICS, TEMPLATE_METRICS, Metric
+from bids_strip.page.frame import filled, json_in_html, part
 from bids_strip.record import OK, Record
 
 TILES = 500
@@ -58,19 +56,20 @@ def page(
                    if name not in names},
     }  # fmt: skip
     tiles = {index: _tile(output_dir, figures[index]) for index in _worst(runs)}
-    style = _part("page.css")
-    script = "\n".join(['"use strict";', "(() => {", *(_part(f"{p}.js") for p in SCRIPTS), "})();"])
-    fields = {
-        "title": html.escape(f"bids_strip: {_count(len(runs), suffix)}"),
-        "table": f"group_{suffix}.tsv",
-        "software": html.escape(software),
-        "policy": _policy(style=style, script=script),
-        "style": style,
-        "script": script,
-        "data": json_in_html(data),
-        "tiles": json_in_html({index: tile for index, tile in tiles.items() if tile}),
-    }
-    return _filled(_part("page.html"), fields).encode("utf-8", "backslashreplace")
+    style = part("group.css")
+    scripts = (part(f"group/{name}.js").strip("\n") for name in SCRIPTS)
+    script = "\n".join(['"use strict";', "(() => {", *scripts, "})();"])
+    return filled(
+        "group.html",
+        title=f"bids_strip: {_count(len(runs), suffix)}",
+        table=f"group_{suffix}.tsv",
+        software=software,
+        policy=_policy(style=style, script=script),
+        style=style,
+        script=script,
+        data=json_in_html(data),
+        tiles=json_in_html({index: tile for index, tile in tiles.items() if tile}),
+    )
 
 
 def dataset_key(runs: Sequence[Judged]) -> str:
@@ -87,12 +86,6 @@ def figure_of(record: Record) -> str:
     desc = "brain" if record.suffix == "T1w" else f"brain{record.suffix}"
     stem = record.bids_name.removesuffix(f"_{record.suffix}")
     return f"{_subject(record)}/figures/{stem}_desc-{desc}_mask.webp"
-
-
-def json_in_html(value: Any) -> str:
-    """JSON that may stand inside a script element: no ``<`` that could end it."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def _policy(*, style: str, script: str) -> str:
@@ -212,16 +205,3 @@ def _tile(output_dir: Path, figure: str | None) -> str | None:
         return base64.b64encode((output_dir / figure).read_bytes()).decode() if figure else None
     except OSError:
         return None
-
-
-def _part(name: str) -> str:
-    text = resources.files("bids_strip.group").joinpath("page", name).read_text(encoding="utf-8")
-    return text.strip("\n")
-
-
-def _filled(template: str, fields: Mapping[str, str]) -> str:
-    """A template with its ``{{name}}`` filled in; what is filled in is not read again."""
-    parts = template.split("{{")
-    return parts[0] + "".join(
-        fields[name] + rest for name, _, rest in (part.partition("}}") for part in parts[1:])
-    )

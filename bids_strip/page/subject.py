@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from bids_strip.domain import Run
 from bids_strip.errors import BidsStripError
 from bids_strip.metrics import FLAGS, METRICS, TEMPLATE_METRICS, Metric
 from bids_strip.naming import figure_pattern_in_spaces, figures_of
+from bids_strip.page.frame import filled, part
 from bids_strip.recipe import Recipe
 from bids_strip.record import OK, Record
 from bids_strip.verdict import RULES
@@ -71,29 +71,17 @@ def subject_page(
     pictures = _all_pictures(records, output_dir)
     shown = [_run(record, one) for record, one in zip(records, pictures, strict=True)]
     measured = {key for record in records for key in record.metrics}
-    found: str = _template().render(
+    return filled(
+        "subject.html",
         subject=subject,
-        style=_part("base.css") + _part("subject.css"),
-        script=_part("subject.js"),
+        style=part("base.css") + part("subject.css"),
+        script=part("subject.js"),
         runs=shown,
         failed=sum(record.status != OK for record in records),
         methods=_methods(records),
         terms=[_term(one) for one in (*METRICS, *TEMPLATE_METRICS) if one.key in measured],
         software=software,
     )
-    return found.encode("utf-8", "backslashreplace")
-
-
-def _template() -> Any:
-    """The frame of the page; what is put into it is escaped."""
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    frames = Environment(autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_part))
-    return frames.get_template("subject.html")
-
-
-def _part(name: str) -> str:
-    return resources.files("bids_strip.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def _run(record: Record, pictures: Pictures) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from bids_strip.group.percentiles import percentiles
-from bids_strip.group.report import TILES, dataset_key, figure_of, json_in_html, page
+from bids_strip.group.report import TILES, dataset_key, figure_of, page
 from bids_strip.judged import Judged, Outlier, Rating
+from bids_strip.page.frame import json_in_html
 from bids_strip.record import FAILED, OK, InputFile, Record
 from bids_strip.verdict import RULES
 
