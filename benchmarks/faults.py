@@ -348,3 +348,5 @@ IMAGE_FAULTS: tuple[ImageFault, ...] = (
     ImageFault("pure noise", NOISE, noise),
     ImageFault("stripped", STRIPPED, stripped),
 )
+Fault = MaskFault | ImageFault
+FAULTS: tuple[Fault, ...] = (*MASK_FAULTS, *IMAGE_FAULTS)

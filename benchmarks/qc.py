@@ -26,17 +26,16 @@ import numpy as np
 
 from benchmarks.faults import (
     BESIDE,
+    FAULTS,
     HALVED,
-    IMAGE_FAULTS,
     INWARDS,
-    MASK_FAULTS,
     NOISE,
     OUTWARDS,
     STRIPPED,
     TURNED,
+    Fault,
     Image,
     ImageFault,
-    MaskFault,
     found_in,
 )
 from bids_strip import __version__
@@ -182,7 +181,9 @@ class Bench:
         return Image(load(run.path).volume, np.asarray(mask.dataobj) > 0)
 
 
-def cases_of(run: Run, dataset: str, bench: Bench, *, faults: bool = True) -> Iterator[Case]:
+def cases_of(
+    run: Run, dataset: str, bench: Bench, faults: Sequence[Fault] = FAULTS
+) -> Iterator[Case]:
     """One head as it is, then with each failure that can be had in it."""
     listening = Listening(bench.network)
     untouched = bench.measured(run, listening, Case(dataset, run.name, UNTOUCHED, ""))
@@ -192,19 +193,18 @@ def cases_of(run: Run, dataset: str, bench: Bench, *, faults: bool = True) -> It
     assert listening.prediction is not None
     image = bench.image_of(run)
     found = found_in(listening.conformed, listening.prediction, bench.reference)
-    for fault in MASK_FAULTS:
-        answer = fault.make(found, _draw(run, fault))
-        if answer is not None:
+    for fault in faults:
+        case = Case(dataset, run.name, fault.name, fault.kind)
+        if isinstance(fault, ImageFault):
+            changed = _with_fault(run, fault, image, bench)
+            yield bench.measured(changed, bench.network, case)
+            changed.path.unlink()
+        elif answer := fault.make(found, _draw(run, fault)):
             saying = Saying(bench.network.card, bench.network.provider, answer)
-            yield bench.measured(run, saying, Case(dataset, run.name, fault.name, fault.kind))
-    for other in IMAGE_FAULTS:
-        changed = _with_fault(run, other, image, bench)
-        case = Case(dataset, run.name, other.name, other.kind)
-        yield bench.measured(changed, bench.network, case)
-        changed.path.unlink()
+            yield bench.measured(run, saying, case)
 
 
-def _draw(run: Run, fault: MaskFault | ImageFault) -> np.random.Generator:
+def _draw(run: Run, fault: Fault) -> np.random.Generator:
     """The same one for a head and a failure each time."""
     return np.random.default_rng(zlib.crc32(f"{run.name} {fault.name}".encode()))
 
@@ -299,8 +299,8 @@ def _measured(args: argparse.Namespace) -> Iterator[Case]:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(network, load_reference(), Path(folder))
         for number, (dataset, run) in enumerate(_heads(args, Path(folder) / "drawn")):
-            faults = number < args.faulty and (dataset == DRAWN or run.suffix == "T1w")
-            for case in cases_of(run, dataset, bench, faults=faults):
+            asked = number < args.faulty and (dataset == DRAWN or run.suffix == "T1w")
+            for case in cases_of(run, dataset, bench, FAULTS if asked else ()):
                 print(f"{dataset} {run.name} {case.fault}: {', '.join(case.reasons) or 'ok'}",
                       file=sys.stderr)  # fmt: skip
                 if args.json:

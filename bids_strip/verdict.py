@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bids_strip.metrics import AXES, FACES
+from bids_strip.metrics import AXES
 
 CHECK = "check"
 FINE = "ok"
@@ -49,7 +49,6 @@ class Rule:
 
 _LEAK = "the mask reaches beyond the brain, into an eye, the neck or the scalp"
 _LOSS = "a part of the brain lies outside the mask"
-_CUT = "the brain reaches the edge of the image: it is cut off"
 _LOWER = "the mask reaches the lower edge of the image: it leaks down the neck, or the brain is cut"
 _ALONG = (
     "the surface runs along or through what looks like brain: the mask lies beside it, is too "
@@ -65,7 +64,7 @@ RULES: tuple[Rule, ...] = (
     Rule("loss", "reference_missing_ml", _LOSS, most=3.5),
     Rule("loss", "reference_shift_in_mm", _LOSS, most=9.0),
     # against the tissues, which the network tells from the same image in a way of its own
-    Rule("leak", "other_inside_lump_ml", _LEAK, most=3.0),
+    Rule("leak", "other_inside_lump_ml", _LEAK, most=4.5),
     Rule("loss", "tissue_outside_lump_ml", _LOSS, most=3.0),
     Rule("too_large", "tissue_margin_mm", "the mask is too large all round", most=6.9),
     Rule("too_small", "tissue_margin_mm", "the mask is too small all round", least=1.4),
@@ -75,8 +74,7 @@ RULES: tuple[Rule, ...] = (
     *(Rule("turned", f"rotation_{axis}_deg", _TURNED, least=-60.0, most=60.0) for axis in AXES),
     Rule("beside_nothing", "surface_on_air", "no head lies around a part of the brain", most=0.2),
     # the field of view
-    *(Rule("cut_brain", f"fov_contact_{face}_cm2", _CUT, most=10.0)
-      for face in FACES.values() if face != "inferior"),
+    Rule("cut_brain", "reference_in_view", "brain lies outside the field of view", least=0.98),
     Rule("lower_edge", "fov_contact_inferior_cm2", _LOWER, most=4.0),
     # what the input is
     Rule("already_stripped", "already_stripped", "the input was stripped already", most=0.5),
