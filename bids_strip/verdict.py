@@ -60,7 +60,7 @@ _TURNED = "the head lies turned over: the header may have its axes the wrong way
 RULES: tuple[Rule, ...] = (
     # far from where brains end, by the coarse reference: needs neither the image nor the tissues
     Rule("leak", "reference_beyond_ml", _LEAK, most=1.5),
-    Rule("leak", "reference_shift_out_mm", _LEAK, most=6.6),
+    Rule("leak", "reference_shift_out_mm", _LEAK, most=8.0),
     Rule("loss", "reference_missing_ml", _LOSS, most=3.5),
     Rule("loss", "reference_shift_in_mm", _LOSS, most=9.0),
     # against the tissues, which the network tells from the same image in a way of its own
