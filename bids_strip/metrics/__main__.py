@@ -1,4 +1,4 @@
-"""``python -m bids_strip.metrics`` prints ``docs/METRICS.md``, from the one description of each."""
+"""``python -m bids_strip.metrics`` prints ``docs/METRICS.md``: each metric, flag and rule."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bids_strip.metrics import (
     TEMPLATE_METRICS,
     Metric,
 )
+from bids_strip.verdict import RULES, Rule
 
 _HEAD = """# Metrics
 
@@ -19,6 +20,10 @@ Written by `python -m bids_strip.metrics`; do not edit. The same words stand in
 `group_<suffix>.json` and in the tooltips of the pages. A metric that cannot be had of a run is
 absent (`n/a` in the table). What MRIQC defines keeps MRIQC's name and formula, on the image
 corrected here and with the shares of tissue found here."""
+_VERDICT = """## Verdict
+
+`check` where a reason holds. A rule on what is absent does not hold. How the limits were chosen,
+and what they find: `benchmarks/README.md`."""
 _BETTER = {"lower": "lower", "higher": "higher", "one": "near 1", "none": ""}
 
 
@@ -32,6 +37,9 @@ def document() -> str:
     parts = [_HEAD, *(f"## {title}\n\n{_table(metrics)}" for title, metrics in tables)]
     flags = "\n".join(f"| `{key}` | {_cell(text)} |" for key, text in FLAGS.items())
     parts.append(f"## Flags\n\n| flag | meaning |\n|---|---|\n{flags}")
+    parts.append(
+        f"{_VERDICT}\n\n| reason | what it means | holds where |\n|---|---|---|\n{_rules()}"
+    )
     return "\n\n".join(parts) + "\n"
 
 
@@ -54,6 +62,19 @@ def _range(metric: Metric) -> str:
     least = "" if metric.least is None else f"{metric.least:g}"
     most = "" if metric.most is None else f"{metric.most:g}"
     return f"{least} to {most}" if least and most else f"from {least}" if least else f"to {most}"
+
+
+def _rules() -> str:
+    return "\n".join(
+        f"| `{rule.reason}` | {_cell(rule.words)} | {_outside(rule)} |" for rule in RULES
+    )
+
+
+def _outside(rule: Rule) -> str:
+    """The values for which a rule holds."""
+    sides = [] if rule.least is None else [f"below {rule.least:g}"]
+    sides += [] if rule.most is None else [f"above {rule.most:g}"]
+    return f"`{rule.key}` is " + (" or ".join(sides) if rule.key not in FLAGS else "1")
 
 
 def _cell(text: str) -> str:
