@@ -15,7 +15,7 @@ from benchmarks.border import shift_mm
 from bids_strip import cli
 from bids_strip.errors import PredictError
 from bids_strip.execution import worker
-from bids_strip.naming import BORDERED, names_of, sidecar_name
+from bids_strip.naming import BORDERED, names_of, page_name, sidecar_name
 from bids_strip.participant import attempt as attempting
 from bids_strip.participant.job import Done, Failed, Job
 from bids_strip.place import Place
@@ -83,7 +83,7 @@ def test_the_files_are_those_of_a_run_with_that_border(
     assert [o.name for o in found.record.outputs] == [o.name for o in fresh.record.outputs]
     assert found.record.provider == first.record.provider
     assert list(found.record.stage_seconds) == [
-        "load", "stored", "derive", "register", "qc", "write",
+        "load", "stored", "derive", "register", "qc", "match", "draw", "write",
     ]  # fmt: skip
     assert read_record(tmp_path / "out" / names_of(job.run)["qc"]) == found.record
 
@@ -319,4 +319,6 @@ def test_sidecars_and_images_are_all_that_is_put_anew(phantoms, tmp_path, monkey
     assert isinstance(attempting.attempt(later, lambda: CLOSED), Done)
     names = names_of(job.run)
     expected = [one for kind in BORDERED for one in (names[kind], sidecar_name(names[kind]))]
-    assert order == [*expected, names["qc"]]
+    assert [name for name in order if "/figures/" not in name] == [
+        *expected, names["qc"], page_name(job.run.label("sub")),
+    ]  # fmt: skip

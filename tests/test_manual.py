@@ -146,7 +146,7 @@ def test_a_bad_edit_fails_the_run_in_a_line_and_stays(job: Job) -> None:
     assert "empty" in found.reason
     assert "\n" not in found.reason
     left = {p.name for p in job.place.output_dir.rglob("*") if p.is_file()}
-    assert left == {Path(MANUAL).name, Path(names_of(job.run)["qc"]).name}
+    assert left == {Path(MANUAL).name, Path(names_of(job.run)["qc"]).name, "sub-01.html"}
     assert (job.place.output_dir / MANUAL).read_bytes() == content
 
 

@@ -69,8 +69,12 @@ def _opened(network: Network) -> OnnxPredictor:
 
 
 def work(job: Job, network: Network) -> Outcome:
-    """One run, in whichever process this is, its matrix products within its threads too."""
+    """One run, in whichever process this is.
+
+    Its matrix products are small: one thread each. Threads that wait for one another there cost
+    seconds where other programs share the processors.
+    """
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=job.threads, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"):
         return attempt(job, partial(opened, network))

@@ -16,7 +16,7 @@ from bids_strip.errors import ConformError
 from bids_strip.geometry import resampled, resampling_matrix, shape_multiple
 
 _LARGEST_MM = 700.0
-_SMALLEST_MM = 10.0
+_SMALLEST_MM = 2.0
 _SLACK = 0.01
 """Part of a conformed voxel that the rounding of an affine may add to an extent."""
 

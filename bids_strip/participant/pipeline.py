@@ -89,7 +89,7 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     matched = clock("match", match, source.volume.grid, fitted)
     products = Products(source, brain, preproc, segmented, registrations, matched)
     metrics = clock("qc", measure, surface, prediction, conformed.frame, normalised, segmented,
-                    products)  # fmt: skip
+                    products, fitted)  # fmt: skip
     record = replace(
         describe(job, predictor),
         status=OK,
@@ -150,8 +150,10 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
     registrations = tuple(replace(one, plausible=True) for one in registrations)
     metrics = clock("qc", measure_mask, source.volume.grid, brain)
     remove_record(run, out)
-    matched = clock("match", match, source.volume.grid, brain)
-    products = Products(source, brain, stored.preproc, None, registrations, matched)
+    products = Products(source, brain, stored.preproc, None, registrations)
+    if job.recipe.pictured:
+        matched = clock("match", match, source.volume.grid, brain)
+        products = replace(products, match=matched)
     picture(job, products, clock)
     outputs = clock("write", write, run, products, recipe=recipe, network=earlier.network,
                     version=job.version, place=job.place, only=BORDERED,

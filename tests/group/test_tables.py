@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from bids_strip.group.tables import describe_columns, tabulate
+from bids_strip.identity.findings import FINDINGS
 from bids_strip.judged import Judged, Outlier, Rating
 from bids_strip.metrics import METRICS
 from bids_strip.record import Record
@@ -121,7 +122,7 @@ def test_what_is_thought_of_a_run() -> None:
 
 def test_reasons_are_explained() -> None:
     rules = describe_columns()["reasons"]["Rules"]
-    assert set(rules) == {rule.reason for rule in RULES}
+    assert set(rules) == {rule.reason for rule in RULES} | set(FINDINGS)
     assert all(rules.values())
 
 

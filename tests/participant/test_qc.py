@@ -100,7 +100,8 @@ def measured(source, brain, *, shares: bool = True, **changes) -> dict[str, floa
     products = replace(products_of(source, brain), match=match(source.volume.grid, brain))
     normalised = changes.get("normalised", normalised_of(source))
     segmented = changes.get("segmented", segmented_of(brain))
-    return measure(SURFACE, prediction, conformed.frame, normalised, segmented, products)
+    return measure(SURFACE, prediction, conformed.frame, normalised, segmented, products,
+                   brain)  # fmt: skip
 
 
 NO_TISSUES = {  # of a brain all white: no grey matter and no fluid to compare

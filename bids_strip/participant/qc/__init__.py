@@ -31,7 +31,7 @@ Found = Mapping[str, float | None]
 
 def measure(
     cleaned: Surface, prediction: Prediction, frame: Frame, normalised: Normalised,
-    segmented: Segmented, products: Products,
+    segmented: Segmented, products: Products, whole: BrainMask,
 ) -> dict[str, float]:  # fmt: skip
     """All metrics of a run.
 
@@ -45,6 +45,9 @@ def measure(
         The run's brightness, corrected, and its tissues.
     products
         What was made of the run.
+    whole
+        The surface that the network's tissues are told beside: what is written, or the brain's own
+        where that is the surface of the tissue (``--no-csf``).
 
     Returns
     -------
@@ -66,7 +69,7 @@ def measure(
         **tissues.tissue_volumes_ml(segmented, grid),
         "nonfinite_voxels": float(source.nonfinite_voxels),
         **image.voxels_mm(grid),
-        **_had(of_surface(normalised, brain, prediction, frame, known.get("gm"))),
+        **_had(of_surface(normalised, whole, prediction, frame, known.get("gm"))),
         **_had(of_shape(match, grid)),
         **_had(of_image(normalised, segmented, brain, known)),
         **_had(of_head(normalised, match, known)),
