@@ -76,7 +76,8 @@ class Judged:
     @property
     def rank(self) -> float:
         """How much it wants eyes: reasons first, then how far its metrics stand out."""
-        return 1000.0 * len(self.reasons) + sum(abs(one.z) for one in self.outliers)
+        far = sum(abs(one.z) for one in self.outliers)
+        return len(self.reasons) + far / (1 + far)
 
 
 def reason_words() -> dict[str, str]:
