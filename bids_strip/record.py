@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,10 @@ def read_record(path: Path) -> Record | None:
             reasons=found,
             manual=InputFile(**manual) if manual else None,
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return record if _is_sound(record) else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError,
+            RecursionError):  # fmt: skip
         return None
-    return record if _is_sound(record) else None
 
 
 def record_in(path: Path) -> Record:
@@ -157,18 +159,37 @@ def _is_sound(record: Record) -> bool:
         (record.scanner, str),
         (record.flags, bool),
         (record.metrics, (int, float)),
+        (record.stage_seconds, (int, float)),
         (record.options, object),
     )
+    texts = (record.bids_name, record.suffix, record.software, *record.reasons)
+    told = (record.stage, record.reason, record.provider, record.verdict)
+    numbers = (record.threads, record.elapsed_s, record.peak_memory_mb)
     return (
         record.status in (OK, FAILED)
-        and all(
-            isinstance(text, str) for text in (record.bids_name, record.suffix, *record.reasons)
-        )
+        and all(isinstance(text, str) for text in texts)
+        and all(text is None or isinstance(text, str) for text in told)
+        and all(number is None or _is_number(number) for number in numbers)
         and all(
             isinstance(table, dict) and all(isinstance(value, kind) for value in table.values())
             for table, kind in tables
         )
-        and all(math.isfinite(value) for value in record.metrics.values())
+        and all(map(_is_number, (*record.metrics.values(), *record.stage_seconds.values())))
+        and _are_options(record.options)
+    )
+
+
+def _is_number(value: object) -> bool:
+    """True for a finite number; JSON's ``true`` is none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _are_options(options: Mapping[str, Any]) -> bool:
+    """True if what stands among the options has the type that a recipe gives it; any may lack."""
+    lengths = (options.get(name, 0.0) for name in ("border_mm", "bias_smoothness_mm"))
+    lists = (options.get(name, []) for name in ("outputs", "spaces"))
+    return all(map(_is_number, lengths)) and all(
+        isinstance(some, list) and all(isinstance(one, str) for one in some) for some in lists
     )
 
 

@@ -1,12 +1,14 @@
 """What the source's sidecars say of the scanner, by a whitelist.
 
-Nothing else of a sidecar is kept: no names of persons, dates or identifiers. InstitutionName is a
-name and stays out; StationName, what an institution calls the machine, tells sites apart. A text
-that looks as if it told of a person or a day is left out as a whole.
+Nothing else of a sidecar is kept, and of what is free text nothing that could tell of a person, a
+day or a device: of the maker's and the model's names the words without long numbers, of the
+protocol the words of `PROTOCOL_WORDS` and short numbers, of StationName, which tells sites apart, a
+digest. InstitutionName stays out.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -27,14 +29,25 @@ STRATUM = TERMS[:4]
 """Runs that agree in these were made on one scanner."""
 LONGEST = 64
 """Characters of a text that are kept."""
+PROTOCOL_WORDS = frozenset((
+    "2d", "3d", "accelerated", "adni", "adni2", "adni3", "anat", "anatomical", "asset", "ax",
+    "axial", "brain", "bravo", "caipi", "cor", "coronal", "cs", "cube", "dir", "epi", "ffe",
+    "flair", "flash", "fs", "fse", "fspgr", "gd", "grappa", "gre", "head", "hires", "hr", "ir",
+    "irfspgr", "iso", "isotropic", "me", "memprage", "mp2rage", "mpr", "mprage", "navigated",
+    "norm", "optimized", "p2", "p3", "pd", "pdw", "post", "pre", "ref", "sag", "sagittal", "se",
+    "sense", "space", "spc", "spgr", "spir", "stir", "structural", "survey", "t1", "t1w", "t2",
+    "t2star", "t2w", "tfe", "tir", "tra", "transverse", "tse", "uni", "vista", "vnav", "we",
+    "whole",
+))  # fmt: skip
+"""What a protocol's name is cut down to; with voxel sizes such as ``0.8mm`` or ``1x1x1``."""
 
+_SIZE = re.compile(r"\d(?:\.\d{1,2})?mm|\d(?:\.\d)?x\d(?:\.\d)?(?:x\d(?:\.\d)?)?")
 _MONTH = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _TELLING = re.compile(
-    r"\d{6}"  # a date without separators, a number of a person or an examination
-    r"|(?:19|20)\d\d[-/._ ]\d{1,2}[-/._ ]\d{1,2}"
-    r"|\d{1,2}[-/._ ]\d{1,2}[-/._ ](?:19|20)\d\d"
-    r"|(?<!\d)\d\d[-/.]\d\d[-/.]\d\d(?!\d)"
-    rf"|\d[-/._ ]?(?:{_MONTH})[a-z]*[-/._ ]?\d"
+    r"\d{5}"  # a date without separators, a number of a person, an examination or a device
+    r"|(?<!\d)(?:19|20)\d\d(?!\d)"
+    r"|\d{1,2}[-/._ ]\d{1,2}[-/._ ]\d{1,2}"
+    rf"|(?<![a-z])(?:{_MONTH})[a-z]*[-/._ ]*\d|\d[-/._ ]*(?:{_MONTH})"
     r"|[\^@]",  # DICOM parts names of persons so; an address
     re.IGNORECASE,
 )
@@ -64,7 +77,7 @@ def scanner_of(run: Run) -> dict[str, str]:
         for path in _applicable(folder, run):
             merged |= _terms_in(path)
     label = run.label("sub") or ""
-    cleaned = {term: _clean(merged[term], label) for term in TERMS if term in merged}
+    cleaned = {term: _cleaned(term, merged[term], label) for term in TERMS if term in merged}
     return {term: text for term, text in cleaned.items() if text}
 
 
@@ -111,13 +124,47 @@ def _terms_in(path: Path) -> dict[str, Any]:
     return {term: found[term] for term in TERMS if term in found} if isinstance(found, dict) else {}
 
 
-def _clean(value: object, label: str) -> str:
-    """A value as one line of text; "" if it is none, or may tell of a person or a day."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return f"{value:.3g}" if math.isfinite(value) else ""
-    if not isinstance(value, str):
+def _cleaned(term: str, value: object, label: str) -> str:
+    """What is kept of a term; "" if that is nothing."""
+    if term == "MagneticFieldStrength":
+        return _number(value)
+    text = _line(value)
+    if term == "StationName":
+        return hashlib.sha256(text.casefold().encode()).hexdigest()[:8] if text else ""
+    if term == "ProtocolName":
+        return _protocol(text)
+    return "" if _names(text, label) or _TELLING.search(text) else text[:LONGEST].rstrip()
+
+
+def _number(value: object) -> str:
+    """A field strength in tesla, ``3`` for 3, 3.0, "3.0" and "3T"."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return ""
-    printable = (" " if unicodedata.category(c)[0] in "CZ" else c for c in value)
-    text = " ".join("".join(printable).split())
-    named = len(label) >= _LEAST_LABEL and label.casefold() in text.casefold()
-    return "" if named or _TELLING.search(text) else text[:LONGEST].rstrip()
+    try:
+        number = float(str(value).strip().rstrip("Tt"))
+    except ValueError:
+        return ""
+    return f"{number:.3g}" if math.isfinite(number) else ""
+
+
+def _line(value: object) -> str:
+    """A text, or a number, as one line of printable characters."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
+    printable = (" " if unicodedata.category(c)[0] in "CZ" else c for c in str(value))
+    return " ".join("".join(printable).split())
+
+
+def _names(text: str, label: str) -> bool:
+    """True if a text holds a participant's label, whatever separates its parts."""
+    plain, own = (re.sub(r"[\W_]", "", one).casefold() for one in (text, label))
+    return len(own) >= _LEAST_LABEL and own in plain
+
+
+def _protocol(text: str) -> str:
+    """The words of a protocol's name that tell a sequence."""
+    words = re.split(r"[^A-Za-z0-9.]+", text)
+    kept = (w for w in words if w.casefold() in PROTOCOL_WORDS or _SIZE.fullmatch(w.casefold()))
+    return "_".join(kept)[:LONGEST]

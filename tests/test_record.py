@@ -52,6 +52,12 @@ def test_an_absent_record_is_none(tmp_path: Path) -> None:
     assert read_record(tmp_path) is None
 
 
+def test_brackets_without_end_are_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "qc.json"
+    path.write_text("[" * 100_000)
+    assert read_record(path) is None
+
+
 @pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
 def test_a_record_cut_short_is_none(tmp_path: Path, share: float) -> None:
     path = tmp_path / "qc.json"
@@ -62,7 +68,10 @@ def test_a_record_cut_short_is_none(tmp_path: Path, share: float) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("metrics", None), ("entities", None), ("flags", [1]), ("network", None), ("options", 5)],
+    [("metrics", None), ("entities", None), ("flags", [1]), ("network", None), ("options", 5),
+     ("metrics", {"a": True}), ("metrics", {"a": 10**400}), ("elapsed_s", "1"), ("software", 7),
+     ("stage_seconds", {"load": None}), ("reasons", [1]), ("scanner", {"a": 1}), ("verdict", 0),
+     ("options", {"border_mm": "wide"}), ("options", {"spaces": 3})],
 )  # fmt: skip
 def test_fields_of_the_wrong_sort_make_no_record(tmp_path: Path, field: str, value) -> None:
     """Resume and group rely on it: what they would stumble over is damaged."""

@@ -21,11 +21,12 @@ COMPARED: tuple[str, ...] = (
     "sdt_deviation", "certainty", "volume_change_per_mm", "roughness_mm", "edge_contrast",
     "tissue_margin_mm", "reference_dice", "reference_shift_out_mm", "reference_shift_in_mm",
     "asymmetry_mm", "template_dice",
-    "snr_total", "cjv", "efc", "wm2max", "inu_range", "fwhm_avg",
+    "snr_total", "efc", "wm2max", "inu_range", "fwhm_avg",
 )  # fmt: skip
 """Metrics of quality that runs are compared by. Left out are facts of a scan or of a run (voxel
 sizes, field of view, the head's position, time), counts that are 0 for most runs, which leave no
-scale, and metrics that say the same as another."""
+scale, metrics that say the same as another, and `cjv`, which has no scale where grey and white
+matter look alike (FLAIR)."""
 _MAD_TO_SD = 1.4826
 _QUARTERS_TO_SD = 0.7413
 

@@ -69,13 +69,21 @@ def recorded(job: Job, failed: Failed, record: Record, *, keep_outputs: bool = F
             remove_outputs(job.run, job.place.output_dir)
         write_record(
             job.run,
-            replace(record, status=FAILED, stage=failed.stage, reason=failed.reason,
-                    input=fingerprint(job.run)),
+            replace(record, status=FAILED, stage=failed.stage, input=fingerprint(job.run),
+                    reason=without_places(failed.reason, job)),
             job.place,
         )  # fmt: skip
     except (OSError, RunError, ValueError) as error:
         return replace(failed, details=f"{failed.details}\nits record: {error}")
     return replace(failed, remark=paged(job))
+
+
+def without_places(reason: str, job: Job) -> str:
+    """A reason without the folders of this machine: records and pages travel."""
+    raw = str(job.run.path).removesuffix(job.run.relative)
+    for folder in (f"{job.place.output_dir}/", raw):
+        reason = reason.replace(folder, "")
+    return reason
 
 
 def paged(job: Job) -> str:
