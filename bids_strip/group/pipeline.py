@@ -20,7 +20,7 @@ from bids_strip.group.tables import tabulate
 from bids_strip.identity.compared import Identity
 from bids_strip.judged import UNRATED, UNREADABLE, Judged, Rating
 from bids_strip.metrics import METRICS, TEMPLATE_METRICS
-from bids_strip.naming import APP, to_json
+from bids_strip.naming import APP, BIDSIGNORE, to_json
 from bids_strip.place import Place
 from bids_strip.record import Record
 from bids_strip.resources import available_cpus
@@ -69,6 +69,7 @@ def summarize(settings: Settings, staging: Path) -> str:
     """
     place = Place(settings.output_dir, staging)
     ratings = read_ratings(settings.ratings, settings.output_dir)
+    place.put(".bidsignore", BIDSIGNORE.encode())  # an older version's lacks names of this one's
     lines = []
     identities = []
     for suffix in settings.modality:
