@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bids_strip.group.tables import describe_columns
-from bids_strip.metrics import METRICS, TEMPLATE_METRICS
+from bids_strip.metrics import METRICS, TEMPLATE_METRICS, Metric
 from bids_strip.metrics.__main__ import document
 
 ALL = (*METRICS, *TEMPLATE_METRICS)
@@ -21,6 +21,20 @@ def test_metrics_are_described() -> None:
         named = metric.unit.replace("/", "_per_") in metric.key
         assert named or metric.unit in {"1", "voxels"}  # fwhm_x: MRIQC's name, which lacks it
         assert metric.least is None or metric.most is None or metric.least < metric.most
+
+
+def test_words_of_metrics() -> None:
+    by_key = {metric.key: metric for metric in ALL}
+    slope = by_key["bias_slope_percent_per_cm"]
+    assert slope.title == "bias slope"
+    assert (slope.range_words, slope.better_words) == ("0 or more", "lower is better")
+    assert (by_key["efc"].title, by_key["efc"].range_words) == ("efc", "0 to 1")
+    assert (by_key["sdt_slope"].title, by_key["sdt_slope"].better_words) == (
+        "sdt slope", "1 is best"
+    )  # fmt: skip
+    assert Metric("x_ml", "", "ml", "none", most=2.0).range_words == "2 or less"
+    assert Metric("x_ml", "", "ml", "none").range_words == ""
+    assert Metric("x_ml", "", "ml", "none").better_words == ""
 
 
 def test_the_dictionary_tells_range_and_source() -> None:

@@ -113,26 +113,15 @@ def _worst(runs: Sequence[Judged]) -> list[int]:
 
 
 def _metric(metric: Metric) -> dict[str, Any]:
-    unit = "" if metric.unit == "1" else metric.unit
     return {
         "key": metric.key,
-        "title": metric.key.removesuffix(f"_{unit}").replace("_", " "),
-        "unit": unit,
-        "better": metric.better,
+        "title": metric.title,
+        "unit": "" if metric.unit == "1" else metric.unit,
+        "better": metric.better_words,
         "description": metric.description,
-        "range": _range(metric),
+        "range": metric.range_words,
         "source": metric.source,
     }
-
-
-def _range(metric: Metric) -> str:
-    """The values that a metric's definition allows, in words."""
-    least, most = metric.least, metric.most
-    if least is not None and most is not None:
-        return f"{least:g} to {most:g}"
-    if least is not None:
-        return f"{least:g} or more"
-    return f"{most:g} or less" if most is not None else ""
 
 
 def _run(

@@ -24,7 +24,6 @@ _VERDICT = """## Verdict
 
 `check` where a reason holds. A rule on what is absent does not hold. How the limits were chosen,
 and what they find: `benchmarks/README.md`."""
-_BETTER = {"lower": "lower", "higher": "higher", "one": "near 1", "none": ""}
 
 
 def document() -> str:
@@ -44,24 +43,16 @@ def document() -> str:
 
 
 def _table(metrics: Sequence[Metric]) -> str:
-    head = "| metric | what it is | unit | range | better | source |\n|---|---|---|---|---|---|"
+    head = "| metric | what it is | unit | range | direction | source |\n|---|---|---|---|---|---|"
     return "\n".join([head, *_rows(metrics)])
 
 
 def _rows(metrics: Sequence[Metric]) -> Iterator[str]:
     for metric in metrics:
         unit = "" if metric.unit == "1" else metric.unit
-        cells = (f"`{metric.key}`", metric.description, unit, _range(metric),
-                 _BETTER[metric.better], metric.source)  # fmt: skip
+        cells = (f"`{metric.key}`", metric.description, unit, metric.range_words,
+                 metric.better_words, metric.source)  # fmt: skip
         yield "| " + " | ".join(map(_cell, cells)) + " |"
-
-
-def _range(metric: Metric) -> str:
-    if metric.least is None and metric.most is None:
-        return ""
-    least = "" if metric.least is None else f"{metric.least:g}"
-    most = "" if metric.most is None else f"{metric.most:g}"
-    return f"{least} to {most}" if least and most else f"from {least}" if least else f"to {most}"
 
 
 def _rules() -> str:

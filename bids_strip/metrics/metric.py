@@ -16,6 +16,14 @@ AXES = {"x": "left-right", "y": "posterior-anterior", "z": "inferior-superior"}
 """Of a head; a voxel axis goes by the nearest."""
 
 
+_BETTER = {
+    "lower": "lower is better",
+    "higher": "higher is better",
+    "one": "1 is best",
+    "none": "",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One number of a run.
@@ -44,3 +52,22 @@ class Metric:
     least: float | None = None
     most: float | None = None
     source: str = ""
+
+    @property
+    def title(self) -> str:
+        """The key as people read it, without the unit."""
+        ending = "_" + self.unit.replace("/", "_per_")
+        return self.key.removesuffix(ending).replace("_", " ")
+
+    @property
+    def range_words(self) -> str:
+        """The values that the definition allows, "" where all are."""
+        least, most = self.least, self.most
+        if least is None:
+            return "" if most is None else f"{most:g} or less"
+        return f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
+
+    @property
+    def better_words(self) -> str:
+        """Which values are good, "" where the metric has no direction."""
+        return _BETTER[self.better]

@@ -25,12 +25,7 @@ MOST_BYTES = 4_000_000
 _RUN_BYTES = 40_000
 """Set aside for the words and numbers of a run."""
 _TYPES = {".webp": "image/webp", ".svg": "image/svg+xml"}
-_BETTER = {
-    "lower": "↓ lower is better",
-    "higher": "↑ higher is better",
-    "one": "→ 1 is best",
-    "none": "no direction",
-}
+_ARROWS = {"lower": "↓ ", "higher": "↑ ", "one": "→ ", "none": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,34 +106,19 @@ def _row(metric: Metric, value: float) -> dict[str, str]:
     """A metric of a run."""
     return {
         "key": metric.key,
-        "title": _title(metric),
+        "title": metric.title,
         "value": f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}",
         "raw": repr(value),
         "unit": "" if metric.unit == "1" else metric.unit,
-        "better": _BETTER.get(metric.better, metric.better),
-        "range": _range(metric),
+        "better": _ARROWS[metric.better] + metric.better_words,
+        "range": metric.range_words,
     }
-
-
-def _range(metric: Metric) -> str:
-    """What the definition allows."""
-    least, most = metric.least, metric.most
-    if least is None and most is None:
-        return ""
-    if most is None:
-        return f"{least:g} or more"
-    return f"{most:g} or less" if least is None else f"{least:g} to {most:g}"
-
-
-def _title(metric: Metric) -> str:
-    ending = "_" + metric.unit.replace("/", "_per_")
-    return metric.key.removesuffix(ending).replace("_", " ")
 
 
 def _term(metric: Metric) -> dict[str, str]:
     return {
         "key": metric.key,
-        "title": _title(metric),
+        "title": metric.title,
         "description": metric.description,
         "source": metric.source,
     }

@@ -51,8 +51,7 @@ function caption(metric) {
     words.hidden = !words.hidden;
     ask.setAttribute("aria-expanded", String(!words.hidden));
   });
-  const better = { lower: "lower is better", higher: "higher is better", one: "1 is best", none: "" }[metric.better];
-  const side = [metric.unit, better].filter(Boolean).join(", ");
+  const side = [metric.unit, metric.better].filter(Boolean).join(", ");
   return element("div", {}, element("figcaption", { title: meaning(metric) }, metric.title, element("span", {}, side), ask), words);
 }
 

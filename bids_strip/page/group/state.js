@@ -34,9 +34,8 @@ function text(v) {
 const withUnit = (metric) => (metric.unit ? `${metric.title} (${metric.unit})` : metric.title);
 
 function meaning(metric) {
-  const better = { lower: "lower is better", higher: "higher is better", one: "1 is best", none: "" }[metric.better];
   const range = metric.range && `range ${metric.range}`;
-  return [metric.description, range, better, metric.source].filter(Boolean).join("; ");
+  return [metric.description, range, metric.better, metric.source].filter(Boolean).join("; ");
 }
 
 function say(words) { $("said").textContent = words; }
