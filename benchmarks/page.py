@@ -28,11 +28,10 @@ from scipy import ndimage
 from benchmarks.browser import browser, missing
 from benchmarks.processes import measure
 from benchmarks.tables import text_table
-from bids_strip.group.report import figure_of
 from bids_strip.metrics import METRICS
-from bids_strip.naming import to_json
+from bids_strip.naming import figures_of, to_json
 from bids_strip.pictures import Picture, as_webp
-from bids_strip.record import FAILED, OK, InputFile, Record
+from bids_strip.record import FAILED, OK, InputFile, Record, run_of
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -159,7 +158,7 @@ def make_group(out: Path, runs: int, *, seed: int = 20261121) -> None:
         name = f"{folder.name}_desc-brain_qc.json"
         (folder / "anat" / name).write_bytes(to_json(record.to_json()))
         if record.status == OK:
-            figure = out / figure_of(record)
+            figure = out / figures_of(run_of(record))["tile"]
             figure.parent.mkdir(exist_ok=True)
             figure.write_bytes(pictures[number % PICTURES])
         (out / f"{folder.name}.html").write_text(

@@ -193,6 +193,11 @@ def _are_options(options: Mapping[str, Any]) -> bool:
     )
 
 
+def run_of(record: Record) -> Run:
+    """The run that a record is of, as far as names go: where its source lies is not known."""
+    return Run(Path(), "", tuple(record.entities.items()), record.suffix)
+
+
 def fingerprint(run: Run) -> InputFile | None:
     """What a source file is now; None if it cannot be read."""
     return file_fingerprint(run.path, run.relative)

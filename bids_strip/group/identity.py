@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from bids_strip.domain import Grid, Run
+from bids_strip.domain import Grid
 from bids_strip.identity.brain import Descriptor, described, points
 from bids_strip.identity.compared import Identity
 from bids_strip.identity.findings import compare, read_limits
@@ -19,7 +19,7 @@ from bids_strip.identity.store import descriptor_name, key_of, read_descriptor, 
 from bids_strip.naming import names_of
 from bids_strip.nifti import DAMAGED, read_nifti
 from bids_strip.place import Place
-from bids_strip.record import OK, Record
+from bids_strip.record import OK, Record, run_of
 from bids_strip.reference import load_reference
 
 FAILED_RUN = "the run failed"
@@ -66,8 +66,7 @@ def identify(records: Sequence[Record], place: Place, *, nprocs: int) -> Identit
 
 def stored_files(record: Record) -> tuple[str, str] | None:
     """Names of a run's stripped brain and distances, None if either was not written."""
-    run = Run(Path(), "", tuple(record.entities.items()), record.suffix)
-    names = names_of(run)
+    names = names_of(run_of(record))
     wanted = names["brain"], names["sdt"]
     inside = all(".." not in PurePosixPath(name).parts for name in wanted)
     written = {output.name for output in record.outputs}

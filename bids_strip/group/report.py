@@ -13,8 +13,9 @@ from urllib.parse import quote
 
 from bids_strip.judged import Judged, Outlier, Rating, reason_words
 from bids_strip.metrics import METRICS, TEMPLATE_METRICS, Metric
+from bids_strip.naming import figures_of, page_name
 from bids_strip.page.frame import filled, json_in_html, part
-from bids_strip.record import OK, Record
+from bids_strip.record import OK, Record, run_of
 
 TILES = 500
 """Runs beyond this many, the worst first, link to their picture instead of carrying it."""
@@ -46,7 +47,7 @@ def page(
     metrics = [m for m in (*METRICS, *TEMPLATE_METRICS)
                if any(m.key in run.record.metrics for run in runs)]  # fmt: skip
     names = {run.record.bids_name for run in runs}
-    figures = [_existing(figure_of(run.record), output_dir) for run in runs]
+    figures = [_existing(figures_of(run_of(run.record))["tile"], output_dir) for run in runs]
     data = {
         "dataset": dataset_key(runs),
         "metrics": [_metric(one) for one in metrics],
@@ -79,13 +80,6 @@ def dataset_key(runs: Sequence[Judged]) -> str:
         source = run.record.input.sha256 if run.record.input else ""
         digest.update(f"{run.record.bids_name}\t{source}\n".encode("utf-8", "backslashreplace"))
     return digest.hexdigest()[:16]
-
-
-def figure_of(record: Record) -> str:
-    """Path of a run's row of slices below OUTPUT_DIR."""
-    desc = "brain" if record.suffix == "T1w" else f"brain{record.suffix}"
-    stem = record.bids_name.removesuffix(f"_{record.suffix}")
-    return f"{_subject(record)}/figures/{stem}_desc-{desc}_mask.webp"
 
 
 def _policy(*, style: str, script: str) -> str:
@@ -129,7 +123,7 @@ def _run(
 ) -> dict[str, Any]:
     record = run.record
     keys = [m.key for m in metrics]
-    subject = _existing(f"{_subject(record)}.html", output_dir)
+    subject = _existing(page_name(record.entities.get("sub", "")), output_dir)
     return {
         "name": record.bids_name,
         "verdict": run.verdict,
@@ -147,10 +141,6 @@ def _run(
 
 def _count(runs: int, suffix: str) -> str:
     return f"{runs} {suffix} run{'' if runs == 1 else 's'}"
-
-
-def _subject(record: Record) -> str:
-    return f"sub-{record.entities.get('sub', '')}"
 
 
 def _failure(record: Record) -> list[str]:

@@ -11,13 +11,12 @@ from typing import Any
 
 from bids_strip.card import Card, find_card
 from bids_strip.citation import citation
-from bids_strip.domain import Run
 from bids_strip.errors import BidsStripError
 from bids_strip.metrics import FLAGS, METRICS, TEMPLATE_METRICS, Metric
 from bids_strip.naming import figure_pattern_in_spaces, figures_of
 from bids_strip.page.frame import filled, part
 from bids_strip.recipe import Recipe
-from bids_strip.record import OK, Record
+from bids_strip.record import OK, Record, run_of
 from bids_strip.verdict import RULES
 
 MOST_BYTES = 4_000_000
@@ -209,7 +208,7 @@ def _all_pictures(records: Sequence[Record], output_dir: Path) -> list[Pictures]
 
 
 def _pictures(record: Record, output_dir: Path, *, embed: bool) -> Pictures:
-    run = Run(Path(), "", tuple(record.entities.items()), record.suffix)
+    run = run_of(record)
     native = {kind: name for kind, name in figures_of(run).items() if (output_dir / name).is_file()}
     spaces = [path.relative_to(output_dir).as_posix() for path in
               sorted(output_dir.glob(figure_pattern_in_spaces(run)))]  # fmt: skip

@@ -13,9 +13,8 @@ import pytest
 
 from benchmarks.browser import browser, missing
 from bids_strip import cli
-from bids_strip.group.report import figure_of
-from bids_strip.naming import to_json
-from bids_strip.record import FAILED, OK, InputFile, Record
+from bids_strip.naming import figures_of, to_json
+from bids_strip.record import FAILED, OK, InputFile, Record, run_of
 
 if reason := missing():
     pytest.skip(reason, allow_module_level=True)
@@ -52,8 +51,9 @@ def put(out: Path, *records: Record) -> None:
             f"<!doctype html><title>page of {folder.name}</title><p>{folder.name}</p>"
         )
         if one.status == OK:
-            (out / figure_of(one)).parent.mkdir()
-            (out / figure_of(one)).write_bytes(PIXEL)
+            figure = out / figures_of(run_of(one))["tile"]
+            figure.parent.mkdir()
+            figure.write_bytes(PIXEL)
 
 
 def group(out: Path, *options: str) -> int:

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from bids_strip.group.percentiles import percentiles
-from bids_strip.group.report import TILES, dataset_key, figure_of, page
+from bids_strip.group.report import TILES, dataset_key, page
 from bids_strip.judged import Judged, Outlier, Rating
+from bids_strip.naming import figures_of
 from bids_strip.page.frame import json_in_html
-from bids_strip.record import FAILED, OK, InputFile, Record
+from bids_strip.record import FAILED, OK, InputFile, Record, run_of
 from bids_strip.verdict import RULES
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u2028&amp;'\"{{data}}"
@@ -83,7 +84,7 @@ def test_hostile_texts_add_no_element(tmp_path: Path) -> None:
 def test_names_that_lead_elsewhere_are_not_followed(tmp_path: Path) -> None:
     out = tmp_path / "out"
     run = record("1", bids_name="../../secret_T1w", entities={"sub": "1/../../.."})
-    picture = (out / figure_of(run)).resolve()
+    picture = (out / figures_of(run_of(run))["tile"]).resolve()
     picture.parent.mkdir(parents=True, exist_ok=True)
     picture.write_bytes(b"x")
     (out / "sub-1").mkdir(parents=True)
@@ -105,7 +106,7 @@ def test_the_worst_carry_their_pictures_and_the_others_link(tmp_path: Path) -> N
     runs = [Judged(record(f"{n:04d}")) for n in range(TILES + 5)]
     worst = replace(runs[-1], outliers=(Outlier("sdt_slope", 8.0),))
     for run in runs:
-        path = tmp_path / figure_of(run.record)
+        path = tmp_path / figures_of(run_of(run.record))["tile"]
         path.parent.mkdir(parents=True)
         path.write_bytes(b"picture")
     elements = made(tmp_path, *runs[:-1], worst)
