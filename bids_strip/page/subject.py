@@ -17,7 +17,7 @@ from bids_strip.naming import figure_pattern_in_spaces, figures_of
 from bids_strip.page.frame import filled, part
 from bids_strip.recipe import Recipe
 from bids_strip.record import OK, Record, run_of
-from bids_strip.verdict import RULES
+from bids_strip.verdict import words_of_reasons
 
 MOST_BYTES = 4_000_000
 """Of a page."""
@@ -80,10 +80,9 @@ def subject_page(
 
 def _run(record: Record, pictures: Pictures) -> dict[str, Any]:
     """What the page says of a run."""
-    words = {rule.reason: rule.words for rule in RULES}
+    words = words_of_reasons()
     failure = {"stage": record.stage, "reason": record.reason} if record.status != OK else None
     reasons = [words.get(reason, reason.replace("_", " ")) for reason in record.reasons]
-    told = {rule.reason for rule in RULES if rule.reason in record.reasons}
     return {
         "name": record.bids_name,
         "suffix": record.suffix,
@@ -91,7 +90,7 @@ def _run(record: Record, pictures: Pictures) -> dict[str, Any]:
         "failure": failure,
         "reasons": reasons,
         "notes": [f"{flag}: {FLAGS.get(flag, '')}".replace(": 1 if ", ": ")
-                  for flag, holds in record.flags.items() if holds and flag not in told],
+                  for flag, holds in record.flags.items() if holds and flag not in record.reasons],
         "pictures": pictures.native,
         "templates": pictures.spaces,
         "linked": pictures.linked,
