@@ -30,8 +30,8 @@ def percentiles(runs: Sequence[Judged], suffix: str) -> bytes:
     Returns
     -------
     bytes
-        ``window.bidsStripGroup = {suffix, n, metrics: {key: [101 numbers]}}``, and the same under
-        its suffix in ``window.bidsStripGroups`` for a page that loads several; no name is in it.
+        ``window.bidsStripGroups[suffix] = {n, metrics: {key: [101 numbers]}}``, so that a page may
+        load several; no name is in it.
     """
     done = [run.record.metrics for run in runs if run.record.status == OK]
     values = {
@@ -39,16 +39,12 @@ def percentiles(runs: Sequence[Judged], suffix: str) -> bytes:
         for metric in (*METRICS, *TEMPLATE_METRICS)
     }
     group = {
-        "suffix": suffix,
         "n": len(done),
         "metrics": {key: _rounded(of_runs) for key, of_runs in values.items() if of_runs},
     }
     text = json.dumps(group, separators=(",", ":"), allow_nan=False)
-    return (
-        f"window.bidsStripGroup={text};\n"
-        "(window.bidsStripGroups=window.bidsStripGroups||{})"
-        f"[{json.dumps(suffix)}]=window.bidsStripGroup;\n"
-    ).encode()
+    start = f"(window.bidsStripGroups=window.bidsStripGroups||{{}})[{json.dumps(suffix)}]"
+    return f"{start}={text};\n".encode()
 
 
 def _rounded(values: Sequence[float]) -> list[float]:

@@ -83,8 +83,8 @@
     const script = document.createElement("script");
     script.src = `group_${suffix}.js`;
     script.onload = () => {
-      const group = window.bidsStripGroup;
-      if (group && group.suffix === suffix) {
+      const group = window.bidsStripGroups?.[suffix];
+      if (group) {
         for (const table of tables.filter((one) => one.dataset.suffix === suffix)) {
           for (const cell of table.querySelectorAll("td.place")) placed(cell, group);
         }

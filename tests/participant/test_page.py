@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.browser import browser, missing
+from bids_strip.group.percentiles import percentiles
+from bids_strip.judged import Judged
 from bids_strip.naming import names_of
 from bids_strip.participant.report import renew_page
 from bids_strip.participant.write import write_record
-from bids_strip.record import FAILED
+from bids_strip.place import Place
+from bids_strip.record import FAILED, record_in, run_of
 from tests.fakes import FakePredictor, TrueSphere, attempt
 from tests.participant.test_report import HOSTILE
 from tests.test_pipeline import done, job_of
@@ -60,7 +64,7 @@ class Page:
 
     def __init__(self, driver, out: Path, group: dict | None = None, anchor: str = "") -> None:
         self.driver = driver
-        text = f"window.bidsStripGroup={json.dumps(group)};"
+        text = f"window.bidsStripGroups={{T1w: {json.dumps(group)}}};"
         if group is None:
             (out / "group_T1w.js").unlink(missing_ok=True)
         else:
@@ -84,7 +88,7 @@ class Page:
 
 
 def group_of(**metrics: list[float]) -> dict:
-    return {"suffix": "T1w", "n": 40, "metrics": metrics}
+    return {"n": 40, "metrics": metrics}
 
 
 def test_it_opens_without_complaint(chrome, out: Path) -> None:
@@ -153,12 +157,38 @@ def test_the_place_in_the_group(chrome, out: Path) -> None:
         0: [volume + 1 + n for n in range(101)],
         50: [volume] * 101,  # ties: the middle
     }
-    for expected, percentiles in cases.items():
-        page = Page(chrome, out, group_of(brain_volume_ml=percentiles))
+    for expected, steps in cases.items():
+        page = Page(chrome, out, group_of(brain_volume_ml=steps))
         said = page("document.querySelector('td[data-key=brain_volume_ml]').textContent")
         assert said == f"{expected}th percentile of 40"
         other = page("document.querySelector('td[data-key=mask_pieces]').textContent")
         assert other == "not in the group"
+
+
+def test_each_run_stands_among_those_of_its_modality(chrome, out: Path, tmp_path: Path) -> None:
+    """A T1w and a FLAIR of the same volume, the largest of the one and the least of the other."""
+    there = tmp_path / "out"
+    shutil.copytree(out, there)
+    t1w = record_in(there / names_of(run_of_page(out))["qc"])
+    flair = replace(t1w, bids_name="sub-01_ses-1_FLAIR", suffix="FLAIR")
+    place = Place(there, tmp_path)
+    write_record(run_of(flair), flair, place)
+    renew_page("01", place, software="bids_strip test")
+    for record, sign in ((t1w, -1), (flair, 1)):
+        volume = record.metrics["brain_volume_ml"]
+        group = [Judged(replace(record, metrics={"brain_volume_ml": volume + sign * n}))
+                 for n in range(11)]  # fmt: skip
+        (there / f"group_{record.suffix}.js").write_bytes(percentiles(group, record.suffix))
+    chrome.get((there / "sub-01.html").as_uri())
+    said = {
+        suffix: chrome.execute_script(
+            f"return document.querySelector('table[data-suffix={suffix}] "
+            "td[data-key=brain_volume_ml]').textContent"
+        )
+        for suffix in ("T1w", "FLAIR")
+    }
+    assert said == {"T1w": "100th percentile of 11", "FLAIR": "0th percentile of 11"}
+    assert chrome.get_log("browser") == []
 
 
 def run_of_page(out: Path) -> object:
