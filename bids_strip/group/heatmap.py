@@ -10,7 +10,7 @@ import numpy as np
 
 from bids_strip.identity.compared import Identity
 from bids_strip.identity.findings import FINDINGS, LIKELY_SWAP, read_limits
-from bids_strip.page.frame import filled, json_in_html
+from bids_strip.page.frame import filled, json_in_html, part
 
 MOST = 1000
 """Runs that a picture holds; of more, those with a finding, their partners and the likest."""
@@ -33,7 +33,13 @@ def heatmap(identities: Sequence[Identity], *, software: str) -> bytes:
         "findings": dict(FINDINGS),
         "groups": [_group(one) for one in identities],
     }
-    return filled("identity.html", software=software, data=json_in_html(data))
+    return filled(
+        "identity.html",
+        style=part("identity.css"),
+        script=part("identity.js"),
+        software=software,
+        data=json_in_html(data),
+    )
 
 
 def shown_runs(one: Identity) -> list[int]:

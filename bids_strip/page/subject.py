@@ -70,6 +70,7 @@ def subject_page(
         subject=subject,
         style=part("base.css") + part("subject.css"),
         script=part("subject.js"),
+        loads_scripts=True,
         runs=shown,
         failed=sum(record.status != OK for record in records),
         methods=_methods(records),

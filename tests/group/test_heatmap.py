@@ -58,6 +58,7 @@ def test_of_many_runs_those_with_a_finding_are_shown() -> None:
 
 def test_nothing_points_outside() -> None:
     page = heatmap([identity(list("AB"), list("AB"))], software="<b>").decode()
+    assert "default-src &#39;none&#39;" in page
     assert "&lt;b&gt;" in page
     assert not re.search(r"https?://|src=|@import", page)
 

@@ -109,6 +109,21 @@ def test_without_a_group_the_column_says_what_to_do(chrome, out: Path) -> None:
     assert all("group_T1w.js" in message for message in page.errors())
 
 
+def test_no_other_script_runs(chrome, out: Path) -> None:
+    """Neither in the page nor from an address: what the policy lets in lies beside the page."""
+    page = Page(chrome, out, group_of())
+    chrome.execute_script(
+        "const inline = document.createElement('script');"
+        "inline.textContent = 'window.taken = 1';"
+        "const other = document.createElement('script');"
+        "other.src = 'data:text/javascript,window.taken = 2';"
+        "document.head.append(inline, other);"
+    )
+    assert page("window.taken") is None
+    refused = [message for message in page.errors() if "Content Security Policy" in message]
+    assert len(refused) == 2
+
+
 def test_keys_swap_what_is_seen(chrome, out: Path) -> None:
     page = Page(chrome, out, group_of())
     assert (page.seen("contour"), page.seen("curtain")) == (True, False)
