@@ -35,7 +35,7 @@ def heatmap(identities: Sequence[Identity], *, software: str) -> bytes:
     }
     return filled(
         "identity.html",
-        style=part("identity.css"),
+        style=part("base.css") + part("identity.css"),
         script=part("identity.js"),
         software=software,
         data=json_in_html(data),

@@ -64,7 +64,7 @@ def page(
         title=f"bids_strip: {_count(len(runs), suffix)}",
         table=f"group_{suffix}.tsv",
         software=software,
-        style=part("group.css"),
+        style=part("base.css") + part("group.css"),
         script=script,
         data=json_in_html(data),
         tiles=json_in_html({index: tile for index, tile in tiles.items() if tile}),
