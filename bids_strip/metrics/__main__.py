@@ -18,8 +18,15 @@ _HEAD = """# Metrics
 
 Written by `python -m bids_strip.metrics`; do not edit. The same words stand in
 `group_<suffix>.json` and in the tooltips of the pages. A metric that cannot be had of a run is
-absent (`n/a` in the table). What MRIQC defines keeps MRIQC's name and formula, on the image
-corrected here and with the shares of tissue found here."""
+absent (`n/a` in the table).
+
+What MRIQC defines keeps MRIQC's name and formula, on the image corrected here and with the shares
+of tissue found here. Values differ from MRIQC's by more than that: voxels are taken about 3 to 4 mm
+apart; air is all that is clear of the head by 4 mm (MRIQC leaves out artefacts that it detects, and
+what lies below the nose); FWHM is of the corrected brightness within the surface as it is (MRIQC's
+AFNI takes a trend out first). `niimath --qc` is the oracle of median, standard deviation, SNR, CJV,
+CNR without air, EFC and WM2MAX; Dietrich's SNR, FBER, FWHM and air are held against closed
+forms."""
 _VERDICT = """## Verdict
 
 `check` where a reason holds. A rule on what is absent does not hold. How the limits were chosen,

@@ -12,6 +12,7 @@ from typing import Any
 from bids_strip.card import Card, find_card
 from bids_strip.citation import citation
 from bids_strip.errors import BidsStripError
+from bids_strip.judged import Judged
 from bids_strip.metrics import FLAGS, METRICS, TEMPLATE_METRICS, Metric
 from bids_strip.naming import figure_pattern_in_spaces, figures_of
 from bids_strip.page.frame import filled, part
@@ -83,15 +84,16 @@ def _run(record: Record, pictures: Pictures) -> dict[str, Any]:
     """What the page says of a run."""
     words = words_of_reasons()
     failure = {"stage": record.stage, "reason": record.reason} if record.status != OK else None
-    reasons = [words.get(reason, reason.replace("_", " ")) for reason in record.reasons]
+    judged = Judged(record)  # by the rules of now, as the group page
+    reasons = [words[reason] for reason in judged.reasons]
     return {
         "name": record.bids_name,
         "suffix": record.suffix,
-        "verdict": "failed" if failure else record.verdict or "ok",
+        "verdict": judged.verdict,
         "failure": failure,
         "reasons": reasons,
         "notes": [f"{flag}: {FLAGS.get(flag, '')}".replace(": 1 if ", ": ")
-                  for flag, holds in record.flags.items() if holds and flag not in record.reasons],
+                  for flag, holds in record.flags.items() if holds and flag not in judged.reasons],
         "pictures": pictures.native,
         "templates": pictures.spaces,
         "linked": pictures.linked,
