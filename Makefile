@@ -36,7 +36,7 @@ demo: $(VENV)/package
 	    $(BIN)/python -m benchmarks.accuracy "$$out" --truth $(TRUTH) --minimum-dice 0.95 || exit 1; \
 	fi; \
 	echo; echo 'Open:'; \
-	find "$$out" -maxdepth 1 -name 'group_*' | sort; \
+	find "$$out" -maxdepth 1 -name '*.html' | sort; \
 	find "$$out" -name '*_desc-brain*_mask.nii.gz' | sort
 
 test: $(VENV)/development
