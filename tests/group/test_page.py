@@ -309,6 +309,38 @@ def test_rating_by_keyboard_goes_on_and_is_undone(page: Page) -> None:
     assert page.marked[0] == ["sub-05_T1w"]
 
 
+def test_keys_reach_no_run_that_is_not_shown(page: Page) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page.press("j", "a")
+    page.press("k")
+    page.find("#search").send_keys("sub-05", Keys.ESCAPE)
+    assert page.marked == ([], [], "no run marked")
+    assert not page.find("#dock").is_displayed()
+    page.press("o", "a")  # nothing is marked: the first run shown is
+    assert page.marked[0] == ["sub-05_T1w"]
+    assert ratings_of(page) == [""]
+    page.press("u")  # of a run that is not shown
+    assert "sub-03_T1w, which is not shown" in page.find("#said").text
+    assert page.marked[0] == ["sub-05_T1w"]
+    page.search("no such thing")
+    page.press("a", "n", "o", "u")
+    page.open()
+    assert set(ratings_of(page)) == {""}
+    assert page.driver.title.startswith("bids_strip")
+
+
+def test_a_mask_on_another_page_of_the_list_is_seen_before_it_is_rated(page: Page) -> None:
+    page.press("j")
+    page("document.querySelector('#mask-pages button:nth-of-type(2)').click()")
+    page("document.activeElement.blur()")
+    page.press("r")
+    assert page.marked[0] == ["sub-03_T1w"]
+    assert set(ratings_of(page)) == {""}
+    page.press("r")
+    assert ratings_of(page)[0] == "reject"
+
+
 def test_keys_are_listed(page: Page) -> None:
     from selenium.webdriver.common.keys import Keys
 

@@ -1,6 +1,7 @@
 // What the keyboard does, and the list of it.
 const rateAndGo = (rating) => () => {
   if (!marked) { step(1); return; }
+  if (!marked.row) { goTo(marked); return; } // marked elsewhere: its mask is seen before it is rated
   const again = ratingOf(marked).rating === rating;
   rate(marked, rating);
   if (!again) step(1);

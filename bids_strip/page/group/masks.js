@@ -92,7 +92,7 @@ views.push(masks);
 
 // to a run's row, wherever it is in the list
 function goTo(run) {
-  if (!run) return;
+  if (!shown.includes(run)) return;
   maskPages.turnTo(run);
   mark(run, null);
   run.row?.focus({ preventScroll: true });

@@ -66,6 +66,7 @@ function undo() {
   const [name, before] = undone.pop() || [];
   if (!name) { say("Nothing to undo."); return null; }
   set(name, before);
+  if (!shown.includes(named.get(name))) say(`Undone: ${name}, which is not shown.`);
   return named.get(name);
 }
 

@@ -81,6 +81,7 @@ function fits(show) {
 function choose() {
   const conditions = [fits($("show").value), ...$("search").value.toLowerCase().split(/\s+/).filter(Boolean).map(condition)];
   shown = runs.filter((run) => conditions.every((holds) => holds(run))).sort(order($("sort").value));
+  if (!shown.includes(marked)) marked = null; // no key reaches a run that is not shown
   const [up, down] = $("sort").value === "worst" ? ["worst first", "best first"] : ["smallest first", "largest first"];
   $("reverse").textContent = reversed ? down : up;
   $("reverse").setAttribute("aria-pressed", String(reversed));

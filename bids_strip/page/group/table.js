@@ -63,7 +63,7 @@ function turnTable() {
   requestAnimationFrame(() => {
     turnTable.asked = false;
     linePages.turnTo(marked);
-    const box = scrolled, { line: found } = marked;
+    const box = scrolled, found = marked?.line;
     if (!found || !inSight) return;
     const top = found.offsetTop - box.querySelector("thead").offsetHeight;
     if (top < box.scrollTop) box.scrollTop = top;
@@ -86,4 +86,4 @@ function drawDock(run) {
   $("dock").hidden = false;
   $("dock").replaceChildren(linked(run, { class: "name" }), badge(run), element("span", { class: "why" }, run.reasons.join("; ")));
 }
-views.push({ draw() {}, mark: drawDock });
+views.push({ draw() { $("dock").hidden = !marked; }, mark: drawDock });
