@@ -39,7 +39,7 @@ def preview(settings: Settings) -> list[str]:
     """
     read_ratings(settings.ratings, settings.output_dir)
     lines = [
-        f"to do\tgroup_{suffix}.tsv\t{len(gather(settings, suffix))} runs"
+        f"to do\tgroup_{suffix}.tsv\t{_counted(len(gather(settings, suffix)), 'run')}"
         for suffix in settings.modality
     ]
     return [*lines, *(["to do\tgroup_identity.tsv"] if settings.identity_check else [])]
@@ -83,8 +83,9 @@ def summarize(settings: Settings, staging: Path) -> str:
         write_group(runs, suffix, ratings, place)
         found = Counter(run.verdict for run in runs)
         path = settings.output_dir / f"group_{suffix}.html"
-        lines.append(f"{len(runs)} {suffix} runs, {found[UNREADABLE]} of them failed, "
-                     f"{found[CHECK]} to check: {path}")  # fmt: skip
+        of_them = " of them" if len(runs) > 1 else ""
+        lines.append(f"{_counted(len(runs), f'{suffix} run')}, {found[UNREADABLE]}{of_them} "
+                     f"failed, {found[CHECK]} to check: {path}")  # fmt: skip
     if identities:
         lines.append(write_identity(identities, place))
     return "; ".join(lines)
@@ -135,6 +136,10 @@ def write_identity(identities: Sequence[Identity], place: Place) -> str:
     found = [name for one in identities for name in one.findings]
     told = f"do not fit ({', '.join(found[:3])}{', ...' if len(found) > 3 else ''})"
     return (
-        f"identity: {compared} of {runs} runs compared, {len(found)} "
+        f"identity: {compared} of {_counted(runs, 'run')} compared, {len(found)} "
         f"{told if found else 'do not fit'}: {place.output_dir / 'group_identity.html'}"
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

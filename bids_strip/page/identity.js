@@ -95,7 +95,7 @@
   }
 
   for (const group of data.groups) {
-    const section = element("section", {}, element("h2", {}, `${group.suffix}: ${group.runs} runs compared, ${group.found.length} do not fit`));
+    const section = element("section", {}, element("h2", {}, `${group.suffix}: ${group.runs} run${group.runs === 1 ? "" : "s"} compared, ${group.found.length} do not fit`));
     const map = group.names.length ? heat(group) : null;
     section.append(findings(group, map));
     if (map) {
@@ -105,7 +105,7 @@
     }
     if (group.left.length) {
       const list = element("ul", {}, ...group.left.map(([name, why]) => element("li", {}, `${name}: ${why}`)));
-      section.append(element("details", {}, element("summary", {}, `${group.left.length} runs left out`), list));
+      section.append(element("details", {}, element("summary", {}, `${group.left.length} run${group.left.length === 1 ? "" : "s"} left out`), list));
     }
     document.querySelector("main").append(section);
   }

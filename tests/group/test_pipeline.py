@@ -65,9 +65,10 @@ def test_results_of_runs_are_left_alone(out: Path) -> None:
     assert {p: p.read_bytes() for p in out.rglob("sub-*") if p.is_file()} == before
 
 
-def test_filters(out: Path) -> None:
+def test_filters(out: Path, capsys) -> None:
     assert group(out, "--participant-label", "02") == 0
     assert [r["bids_name"] for r in rows(out)] == ["sub-02_ses-1_T1w"]
+    assert capsys.readouterr().err.startswith("1 T1w run, 0 failed, ")
     assert group(out, "--participant-label", "77") == 18
 
 

@@ -21,7 +21,7 @@ function makePlot(metric, k) {
   const [first, middle, third] = [0.25, 0.5, 0.75].map((q) => quantile(sorted, q));
   const reach = 1.5 * (third - first);
   const canvas = element("canvas", {
-    tabindex: "0", role: "slider", "aria-label": `${withUnit(metric)}, ${sorted.length} runs, median ${text(middle)}`,
+    tabindex: "0", role: "slider", "aria-label": `${withUnit(metric)}, ${counted(sorted.length, "run")}, median ${text(middle)}`,
     "aria-valuemin": String(low), "aria-valuemax": String(high), "aria-valuenow": String(middle), "aria-valuetext": "no run marked",
     "data-metric": metric.key,
   });

@@ -31,6 +31,7 @@ function text(v) {
   return size >= 100 ? v.toFixed(1) : size >= 1 ? v.toFixed(2) : String(Number(v.toPrecision(3)));
 }
 
+const counted = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
 const withUnit = (metric) => (metric.unit ? `${metric.title} (${metric.unit})` : metric.title);
 
 function meaning(metric) {
