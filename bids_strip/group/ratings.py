@@ -45,15 +45,31 @@ def read_ratings(path: Path | None, output_dir: Path) -> Mapping[str, Rating]:
         raise UsageError(f"{found}: not a table ({error}); save it again as text") from error
     if not {"bids_name", "rating"}.issubset(columns):
         raise UsageError(f"{found}: needs the columns bids_name, rating (and note), tab-separated")
-    return dict(_rating(found, number, row) for number, row in rows)
+    ratings: dict[str, Rating] = {}
+    lines: dict[str, int] = {}
+    for number, row in rows:
+        name, rating = _rating(found, number, row)
+        if not name:
+            continue
+        if name in ratings:
+            raise UsageError(
+                f"{found}, line {number}: {name[:80]} stands in line {lines[name]} already; leave "
+                "one of the two"
+            )
+        ratings[name], lines[name] = rating, number
+    return ratings
 
 
 def _rating(path: Path, number: int, row: Mapping[str, str | None]) -> tuple[str, Rating]:
-    name, rating, note = ((row.get(key) or "").strip() for key in ("bids_name", "rating", "note"))
-    rating, note = ("" if text in _ABSENT else text for text in (rating, note))
+    """Name and rating in a row; no name where the row is empty, as spreadsheets leave some."""
+    cells = ((row.get(key) or "").strip() for key in ("bids_name", "rating", "note"))
+    name, given, note = ("" if text.lower() in _ABSENT else text for text in cells)
+    rating = given.lower()
+    if not name and not rating:
+        return "", Rating()
     if not name or rating not in ("", *RATINGS):
         raise UsageError(
-            f"{path}, line {number}: {rating[:20]!r} is no rating of a run; write accept, edit or "
+            f"{path}, line {number}: {given[:20]!r} is no rating of a run; write accept, edit or "
             "reject"
         )
     return name, Rating(rating, note)

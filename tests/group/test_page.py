@@ -401,12 +401,48 @@ def test_ratings_are_loaded_from_a_file(page: Page, tmp_path: Path) -> None:
     page.find("#import").send_keys(str(path))
     time.sleep(0.2)
     assert ratings_of(page)[:2] == ["", "reject"]
-    assert "1 ratings read, 2 of other" in page.find("#said").text
+    said = page.find("#said").text
+    assert said.startswith("2 ratings read; 1 of them of runs that this page does not show: kept")
+    assert said.endswith("1 damaged row left out.")
     path.write_text("no\ttable\n")
     page.find("#import").send_keys(str(path))
     time.sleep(0.2)
     assert "needs the columns" in page.find("#said").text
     assert ratings_of(page)[:2] == ["", "reject"]
+
+
+def loaded(page: Page, path: Path, content: str) -> str:
+    """What the page says of a file."""
+    path.write_bytes(content.encode())
+    page.find("#import").send_keys(str(path))
+    time.sleep(0.2)
+    return page.find("#said").text
+
+
+def test_ratings_of_several_pages_are_saved_in_one_file(page: Page, chrome, tmp_path: Path) -> None:
+    page.press("j", "a")
+    loaded(page, tmp_path / "one.tsv", "bids_name\trating\tnote\nsub-99_T2w\tedit\teye\n")
+    page.open()  # the browser keeps what the page does not show
+    loaded(page, tmp_path / "two.tsv", "bids_name\trating\nsub-98_T2w\treject\n")
+    page.press("s")
+    saved = waited(chrome.downloads / "ratings.tsv")
+    lines = saved.read_text().splitlines()[1:]
+    saved.unlink()
+    assert lines == [
+        "sub-03_T1w\taccept\tn/a", "sub-99_T2w\tedit\teye", "sub-98_T2w\treject\tn/a",
+    ]  # fmt: skip
+
+
+def test_a_file_that_a_spreadsheet_saved(page: Page, tmp_path: Path) -> None:
+    head = "bids_name\trating\tnote\r\n"
+    content = head + "sub-03_T1w\t Accept\tN/A\r\n\t\t\r\n\r\nn/a\tn/a\t\r\n\t\t"
+    assert loaded(page, tmp_path / "a.tsv", content) == "1 rating read."
+    assert ratings_of(page)[0] == "accept"
+    twice = "sub-05_T1w\tedit\t\r\n\t\t\r\nsub-05_T1w\treject\t\r\n"
+    said = loaded(page, tmp_path / "b.tsv", head + twice)
+    assert said.startswith("Not read: line 4: sub-05_T1w stands in line 2 already")
+    assert ratings_of(page)[:2] == ["accept", ""]
+    assert "needs the columns" in loaded(page, tmp_path / "c.tsv", "\n")
 
 
 # other sizes ---------------------------------------------------------------------------------

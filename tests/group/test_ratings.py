@@ -33,6 +33,14 @@ def test_a_spreadsheet_may_have_saved_it(tmp_path: Path) -> None:
     assert read_ratings(path, tmp_path) == {"sub-1_T1w": Rating("edit")}
 
 
+def test_capitals_and_empty_rows_are_no_error(tmp_path: Path) -> None:
+    given(tmp_path, HEAD + "sub-1_T1w\tAccept\tN/A\n\t\t\n\nn/a\tn/a\t\nsub-2_T1w\tEDIT\tEye\n\t\t")
+    assert read_ratings(None, tmp_path) == {
+        "sub-1_T1w": Rating("accept"),
+        "sub-2_T1w": Rating("edit", "Eye"),
+    }
+
+
 def test_the_file_named_goes_before_that_of_the_folder(tmp_path: Path) -> None:
     given(tmp_path, HEAD + "sub-1_T1w\taccept\t\n")
     other = given(tmp_path, HEAD + "sub-1_T1w\treject\t\n", "other.tsv")
@@ -52,6 +60,7 @@ def test_no_file_is_no_ratings(tmp_path: Path) -> None:
         ("", "bids_name, rating"),
         (HEAD + "sub-1_T1w\taccept\t\nsub-2_T1w\tgood\t\n", "line 3: 'good'"),
         (HEAD + "\taccept\t\n", "line 2"),
+        (HEAD + "sub-1_T1w\tedit\t\n\t\t\nsub-1_T1w\tedit\t\n", "line 4: sub-1_T1w .* line 2"),
         (HEAD + "sub-1_T1w\t" + "x" * 9000 + "\n", "line 2"),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", "not a table"),
         (HEAD + "x" * 200_000 + "\taccept\n", "not a table"),

@@ -1,6 +1,7 @@
 // Ratings: what group read from ratings.tsv, and over it what this browser keeps.
 const STORE = `bids_strip ratings ${data.dataset}`;
 const RATINGS = ["accept", "edit", "reject"];
+const ABSENT = ["", "n/a"];
 const UNRATED = { rating: "", note: "" };
 const onFile = new Map([
   ...Object.entries(data.others).map(([name, [rating, note]]) => [name, { rating, note }]),
@@ -27,7 +28,7 @@ function recall() {
     other += before.rating && before.rating !== one.rating ? 1 : 0;
     ratings.set(name, { rating: RATINGS.includes(one.rating) ? one.rating : "", note: String(one.note || "") });
   }
-  if (other) say(`${other} ratings of this browser differ from ratings.tsv; the browser's are shown.`);
+  if (other) say(`${counted(other, "rating")} of this browser ${other === 1 ? "differs" : "differ"} from ratings.tsv; the browser's are shown.`);
 }
 
 function keep() {
@@ -71,8 +72,8 @@ function undo() {
 }
 
 function table() {
-  const given = [...runs.map((r) => r.name), ...Object.keys(data.others)]
-    .map((name) => [name, ratings.get(name)]).filter(([, one]) => one.rating || one.note);
+  const given = [...new Set([...named.keys(), ...ratings.keys()])].map((name) => [name, ratings.get(name)])
+    .filter(([, one]) => one.rating || one.note);
   const lines = given.map(([name, { rating, note }]) => [name, rating || "n/a", note || "n/a"]);
   return [["bids_name", "rating", "note"], ...lines].map((line) => line.join("\t")).join("\n") + "\n";
 }
@@ -84,26 +85,45 @@ function save() {
   say("Saved. Put ratings.tsv into OUTPUT_DIR, or give it with --ratings, and run the group level again.");
 }
 
+// [cells, number of the line] of each line that is not blank
+function rowsOf(words) {
+  const lines = words.replace(/^\ufeff/, "").split(/\r\n?|\n/).map((line, k) => [line.split("\t").map((cell) => cell.trim()), k + 1]);
+  const rows = lines.filter(([cells]) => cells.some(Boolean));
+  return rows.length ? rows : [[[], 1]];
+}
+
 function load(words) {
-  const [head = [], ...lines] = words.replace(/^\ufeff/, "").split(/\r?\n/).filter(Boolean).map((line) => line.split("\t"));
+  const [[head], ...lines] = rowsOf(words);
   const at = ["bids_name", "rating", "note"].map((name) => head.indexOf(name));
   if (at[0] < 0 || at[1] < 0) { say("Not read: the file needs the columns bids_name and rating."); return; }
-  let read = 0;
-  for (const line of lines) {
-    const [name, rating, note] = at.map((i) => (i < 0 || line[i] === "n/a" ? "" : line[i] || ""));
-    if (!ratings.has(name) || !["", ...RATINGS].includes(rating)) continue;
-    if (!same(ratings.get(name), { rating, note })) undone.push([name, ratings.get(name)]);
-    ratings.set(name, { rating, note: plain(note) });
-    read += 1;
+  const found = new Map();
+  let damaged = 0;
+  for (const [line, number] of lines) {
+    const [name, given, note] = at.map((i) => line[i] || "").map((words) => (ABSENT.includes(words.toLowerCase()) ? "" : plain(words)));
+    const rating = given.toLowerCase();
+    if (!name && !rating) continue; // as spreadsheets leave
+    if (!name || !["", ...RATINGS].includes(rating)) { damaged += 1; continue; }
+    if (found.has(name)) { say(`Not read: line ${number}: ${name} stands in line ${found.get(name).number} already; leave one of the two.`); return; }
+    found.set(name, { number, rating, note });
+  }
+  for (const [name, { rating, note }] of found) {
+    const before = ratings.get(name) || UNRATED;
+    if (same(before, { rating, note })) continue;
+    undone.push([name, before]);
+    ratings.set(name, { rating, note });
   }
   keep();
   choose();
-  say(`${read} ratings read` + (read < lines.length ? `, ${lines.length - read} of other runs or damaged left out.` : "."));
+  const other = [...found.keys()].filter((name) => !named.has(name)).length;
+  say([`${counted(found.size, "rating")} read`,
+    ...(other ? [`${other} of them of runs that this page does not show: kept, and saved with the others`] : []),
+    ...(damaged ? [`${counted(damaged, "damaged row")} left out`] : [])].join("; ") + ".");
 }
 
 function forget() {
   if (!window.confirm("Take back what was rated in this browser since ratings.tsv was read?")) return;
-  runs.forEach((run) => ratings.set(run.name, onFile.get(run.name)));
+  ratings.clear();
+  onFile.forEach((one, name) => ratings.set(name, one));
   undone.length = 0;
   keep();
   choose();
