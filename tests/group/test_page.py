@@ -214,6 +214,9 @@ def test_a_plot_a_metric_with_what_it_means(page: Page) -> None:
         ("philips sub-0", {f"sub-0{n}_T1w" for n in (0, 3, 6, 9)}),
         ("brain_volume_ml>2000", {"sub-05_T1w"}),
         ("sdt_slope<=0.951", {"sub-00_T1w", "sub-01_T1w"}),
+        ("brain_volume_ml>2e3", {"sub-05_T1w"}),
+        ("brain_volume_ml  >= 2000", {"sub-05_T1w"}),
+        ("brain_volume_ml > 2000 sub-04", set()),
         ("no such thing", set()),
     ],
 )
@@ -221,6 +224,16 @@ def test_search(page: Page, words: str, expected: set[str]) -> None:
     page.search(words)
     assert set(page.rows) == set(page.lines) == expected
     assert page.find("#none").is_displayed() == (not expected)
+
+
+def test_a_limit_that_is_none_is_told(page: Page) -> None:
+    page.search("brain_volume > 1000")
+    assert page.rows == []
+    assert page.find("#counts").text.endswith("; no metric is called brain_volume")
+    page.search("brain_volume_ml>1,000")
+    assert page.find("#counts").text.endswith("; 1,000 is no number")
+    page.search("brain_volume_ml>1000")
+    assert page.find("#counts").text.endswith("ok")
 
 
 def test_filter(page: Page) -> None:

@@ -62,11 +62,24 @@ function order(key) {
   };
 }
 
+const LIMIT = /^(\w+)(<=|>=|<|>|=)(\S+)$/;
+// words of the search; blanks beside the sign of a limit part none
+const searched = () => $("search").value.toLowerCase().replace(/(\w)\s*(<=|>=|<|>|=)\s*(?=[-+.\d])/g, "$1$2").split(/\s+/).filter(Boolean);
+
+// what keeps a limit from being one
+function misread(word) {
+  const [, key, , number] = LIMIT.exec(word) || [];
+  if (!key) return [];
+  const known = metrics.some((m) => m.key.toLowerCase() === key), isNumber = Number.isFinite(Number(number));
+  if (known && !isNumber) return [`${number} is no number`];
+  return isNumber && !known ? [`no metric is called ${key}`] : [];
+}
+
 // a word is looked up in the run's own; `metric<1` is a limit
 function condition(word) {
-  const [, key, sign, number] = /^(\w+)(<=|>=|<|>|=)(-?[\d.]+)$/.exec(word) || [];
+  const [, key, sign, number] = LIMIT.exec(word) || [];
   const k = metrics.findIndex((m) => m.key.toLowerCase() === key);
-  if (k < 0) return (run) => run.words.includes(word) || ratingOf(run).note.toLowerCase().includes(word);
+  if (k < 0 || !Number.isFinite(Number(number))) return (run) => run.words.includes(word) || ratingOf(run).note.toLowerCase().includes(word);
   const holds = {
     "<": (v, n) => v < n, ">": (v, n) => v > n, "<=": (v, n) => v <= n, ">=": (v, n) => v >= n, "=": (v, n) => v === n,
   }[sign];
@@ -80,7 +93,7 @@ function fits(show) {
 }
 
 function choose() {
-  const conditions = [fits($("show").value), ...$("search").value.toLowerCase().split(/\s+/).filter(Boolean).map(condition)];
+  const conditions = [fits($("show").value), ...searched().map(condition)];
   shown = runs.filter((run) => conditions.every((holds) => holds(run))).sort(order($("sort").value));
   if (!shown.includes(marked)) marked = null; // no key reaches a run that is not shown
   const [up, down] = $("sort").value === "worst" ? ["worst first", "best first"] : ["smallest first", "largest first"];
@@ -93,7 +106,8 @@ function choose() {
 function counts() {
   const of = (verdict) => runs.filter((r) => r.verdict === verdict).length;
   const all = `${of("check")} to check, ${of("failed")} failed, ${of("ok")} ok`;
-  return shown.length === runs.length ? all : `${shown.length} shown of ${runs.length}: ${all}`;
+  const told = shown.length === runs.length ? all : `${shown.length} shown of ${runs.length}: ${all}`;
+  return [told, ...searched().flatMap(misread)].join("; ");
 }
 
 function sortBy(key) {
