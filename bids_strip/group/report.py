@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -80,6 +81,19 @@ def dataset_key(runs: Sequence[Judged]) -> str:
     return digest.hexdigest()[:16]
 
 
+def mask_key(record: Record) -> str:
+    """What a rating in a browser was given to: another way to the mask gives another key."""
+    made_of = {
+        "network": record.network.get("sha256"),
+        "manual": record.manual.sha256 if record.manual else None,
+        "surface": record.surface.get("origin"),
+        "size": [one.size for one in record.outputs if one.name.endswith("_mask.nii.gz")],
+        **{name: record.options.get(name) for name in ("border_mm", "no_csf")},
+    }
+    text = json.dumps(made_of, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:12]
+
+
 def _worst(runs: Sequence[Judged]) -> list[int]:
     """Indices of the runs that carry their picture."""
     order = sorted(range(len(runs)), key=lambda i: (runs[i].verdict == "ok", -runs[i].rank, i))
@@ -114,6 +128,7 @@ def _run(
         "scanner": " ".join(record.scanner.values()),
         "rating": run.rating.rating,
         "note": run.rating.note,
+        "mask": mask_key(record),
         "page": f"{quote(subject)}#{record.bids_name}" if subject else None,
         "figure": quote(figure) if figure else None,
     }

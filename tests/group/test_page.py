@@ -424,6 +424,53 @@ def test_ratings_are_loaded_from_a_file(page: Page, tmp_path: Path) -> None:
     assert ratings_of(page)[:2] == ["", "reject"]
 
 
+def test_a_note_is_kept_with_each_letter_and_undone_at_once(page: Page) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page.press("j", "n")
+    page.press("leaks")
+    page.open()  # the field was never left
+    assert page("return document.querySelector('.note').value") == "leaks"
+    page.press("j", "n")
+    page.press(" here", Keys.ENTER)
+    page.press("u")
+    assert page("return document.querySelector('.note').value") == "leaks"
+
+
+@pytest.mark.parametrize(
+    "stored", ["null", "7", "[1]", '{"sub-03_T1w": null}', '{"sub-03_T1w": 1}']
+)
+def test_a_store_that_holds_something_else(page: Page, stored: str) -> None:
+    page.press("j", "a")
+    page("localStorage.setItem(Object.keys(localStorage)[0], arguments[0])", stored)
+    page.open()
+    assert set(ratings_of(page)) == {""}
+
+
+def test_a_rating_of_another_mask_says_so(page: Page, chrome, tmp_path: Path) -> None:
+    page.press("j", "a", "a")
+    out = tmp_path / "out"
+    shutil.copytree(page.out, out)
+    path = out / "sub-03/anat/sub-03_desc-brain_qc.json"
+    path.write_text(path.read_text().replace('"options": {}', '"options": {"border_mm": 2}'))
+    assert group(out) == 0
+    other = Page(chrome, out)
+    told = [e.is_displayed() for e in other.driver.find_elements("css selector", "#rows .another")]
+    assert told[:3] == [True, False, False]
+    assert other.find("#rows .another").text == "rated on another mask"
+    assert other.find("tbody .rating").text == "accept (rated on another mask)"
+    assert "1 of 24 rated, 1 of 2 to check" in other.find("#rated").text
+    other.press("s")
+    saved = waited(chrome.downloads / "ratings.tsv")
+    assert "sub-03" not in saved.read_text()
+    saved.unlink()
+    assert "Without 1 rating given to another mask" in other.find("#said").text
+    other.press("j", "a")  # the same again, of this mask
+    assert "2 of 24 rated, 2 of 2 to check" in other.find("#rated").text
+    assert not other.find("#rows .another").is_displayed()
+    assert ratings_of(other)[:2] == ["accept", "accept"]
+
+
 def loaded(page: Page, path: Path, content: str) -> str:
     """What the page says of a file."""
     path.write_bytes(content.encode())

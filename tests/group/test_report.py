@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from bids_strip.group.percentiles import percentiles
-from bids_strip.group.report import TILES, dataset_key, page
+from bids_strip.group.report import TILES, dataset_key, mask_key, page
 from bids_strip.judged import Judged, Outlier, Rating
 from bids_strip.naming import figures_of
 from bids_strip.page.frame import json_in_html
-from bids_strip.record import FAILED, OK, InputFile, Record, run_of
+from bids_strip.record import FAILED, OK, InputFile, OutputFile, Record, run_of
 from bids_strip.verdict import RULES
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u2028&amp;'\"{{data}}"
@@ -138,6 +138,25 @@ def test_the_key_of_a_dataset_is_that_of_its_inputs() -> None:
     assert dataset_key([judged, two]) == dataset_key([one, two])
     other = Judged(record("2", input=InputFile("a", 1, 1, "3" * 64)))
     assert dataset_key([one, other]) != dataset_key([one, two])
+
+
+@pytest.mark.parametrize(
+    ("fields", "same"),
+    [
+        ({"software": "2", "elapsed_s": 9.0, "options": {"border_mm": 0.0, "outputs": []}}, True),
+        ({"options": {"border_mm": 2.0}}, False),
+        ({"options": {"border_mm": 0.0, "no_csf": True}}, False),
+        ({"network": {"sha256": "b"}}, False),
+        ({"surface": {"origin": "outline", "software": "1"}}, False),
+        ({"manual": InputFile("a", 1, 1, "c")}, False),
+        ({"outputs": (OutputFile("sub-1_desc-brain_mask.nii.gz", 7),)}, False),
+        ({"outputs": (OutputFile("sub-1_desc-brain_T1w.nii.gz", 7),)}, True),
+    ],
+)
+def test_the_key_of_a_mask_is_that_of_what_made_it(fields: dict[str, object], same: bool) -> None:
+    one = record("1", options={"border_mm": 0.0}, network={"sha256": "a"},
+                 surface={"origin": "network", "software": "1"})  # fmt: skip
+    assert (mask_key(replace(one, **fields)) == mask_key(one)) == same
 
 
 def test_percentiles_of_the_runs_that_are_done(rng: np.random.Generator) -> None:

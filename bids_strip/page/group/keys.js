@@ -2,7 +2,7 @@
 const rateAndGo = (rating) => () => {
   if (!marked) { step(1); return; }
   if (!marked.row) { goTo(marked); return; } // marked elsewhere: its mask is seen before it is rated
-  const again = ratingOf(marked).rating === rating;
+  const again = isRated(marked) && ratingOf(marked).rating === rating;
   rate(marked, rating);
   if (!again) step(1);
 };

@@ -40,8 +40,13 @@ function rateButtons(run) {
 
 function row(run) {
   const note = element("input", { class: "note", type: "text", placeholder: "note", "aria-label": `note on ${run.name}`, maxlength: "1000" });
-  note.addEventListener("change", () => annotate(run, note.value));
-  note.addEventListener("blur", () => { note.hidden = !note.value.trim(); });
+  let before = null; // this note was begun
+  note.addEventListener("input", () => { before ??= ratingOf(run); annotate(run, note.value); });
+  note.addEventListener("blur", () => {
+    annotated(run, before);
+    before = null;
+    note.hidden = !note.value.trim();
+  });
   const write = element("button", { type: "button", tabindex: "-1" }, "note");
   write.addEventListener("click", () => { note.hidden = false; note.focus(); });
   const by = metrics[Number($("sort").value)];
@@ -49,7 +54,8 @@ function row(run) {
   const made = element("li", { tabindex: "0", "data-name": run.name },
     element("div", {}, linked(run, { class: "name" }), " ", badge(run), ...value,
       element("div", { class: "why" }, run.reasons.join("; ")),
-      element("div", { class: "rate", role: "group", "aria-label": `rating of ${run.name}` }, ...rateButtons(run), write), note),
+      element("div", { class: "rate", role: "group", "aria-label": `rating of ${run.name}` }, ...rateButtons(run), write),
+      element("div", { class: "why another", hidden: true }, ANOTHER), note),
     picture(run));
   made.addEventListener("focusin", () => mark(run, masks));
   // a page that scrolls under a still pointer marks nothing
@@ -59,12 +65,19 @@ function row(run) {
   return made;
 }
 
+const ANOTHER = "rated on another mask";
+function ratingWords(run) {
+  const { rating } = ratingOf(run);
+  return isOfAnother(run, ratingOf(run)) ? `${rating} (${ANOTHER})` : rating || "n/a";
+}
+
 function showRating(run) {
   const { rating, note } = ratingOf(run);
-  if (run.line) run.line.querySelector(".rating").textContent = rating || "n/a";
+  if (run.line) run.line.querySelector(".rating").textContent = ratingWords(run);
   if (!run.row) return;
   run.row.dataset.rating = rating;
   run.row.querySelectorAll("[data-rating]").forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.rating === rating)));
+  run.row.querySelector(".another").hidden = !isOfAnother(run, ratingOf(run));
   const field = run.row.querySelector(".note");
   if (field === document.activeElement) return;
   field.value = note;

@@ -9,39 +9,46 @@ const onFile = new Map([
 ]);
 const ratings = new Map(onFile);
 const named = new Map(runs.map((r) => [r.name, r]));
+const aside = new Map(); // this browser's, of other masks, where ratings.tsv has one: kept for their own page
 const undone = []; // [name, rating before], the last change last
 
 const ratingOf = (run) => ratings.get(run.name);
+// the browser's key is that of the inputs: another OUTPUT_DIR may have other masks of them
+const isOfAnother = (run, { rating, mask }) => Boolean(run && rating && mask && mask !== run.mask);
+const isRated = (run) => Boolean(ratingOf(run).rating) && !isOfAnother(run, ratingOf(run));
 const same = (a, b) => a.rating === b.rating && a.note === b.note;
 const plain = (words) => words.replace(/\s+/g, " ").trim();
 
 function recall() {
   let kept = {};
   try {
-    kept = JSON.parse(localStorage.getItem(STORE) || "{}");
+    kept = JSON.parse(localStorage.getItem(STORE) || "{}") || {};
   } catch {
     say("This browser keeps no ratings for files: save them before you close the page.");
   }
   let other = 0;
   for (const [name, one] of Object.entries(kept)) {
+    if (!one || typeof one !== "object") continue; // not what keep wrote
     const before = onFile.get(name) || UNRATED;
-    other += before.rating && before.rating !== one.rating ? 1 : 0;
-    ratings.set(name, { rating: RATINGS.includes(one.rating) ? one.rating : "", note: String(one.note || "") });
+    const own = { rating: RATINGS.includes(one.rating) ? one.rating : "", note: plain(String(one.note || "")), mask: String(one.mask || "") };
+    if (before.rating && isOfAnother(named.get(name), own)) { aside.set(name, own); continue; }
+    other += before.rating && before.rating !== own.rating ? 1 : 0;
+    ratings.set(name, own);
   }
   if (other) say(`${counted(other, "rating")} of this browser ${other === 1 ? "differs" : "differ"} from ratings.tsv; the browser's are shown.`);
 }
 
 function keep() {
-  const own = [...ratings].filter(([name, one]) => !same(one, onFile.get(name) || UNRATED));
+  const changed = [...ratings].filter(([name, one]) => !same(one, onFile.get(name) || UNRATED));
   try {
-    localStorage.setItem(STORE, JSON.stringify(Object.fromEntries(own)));
+    localStorage.setItem(STORE, JSON.stringify(Object.fromEntries([...aside, ...changed])));
   } catch { /* said by recall */ }
-  const given = runs.filter((r) => ratingOf(r).rating);
+  const given = runs.filter(isRated);
   const asked = runs.filter((r) => r.verdict === "check");
   $("progress").max = Math.max(1, asked.length || runs.length);
-  $("progress").value = (asked.length ? asked.filter((r) => ratingOf(r).rating) : given).length;
+  $("progress").value = (asked.length ? asked.filter(isRated) : given).length;
   $("rated").textContent = `${given.length} of ${runs.length} rated` +
-    (asked.length ? `, ${asked.filter((r) => ratingOf(r).rating).length} of ${asked.length} to check` : "");
+    (asked.length ? `, ${asked.filter(isRated).length} of ${asked.length} to check` : "");
 }
 
 function set(name, rating) {
@@ -53,14 +60,16 @@ function set(name, rating) {
 function rate(run, rating) {
   const before = ratingOf(run);
   undone.push([run.name, before]);
-  set(run.name, { ...before, rating: before.rating === rating ? "" : rating });
+  set(run.name, { ...before, rating: isRated(run) && before.rating === rating ? "" : rating, mask: run.mask });
 }
 
+// with each letter: a page may be left before the field is
 function annotate(run, words) {
-  const before = ratingOf(run);
-  if (plain(words) === before.note) return;
-  undone.push([run.name, before]);
-  set(run.name, { ...before, note: plain(words) });
+  set(run.name, { ...ratingOf(run), note: plain(words) });
+}
+
+function annotated(run, before) {
+  if (before && !same(before, ratingOf(run))) undone.push([run.name, before]);
 }
 
 function undo() {
@@ -71,8 +80,14 @@ function undo() {
   return named.get(name);
 }
 
+// a rating of another mask says nothing of this one: it stays in the browser
+function ofThese(name) {
+  const one = ratings.get(name);
+  return isOfAnother(named.get(name), one) ? { ...one, rating: "" } : one;
+}
+
 function table() {
-  const given = [...new Set([...named.keys(), ...ratings.keys()])].map((name) => [name, ratings.get(name)])
+  const given = [...new Set([...named.keys(), ...ratings.keys()])].map((name) => [name, ofThese(name)])
     .filter(([, one]) => one.rating || one.note);
   const lines = given.map(([name, { rating, note }]) => [name, rating || "n/a", note || "n/a"]);
   return [["bids_name", "rating", "note"], ...lines].map((line) => line.join("\t")).join("\n") + "\n";
@@ -82,7 +97,9 @@ function save() {
   const url = URL.createObjectURL(new Blob([table()], { type: "text/tab-separated-values" }));
   element("a", { href: url, download: "ratings.tsv" }).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
-  say("Saved. Put ratings.tsv into OUTPUT_DIR, or give it with --ratings, and run the group level again.");
+  const left = runs.filter((run) => isOfAnother(run, ratingOf(run))).length;
+  say("Saved. Put ratings.tsv into OUTPUT_DIR, or give it with --ratings, and run the group level again." +
+    (left ? ` Without ${counted(left, "rating")} given to another mask.` : ""));
 }
 
 // [cells, number of the line] of each line that is not blank
@@ -108,9 +125,10 @@ function load(words) {
   }
   for (const [name, { rating, note }] of found) {
     const before = ratings.get(name) || UNRATED;
-    if (same(before, { rating, note })) continue;
+    const mask = named.get(name)?.mask;
+    if (same(before, { rating, note }) && (!before.mask || before.mask === mask)) continue;
     undone.push([name, before]);
-    ratings.set(name, { rating, note });
+    ratings.set(name, { rating, note, mask });
   }
   keep();
   choose();
@@ -123,6 +141,7 @@ function load(words) {
 function forget() {
   if (!window.confirm("Take back what was rated in this browser since ratings.tsv was read?")) return;
   ratings.clear();
+  aside.clear();
   onFile.forEach((one, name) => ratings.set(name, one));
   undone.length = 0;
   keep();

@@ -88,7 +88,7 @@ function condition(word) {
 
 function fits(show) {
   if (show === "all") return () => true;
-  if (show === "unrated") return (run) => !ratingOf(run).rating;
+  if (show === "unrated") return (run) => !isRated(run);
   return (run) => run.verdict === show || ratingOf(run).rating === show;
 }
 

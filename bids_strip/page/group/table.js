@@ -26,7 +26,7 @@ function line(run) {
   const made = element("tr", { "data-name": run.name },
     element("th", { scope: "row" }, linked(run)),
     element("td", { class: "text" }, badge(run)),
-    element("td", { class: "text rating" }, ratingOf(run).rating || "n/a"),
+    element("td", { class: "text rating" }, ratingWords(run)),
     element("td", { class: "text reasons", title: why }, why),
     ...(COLUMNS[4]?.title === "scanner" ? [element("td", { class: "text" }, run.scanner || "n/a")] : []),
     ...run.values.map((v, k) => element("td", { class: run.odd.includes(k) ? "out" : "" }, text(v))));
