@@ -91,7 +91,7 @@ def _kept(record: Record, output_dir: Path, size: int) -> Descriptor | None:
     """The descriptor that is there already, if it is of what the record says."""
     if record.status != OK:
         return None
-    return read_descriptor(output_dir / descriptor_name(record), key_of(record), size)
+    return read_descriptor(output_dir / descriptor_name(record.bids_name), key_of(record), size)
 
 
 def _made(records: Sequence[Record], place: Place, nprocs: int) -> Iterator[Descriptor | None]:
@@ -100,7 +100,7 @@ def _made(records: Sequence[Record], place: Place, nprocs: int) -> Iterator[Desc
     make = partial(describe_stored, output_dir=place.output_dir)
     for record, found in zip(records, _mapped(make, files, nprocs), strict=True):
         if found is not None:
-            place.put(descriptor_name(record), to_bytes(found, key_of(record)))
+            place.put(descriptor_name(record.bids_name), to_bytes(found, key_of(record)))
         yield found
 
 

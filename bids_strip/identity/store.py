@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +13,15 @@ from bids_strip.identity.brain import VERSION, Descriptor
 from bids_strip.record import Record
 
 FOLDER = "logs/identity"
+_HEAD_BYTES = 2 * (hashlib.sha256().digest_size * 2 + 1)
+"""Of a file: the key and the values' hash, a line each; the values follow as they are."""
 _MADE_BY = ("border_mm", "no_csf", "bias_smoothness_mm")
 """Options that the stripped image and its surface depend on."""
 
 
-def descriptor_name(record: Record) -> str:
+def descriptor_name(bids_name: str) -> str:
     """Name of a run's descriptor below OUTPUT_DIR, whatever a damaged record calls the run."""
-    return f"{FOLDER}/{re.sub('[^A-Za-z0-9_-]', '_', record.bids_name)[:200]}.npz"
+    return f"{FOLDER}/{re.sub('[^A-Za-z0-9_-]', '_', bids_name)[:200]}.bin"
 
 
 def key_of(record: Record) -> str:
@@ -41,9 +41,8 @@ def key_of(record: Record) -> str:
 
 def to_bytes(descriptor: Descriptor, key: str) -> bytes:
     """Bytes of a descriptor's file."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, descriptor=descriptor, key=np.array(key))
-    return buffer.getvalue()
+    values = descriptor.tobytes()
+    return f"{key}\n{hashlib.sha256(values).hexdigest()}\n".encode("ascii") + values
 
 
 def read_descriptor(path: Path, key: str, points: int) -> Descriptor | None:
@@ -58,10 +57,11 @@ def read_descriptor(path: Path, key: str, points: int) -> Descriptor | None:
     points
         How many values it has to hold.
     """
+    size = _HEAD_BYTES + points
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            found, own = stored["descriptor"], str(stored["key"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with path.open("rb") as file:
+            content = file.read(size + 1)
+    except OSError:
         return None
-    sound = own == key and found.dtype == np.int8 and found.shape == (points,)
-    return found if sound else None
+    found = np.frombuffer(content[_HEAD_BYTES:], np.int8)
+    return found if len(content) == size and content == to_bytes(found, key) else None

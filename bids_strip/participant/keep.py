@@ -38,4 +38,4 @@ def keep(products: Products, record: Record, place: Place) -> None:
     grid = products.source.volume.grid
     found = described(image, products.brain.sdt_steps, grid, load_reference())
     if found is not None:
-        place.put(descriptor_name(record), to_bytes(found, key_of(record)))
+        place.put(descriptor_name(record.bids_name), to_bytes(found, key_of(record)))

@@ -164,7 +164,7 @@ def test_a_damaged_descriptor_is_made_anew_and_never_unpickled(dataset) -> None:
     out = dataset(a_1="P1", a_2="P2")
     checked(out)
     good = kept(out)
-    one, two = sorted((out / "logs/identity").glob("*.npz"))
+    one, two = sorted((out / "logs/identity").glob("*.bin"))
     one.write_bytes(pickle.dumps({"descriptor": 1}))
     two.write_bytes(two.read_bytes()[:500])
     checked(out)

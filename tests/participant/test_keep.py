@@ -39,7 +39,7 @@ def test_it_is_that_of_the_stored_files(phantoms, tmp_path) -> None:
     assert files is not None
     stored = describe_stored(files, tmp_path)
     assert stored is not None
-    path = tmp_path / descriptor_name(record)
+    path = tmp_path / descriptor_name(record.bids_name)
     found = read_descriptor(path, key_of(record), stored.size)
     assert found is not None
     assert np.array_equal(found, stored)
@@ -48,7 +48,7 @@ def test_it_is_that_of_the_stored_files(phantoms, tmp_path) -> None:
 
 def test_masks_alone_are_enough(phantoms, tmp_path) -> None:
     record = stripped(phantoms([NAME]), tmp_path, "mask").record
-    assert (tmp_path / descriptor_name(record)).exists()
+    assert (tmp_path / descriptor_name(record.bids_name)).exists()
     assert not any("identity" in output.name for output in record.outputs)
 
 
