@@ -107,9 +107,12 @@ def compare(
         for run in range(len(runs))
         if (partner := _swapped_with(run, runs, similarity, person, limits)) is not None
     }
+    # one of the two may be likest to a third participant, and look for its partner there
+    swapped = {partner: run for run, partner in swapped.items()} | swapped
     copies = _copies(inputs)
     return tuple(
-        _judged(run, runs, copies.get(run), similarity, limits, swapped) for run in range(len(runs))
+        _judged(run, runs, copies.get(run), similarity, limits, person, swapped)
+        for run in range(len(runs))
     )
 
 
@@ -172,7 +175,7 @@ def _copies(inputs: Sequence[str]) -> dict[int, int]:
 
 def _judged(
     run: int, runs: Sequence[Compared], same_bytes: int | None, similarity: Similarity,
-    limits: Limits, swapped: Mapping[int, int],
+    limits: Limits, person: Codes, swapped: Mapping[int, int],
 ) -> Compared:  # fmt: skip
     """A run with its findings; what a swap explains is not told twice."""
     one = runs[run]
@@ -181,7 +184,7 @@ def _judged(
         likest is not None and similarity[run, likest] >= COPY_SIMILARITY
     )
     alike = one.other_similarity is not None and one.other_similarity >= limits.one
-    explained = run in swapped or one.other in swapped
+    explained = _in_one_swap(run, one.other, person, swapped)
     found = {
         LIKELY_SWAP: swapped.get(run),
         COPY: likest if is_copy else None,
@@ -190,6 +193,15 @@ def _judged(
     }
     told = {name: partner for name, partner in found.items() if partner is not None}
     return replace(one, findings=tuple(told), partners=tuple(dict.fromkeys(told.values())))
+
+
+def _in_one_swap(run: int, other: int | None, person: Codes, swapped: Mapping[int, int]) -> bool:
+    """True if either's label was exchanged with one of the other's participant."""
+    return any(
+        one in swapped and person[swapped[one]] == person[whose]
+        for one, whose in ((run, other), (other, run))
+        if one is not None and whose is not None
+    )
 
 
 def _likest_of_all(run: int, one: Compared, similarity: Similarity) -> int | None:

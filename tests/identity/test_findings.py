@@ -61,6 +61,21 @@ def test_a_swap_among_two_sessions_names_all_four() -> None:
     assert [run.partners for run in runs] == [(3,), (2,), (1,), (0,)]
 
 
+def test_a_third_label_for_one_of_two_swapped_people_is_told_of() -> None:
+    """The swap explains how like the two participants are, not that a third is like them."""
+    runs = judged("ABABA", "AABBC", _0_4=0.8, _2_4=0.8)
+    assert told(runs) == {**dict.fromkeys(range(4), ("likely_swap",)), 4: ("looks_like_one",)}
+    assert runs[4].partners == (0,)
+
+
+def test_a_swapped_run_that_is_likest_to_a_third_is_told_of_for_both() -> None:
+    runs = judged("AABBBAA", "AAABBBC", _5_6=0.95)
+    assert told(runs) == {
+        2: ("likely_swap",), 5: ("likely_swap", "looks_like_one"), 6: ("looks_like_one",),
+    }  # fmt: skip
+    assert (runs[2].partners, runs[5].partners) == ((5,), (2, 6))
+
+
 def test_a_session_put_to_someone_else_is_no_swap() -> None:
     """Participant B has A's second scan beside two of its own."""
     runs = judged("AABBA", "AABBB")
