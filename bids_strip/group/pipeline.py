@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bids_strip import __version__
+from bids_strip.errors import WriteError
 from bids_strip.group.best import best_runs
 from bids_strip.group.gather import gather
 from bids_strip.group.heatmap import heatmap
@@ -27,6 +28,8 @@ from bids_strip.resources import available_cpus
 from bids_strip.scanner import stratum_of
 from bids_strip.settings import Settings
 from bids_strip.verdict import CHECK
+
+_IDENTITY_FILES = ("group_identity.json", "group_identity.tsv", "group_identity.html")
 
 
 def preview(settings: Settings) -> list[str]:
@@ -62,6 +65,8 @@ def summarize(settings: Settings, staging: Path) -> str:
 
     Raises
     ------
+    WriteError
+        If the file system refuses.
     MissingInputError, SelectionError
         As `bids_strip.group.gather.gather`.
     UsageError
@@ -88,6 +93,8 @@ def summarize(settings: Settings, staging: Path) -> str:
                      f"failed, {found[CHECK]} to check: {path}")  # fmt: skip
     if identities:
         lines.append(write_identity(identities, place))
+    else:
+        remove_identity(settings.output_dir)
     return "; ".join(lines)
 
 
@@ -126,11 +133,27 @@ def write_group(
     place.put(f"group_{suffix}.html", html)
 
 
+def remove_identity(output_dir: Path) -> None:
+    """Remove what an earlier call found of whose brain is whose: the table no longer says so."""
+    for name in _IDENTITY_FILES:
+        path = output_dir / name
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise WriteError(
+                f"{path}: cannot be removed ({error.strerror or error}); move it away"
+            ) from error
+
+
 def write_identity(identities: Sequence[Identity], place: Place) -> str:
     """Write what was found of whose brain is whose; one line that says it."""
-    place.put("group_identity.json", to_json(describe_columns()))
-    place.put("group_identity.tsv", identity_table(identities))
-    place.put("group_identity.html", heatmap(identities, software=f"{APP} {__version__}"))
+    contents = (
+        to_json(describe_columns()),
+        identity_table(identities),
+        heatmap(identities, software=f"{APP} {__version__}"),
+    )
+    for name, content in zip(_IDENTITY_FILES, contents, strict=True):
+        place.put(name, content)
     compared = sum(len(one.compared) for one in identities)
     runs = sum(len(one.records) for one in identities)
     found = [name for one in identities for name in one.findings]

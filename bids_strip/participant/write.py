@@ -21,6 +21,7 @@ from bids_strip.domain import (
 )
 from bids_strip.errors import WriteError
 from bids_strip.geometry import Box, affine_resampled, bounding_box
+from bids_strip.identity.store import descriptor_name
 from bids_strip.itk import itk_affine
 from bids_strip.naming import (
     IMAGE,
@@ -194,7 +195,7 @@ def write_record(run: Run, record: Record, place: Place) -> None:
 
 
 def remove_outputs(run: Run, output_dir: Path) -> None:
-    """Remove what an earlier attempt left, the record first.
+    """Remove what an earlier attempt left, the record first, the descriptor of its brain too.
 
     A mask edited by hand is not ours and stays.
 
@@ -209,18 +210,21 @@ def remove_outputs(run: Run, output_dir: Path) -> None:
         name for pattern in patterns_in_spaces(run) for name in _found(output_dir, pattern)
     ]
     figures = (*figures_of(run).values(), *_found(output_dir, figure_pattern_in_spaces(run)))
-    _remove(output_dir, (names["qc"], *images, *map(sidecar_name, images), *in_spaces, *figures))
+    _remove(output_dir, (names["qc"], descriptor_name(run.name), *images,
+                         *map(sidecar_name, images), *in_spaces, *figures))  # fmt: skip
 
 
 def remove_record(run: Run, output_dir: Path) -> None:
-    """Remove the record alone: what changes a run's files in place does this first.
+    """Remove the record: what changes a run's files in place does this first.
+
+    The descriptor goes along: it is of the surface before the change.
 
     Raises
     ------
     WriteError
         As `remove_outputs`.
     """
-    _remove(output_dir, (names_of(run)["qc"],))
+    _remove(output_dir, (names_of(run)["qc"], descriptor_name(run.name)))
 
 
 def _found(output_dir: Path, pattern: str) -> list[str]:

@@ -133,6 +133,24 @@ def test_without_the_option_nothing_is_kept(dataset) -> None:
     assert not list(out.glob("group_identity*"))
 
 
+def test_a_call_without_the_option_takes_back_what_one_with_it_said(dataset) -> None:
+    out = dataset(a_1="P1", a_2="Q1", b_1="P2")
+    assert found(checked(out))
+    assert "looks_like" in (out / "group_T1w.tsv").read_text()
+    descriptors = kept(out)
+    assert group(out) == 0
+    assert not list(out.glob("group_identity*"))
+    assert "looks_like" not in (out / "group_T1w.tsv").read_text()
+    assert kept(out) == descriptors
+
+
+def test_what_is_in_the_way_of_taking_back_is_named(dataset, capsys) -> None:
+    out = dataset(a_1="P1", a_2="P2")
+    (out / FILES[0]).mkdir()
+    assert group(out) != 0
+    assert f"{FILES[0]}: cannot be removed" in capsys.readouterr().err
+
+
 def test_what_is_kept_serves_again(dataset) -> None:
     out = dataset(a_1="P1", a_2="P2", b_1="Q1")
     checked(out)

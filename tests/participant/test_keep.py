@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from bids_strip.domain import Conformed, Float3
 from bids_strip.group.identity import describe_stored, stored_files
 from bids_strip.identity.store import descriptor_name, key_of, read_descriptor
-from bids_strip.participant.job import Done, Job
+from bids_strip.participant.job import Done, Failed, Job
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from tests.fakes import FakePredictor, TrueSphere, attempt, run_of
@@ -25,6 +27,10 @@ def stripped(
     done = attempt(job, FakePredictor(TrueSphere()))
     assert isinstance(done, Done)
     return done
+
+
+def nothing(conformed: Conformed) -> Float3:
+    return np.full(conformed.data.shape, 50, np.float32)
 
 
 def test_nothing_is_kept_unless_asked_for(phantoms, tmp_path) -> None:
@@ -50,6 +56,40 @@ def test_masks_alone_are_enough(phantoms, tmp_path) -> None:
     record = stripped(phantoms([NAME]), tmp_path, "mask").record
     assert (tmp_path / descriptor_name(record.bids_name)).exists()
     assert not any("identity" in output.name for output in record.outputs)
+
+
+@pytest.mark.parametrize("border", [0.0, -2.0])
+def test_doing_a_run_again_without_the_option_takes_its_descriptor_along(
+    phantoms, tmp_path, border
+) -> None:
+    root = phantoms([NAME])
+    record = stripped(root, tmp_path, "mask", "brain", "sdt").record
+    other = tmp_path / descriptor_name("sub-02_T1w")
+    other.write_bytes(b"of another run")
+    stripped(root, tmp_path, "mask", "brain", "sdt", identity=False, border=border)
+    assert not (tmp_path / descriptor_name(record.bids_name)).exists()
+    assert other.exists()
+
+
+def test_another_border_from_what_is_stored_does_so_too(phantoms, tmp_path) -> None:
+    root = phantoms([NAME])
+    earlier = stripped(root, tmp_path, "mask", "sdt").record
+    # the network is not asked: it would find nothing
+    path = tmp_path / descriptor_name(earlier.bids_name)
+    assert path.exists()
+    job = Job(run_of(root / NAME, root), Recipe(("mask", "sdt"), border_mm=-2.0),
+              Place(tmp_path, tmp_path / ".work" / "x"), "1", 1)  # fmt: skip
+    assert isinstance(attempt(replace(job, earlier=earlier), FakePredictor(nothing)), Done)
+    assert not path.exists()
+
+
+def test_a_redo_that_fails_leaves_no_descriptor(phantoms, tmp_path) -> None:
+    root = phantoms([NAME])
+    record = stripped(root, tmp_path, "mask").record
+    job = Job(run_of(root / NAME, root), Recipe(("mask",)),
+              Place(tmp_path, tmp_path / ".work" / "x"), "1", 1, identity=True)  # fmt: skip
+    assert isinstance(attempt(job, FakePredictor(nothing)), Failed)
+    assert not (tmp_path / descriptor_name(record.bids_name)).exists()
 
 
 def test_the_key_is_of_what_was_made(phantoms, tmp_path) -> None:
