@@ -21,10 +21,14 @@ from bids_strip.nifti import DAMAGED, read_nifti
 from bids_strip.place import Place
 from bids_strip.record import OK, Record, run_of
 from bids_strip.reference import load_reference
+from bids_strip.verdict import reasons
 
 FAILED_RUN = "the run failed"
 NO_OUTPUTS = "neither a descriptor nor brain and sdt are stored: give --outputs mask brain sdt"
 UNREADABLE = "its stored brain or sdt is damaged or holds no brain: run it again with --force"
+MASK_IN_DOUBT = "its mask is to be checked first"
+_OF_THE_MASK = frozenset({"unlike_a_brain", "loss", "leak"})
+"""Reasons for which a brain is unlike itself: with half a mask no two sessions are alike."""
 _ENOUGH_FOR_A_POOL = 4
 
 
@@ -49,7 +53,7 @@ def identify(records: Sequence[Record], place: Place, *, nprocs: int) -> Identit
     size = int(np.count_nonzero(points(reference)))
     kept = [_kept(record, place.output_dir, size) for record in records]
     to_make = [record for record, known in zip(records, kept, strict=True)
-               if known is None and stored_files(record)]  # fmt: skip
+               if known is None and not _doubts(record) and stored_files(record)]  # fmt: skip
     made = dict(zip([record.bids_name for record in to_make],
                     _made(to_make, place, nprocs), strict=True))  # fmt: skip
     found = [known if known is not None else made.get(record.bids_name)
@@ -89,7 +93,7 @@ def describe_stored(files: tuple[str, str], output_dir: Path) -> Descriptor | No
 
 def _kept(record: Record, output_dir: Path, size: int) -> Descriptor | None:
     """The descriptor that is there already, if it is of what the record says."""
-    if record.status != OK:
+    if record.status != OK or _doubts(record):
         return None
     return read_descriptor(output_dir / descriptor_name(record.bids_name), key_of(record), size)
 
@@ -115,10 +119,18 @@ def _mapped(
         yield from pool.map(make, files)
 
 
+def _doubts(record: Record) -> tuple[str, ...]:
+    """Reasons to check a run's mask before anyone is accused by it."""
+    found = reasons(record.metrics, record.flags)
+    return tuple(reason for reason in found if reason in _OF_THE_MASK)
+
+
 def _why(record: Record) -> str:
     """Why a run was not compared."""
     if record.status != OK:
         return FAILED_RUN
+    if found := _doubts(record):
+        return f"{MASK_IN_DOUBT}: {', '.join(found)}"
     return UNREADABLE if stored_files(record) else NO_OUTPUTS
 
 

@@ -202,6 +202,38 @@ def test_runs_that_cannot_be_compared_are_told_of(dataset) -> None:
     assert "neither a descriptor" in (out / FILES[2]).read_text()
 
 
+@pytest.mark.parametrize(("metrics", "doubt"), [
+    ({"reference_missing_ml": 400.0}, "loss"),
+    ({"reference_misfit_mm": 9.0, "other_inside_lump_ml": 90.0}, "leak, unlike_a_brain"),
+])  # fmt: skip
+def test_a_bad_mask_accuses_nobody(dataset, scans, metrics, doubt) -> None:
+    out = dataset(a_1="P1", b_1="Q1")
+    whole = scans["P2"]
+    i = whole.sdt_steps.shape[0] // 2
+    steps, image = whole.sdt_steps.copy(), whole.image.copy()
+    steps[:i], image[:i] = 3000, 0
+    path = store(out, "sub-a_ses-2_T1w", replace(whole, sdt_steps=steps, image=image))
+    record = read_record(path)
+    assert record is not None
+    accused = ["sub-a_ses-1_T1w", "sub-a_ses-2_T1w"]
+    assert found(checked(out)) == dict.fromkeys(accused, "looks_like_two")
+    assert len(kept(out)) == 3  # what was kept of it is not taken either
+    rewrite(path, replace(record, metrics=metrics))
+    rows = checked(out)
+    assert found(rows) == {}
+    assert rows["sub-a_ses-2_T1w"]["left_out"] == f"its mask is to be checked first: {doubt}"
+    assert rows["sub-a_ses-1_T1w"]["own_closest"] == "n/a"
+
+
+def test_other_reasons_leave_a_run_in(dataset) -> None:
+    out = dataset(a_1="P1", a_2="P2")
+    path = min(out.rglob("*_qc.json"))
+    record = read_record(path)
+    assert record is not None
+    rewrite(path, replace(record, metrics={"reference_in_view": 0.9}))
+    assert checked(out)["sub-a_ses-1_T1w"]["own_closest"] == "sub-a_ses-2_T1w"
+
+
 def test_one_run(dataset) -> None:
     rows = checked(dataset(a_1="P1"))
     assert found(rows) == {}
