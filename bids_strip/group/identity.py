@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,7 @@ from bids_strip.nifti import DAMAGED, read_nifti
 from bids_strip.place import Place
 from bids_strip.record import OK, Record, run_of
 from bids_strip.reference import load_reference
+from bids_strip.resources import share
 from bids_strip.verdict import reasons
 
 FAILED_RUN = "the run failed"
@@ -32,7 +34,9 @@ _OF_THE_MASK = frozenset({"unlike_a_brain", "loss", "leak"})
 _ENOUGH_FOR_A_POOL = 4
 
 
-def identify(records: Sequence[Record], place: Place, *, nprocs: int) -> Identity:
+def identify(
+    records: Sequence[Record], place: Place, *, nprocs: int | None, mem_gb: float | None
+) -> Identity:
     """Compare the runs of one modality, each with all others.
 
     Parameters
@@ -41,8 +45,8 @@ def identify(records: Sequence[Record], place: Place, *, nprocs: int) -> Identit
         Of the group.
     place
         OUTPUT_DIR; descriptors that are absent or out of date are made from what is stored there.
-    nprocs
-        Processes to make them with.
+    nprocs, mem_gb
+        Of `bids_strip.resources.share`: bounds of the processes that make them.
 
     Raises
     ------
@@ -54,8 +58,9 @@ def identify(records: Sequence[Record], place: Place, *, nprocs: int) -> Identit
     kept = [_kept(record, place.output_dir, size) for record in records]
     to_make = [record for record, known in zip(records, kept, strict=True)
                if known is None and not _doubts(record) and stored_files(record)]  # fmt: skip
+    count, _ = share(nprocs=nprocs, threads=1, mem_gb=mem_gb, runs=len(to_make))
     made = dict(zip([record.bids_name for record in to_make],
-                    _made(to_make, place, nprocs), strict=True))  # fmt: skip
+                    _made(to_make, place, count), strict=True))  # fmt: skip
     found = [known if known is not None else made.get(record.bids_name)
              for record, known in zip(records, kept, strict=True)]  # fmt: skip
     compared = tuple(index for index, one in enumerate(found) if one is not None)
@@ -111,12 +116,19 @@ def _made(records: Sequence[Record], place: Place, nprocs: int) -> Iterator[Desc
 def _mapped(
     make: partial[Descriptor | None], files: Sequence[tuple[str, str]], nprocs: int
 ) -> Iterator[Descriptor | None]:
-    """Call it on each, in this process or in a pool."""
+    """Call it on each, in this process or in a pool; what is left when a worker dies, in this."""
     if nprocs == 1 or len(files) < _ENOUGH_FOR_A_POOL:
         yield from map(make, files)
         return
+    done = 0
     with ProcessPoolExecutor(min(nprocs, len(files)), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(make, files)
+        try:
+            for found in pool.map(make, files):
+                yield found
+                done += 1
+        except BrokenProcessPool:  # most likely for want of memory: one at a time may do
+            pass
+    yield from map(make, files[done:])
 
 
 def _doubts(record: Record) -> tuple[str, ...]:

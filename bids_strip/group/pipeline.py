@@ -24,7 +24,6 @@ from bids_strip.metrics import METRICS, TEMPLATE_METRICS
 from bids_strip.naming import APP, BIDSIGNORE, to_json
 from bids_strip.place import Place
 from bids_strip.record import Record
-from bids_strip.resources import available_cpus
 from bids_strip.scanner import stratum_of
 from bids_strip.settings import Settings
 from bids_strip.verdict import CHECK
@@ -81,8 +80,9 @@ def summarize(settings: Settings, staging: Path) -> str:
         records = gather(settings, suffix)
         identity: dict[str, tuple[str, ...]] = {}
         if settings.identity_check:
-            nprocs = settings.nprocs or available_cpus()
-            identities.append(identify(records, place, nprocs=nprocs))
+            identities.append(
+                identify(records, place, nprocs=settings.nprocs, mem_gb=settings.mem_gb)
+            )
             identity = identities[-1].findings
         runs = judge(records, ratings, identity)
         write_group(runs, suffix, ratings, place)

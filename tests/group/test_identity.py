@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from multiprocessing import parent_process
 from pathlib import Path
 
 import nibabel as nib
@@ -16,6 +19,7 @@ import pytest
 
 from bids_strip import cli
 from bids_strip.domain import SDT_STEP_MM
+from bids_strip.group.identity import _mapped
 from bids_strip.naming import names_of, to_json
 from bids_strip.record import FAILED, OK, InputFile, OutputFile, Record, read_record
 from tests.fakes import run_of
@@ -261,6 +265,39 @@ def test_processes_make_the_same(dataset) -> None:
     shutil.rmtree(out / "logs/identity")
     checked(out, "--nprocs", "2")
     assert kept(out) == first
+
+
+def sized_or_die(files: tuple[str, str], output_dir: Path) -> np.ndarray | None:
+    """Stand-in for `describe_stored`: a worker dies of a name with 'deadly' in it."""
+    if "deadly" in files[0] and parent_process() is not None:
+        os._exit(9)
+    return np.array([len(files[0])], np.int8)
+
+
+def test_what_a_worker_died_of_is_made_in_this_process(tmp_path: Path) -> None:
+    files = [("a", ""), ("bb", ""), ("deadly", ""), ("dddd", ""), ("eeeee", "")]
+    made = list(_mapped(partial(sized_or_die, output_dir=tmp_path), files, 2))
+    assert [one.tolist() for one in made if one is not None] == [[1], [2], [6], [4], [5]]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [(("--mem-gb", "4"), 2), (("--mem-gb", "1"), 1), (("--mem-gb", "100", "--nprocs", "3"), 3)],
+)
+def test_memory_bounds_the_processes(
+    dataset, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], expected: int
+) -> None:
+    out = dataset(a_1="P1", a_2="P2", b_1="Q1", b_2="Q2")
+    asked: list[int] = []
+
+    def noting(_make: object, files: list[tuple[str, str]], nprocs: int) -> list[None]:
+        asked.append(nprocs)
+        return [None] * len(files)
+
+    monkeypatch.setattr("bids_strip.group.identity._mapped", noting)
+    monkeypatch.setattr("bids_strip.resources.available_cpus", lambda: 16)
+    assert group(out, "--identity-check", *options) == 0
+    assert asked == [expected]
 
 
 def test_modalities_are_compared_within(dataset, scans) -> None:
