@@ -30,6 +30,7 @@ _GZIP = 31
 """``wbits`` of a gzip stream."""
 _MOST_PACKED = 1032
 """No stream of deflate holds more than this many times its own bytes (RFC 1951)."""
+_LEAST_HEADER = 348
 _SPARE_BYTES = 1 << 20
 """What a file may hold behind its voxels."""
 _TEMPLATE_CODE = 4
@@ -81,6 +82,8 @@ def _check_promise(head: bytes, most: int) -> int:
     ImageFileError
         If they are more than a file holds.
     """
+    if len(head) < _LEAST_HEADER:
+        raise ImageFileError(f"{len(head)} bytes hold no header")
     header = _kind(head).header_class.from_fileobj(io.BytesIO(head), check=False)
     shape = [max(int(n), 0) for n in header["dim"][1 : int(header["dim"][0]) + 1]]
     size = math.prod(shape) * max(int(header["bitpix"]), 8) // 8

@@ -228,7 +228,8 @@ def test_a_finished_failure_keeps_its_code(jobs_of: Jobs, network: Network) -> N
     again = attempt_on_worker(job, network=network, number=2)
     assert isinstance(first, Failed)
     assert isinstance(again, Failed)
-    assert (again.stage, again.reason, again.exit_code) == (first.stage, first.reason, 65)
+    assert (again.stage, again.exit_code) == (first.stage, 65)
+    assert first.reason.endswith(again.reason)  # records hold no folders
 
 
 def test_an_older_record_is_not_this_attempts(jobs_of: Jobs, network: Network) -> None:
