@@ -70,7 +70,8 @@ def failed(outcome: Outcome, out: Path) -> Failed:
     record = record_of(outcome.run, out)
     assert record["status"] == "failed"
     assert record["stage"] == outcome.stage
-    assert record["reason"] == outcome.reason
+    raw = str(outcome.run.path).removesuffix(outcome.run.relative)
+    assert record["reason"] == outcome.reason.replace(raw, "").replace(f"{out}/", "")
     assert "\n" not in outcome.reason
     assert outcome.run.path.name in outcome.reason
     return outcome

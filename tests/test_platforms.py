@@ -110,4 +110,4 @@ def test_the_exec_spec_can_be_run(launch: Launch, phantoms, network: Path, tmp_p
         )  # fmt: skip
         assert code == 0, output
     assert (tmp_path / "out" / "group_T1w.tsv").is_file()
-    assert [p.name for p in (tmp_path / "out").glob("sub-*")] == ["sub-02"]
+    assert {p.name for p in (tmp_path / "out").glob("sub-*")} == {"sub-02", "sub-02.html"}

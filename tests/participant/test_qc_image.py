@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,8 +77,8 @@ def by_niimath(drawn: Onion, tmp_path: Path) -> dict[str, float]:
     shares = drawn.segmented.steps.astype(np.float32) / FULL
     for name, values in zip(("gm", "wm", "csf", "t1"), (*shares, drawn.data), strict=True):
         nib.save(nib.Nifti1Image(values, affine), tmp_path / f"{name}.nii")
-    command = ["niimath", "--qc", "t1.nii", "--pve", "csf.nii", "gm.nii", "wm.nii", "--raw",
-               "--json", "qc.json"]  # fmt: skip
+    command = [sys.executable, "-m", "niimath", "--qc", "t1.nii", "--pve", "csf.nii", "gm.nii",
+               "wm.nii", "--raw", "--json", "qc.json"]  # fmt: skip
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     found: dict[str, float] = json.loads((tmp_path / "qc.json").read_text())
     return found
