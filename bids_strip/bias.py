@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_strip.domain import Float3, Shape3, Zooms
-from bids_strip.geometry import Box
+from bids_strip.geometry import Box, in_slabs
 
 Waves = NDArray[np.int64]
 _STIFFNESS = 0.05
@@ -108,15 +108,17 @@ def fit(
     if total <= 0 or not basis.shape[1]:
         return np.zeros(basis.shape[1])
     mean = float((weight * target).sum(dtype=np.float64)) / total
-    centre = (weight @ basis) / total
-    centred = basis - centre
-    gram = (centred.T @ (centred * weight[:, None])).astype(np.float64) / total
-    aim = (centred.T @ (weight * (target - np.float32(mean)))).astype(np.float64) / total
+    centre = (weight @ basis).astype(np.float64) / total
+    weighted = basis * weight[:, None]
+    gram = (weighted.T @ basis).astype(np.float64) / total - np.outer(centre, centre)
+    aim = (weighted.T @ (target - np.float32(mean))).astype(np.float64) / total
     gram[np.diag_indices_from(gram)] += _STIFFNESS / lengths**4 + 1e-6
     return np.asarray(np.linalg.solve(gram, aim))
 
 
-def field_over(waves: Cosines, coefficients: NDArray[np.float64], shape: Shape3) -> Float3:
+def field_over(
+    waves: Cosines, coefficients: NDArray[np.float64], shape: Shape3, *, threads: int = 1
+) -> Float3:
     """The field at every voxel of a grid.
 
     Parameters
@@ -127,16 +129,24 @@ def field_over(waves: Cosines, coefficients: NDArray[np.float64], shape: Shape3)
         From `fit`.
     shape
         Of the grid that the box lies in.
+    threads : int
+        Slabs that are made side by side.
 
     Returns
     -------
     (I, J, K) float32
     """
+    found = np.zeros(shape, dtype=np.float32)
     if not coefficients.size:
-        return np.zeros(shape, dtype=np.float32)
+        return found
     cube = np.zeros(waves.waves.max(axis=0) + 1, dtype=np.float32)
     cube[tuple(waves.waves.T)] = coefficients
-    tables = waves.tables([np.arange(n) for n in shape])
-    for table in tables:  # each turn takes the first axis and puts its voxels last
-        cube = np.tensordot(cube, table, axes=(0, 1))
-    return np.ascontiguousarray(cube, dtype=np.float32)
+    first, second, third = waves.tables([np.arange(n) for n in shape])
+    planes = np.matmul(second, cube) @ third.T
+    lines, columns = planes.reshape(len(planes), -1), found.reshape(shape[0], -1)
+
+    def make(rows: slice) -> None:
+        np.matmul(first[rows], lines, out=columns[rows])
+
+    in_slabs(make, shape[0], threads=threads)
+    return found

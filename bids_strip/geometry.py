@@ -6,8 +6,9 @@ brain: of a whole 256^3 grid it costs seconds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from bids_strip.domain import (
     Zooms,
 )
 
+T = TypeVar("T")
 Box = tuple[slice, slice, slice]
 STORED_STEP_MM = float(np.float32(SDT_STEP_MM))
 """The step of stored distances as a NIfTI header holds it."""
@@ -269,9 +271,16 @@ def resampled(data: Float3, matrices: tuple[NDArray[np.float32], ...]) -> Float3
     -------
     (I', J', K') float32
     """
-    for axis, matrix in enumerate(matrices):
-        data = np.moveaxis(np.tensordot(matrix, data, axes=(1, axis)), 0, axis)
-    return np.ascontiguousarray(data, dtype=np.float32)
+    found = np.ascontiguousarray(data, dtype=np.float32)
+    # the axis that shrinks most first; no axis is moved, which would copy
+    for axis in sorted(range(3), key=lambda a: len(matrices[a]) / matrices[a].shape[1]):
+        matrix = matrices[axis]
+        if axis == 0:
+            planes = matrix @ found.reshape(len(found), -1)
+            found = planes.reshape(len(matrix), *found.shape[1:])
+        else:
+            found = np.matmul(matrix, found) if axis == 1 else found @ matrix.T
+    return found
 
 
 def affine_resampled(
@@ -301,20 +310,55 @@ def affine_resampled(
     spline = ndimage.spline_filter(data, order, output=np.float32) if order > 1 else data
     found = np.empty(shape, dtype=np.float32)
 
-    def make(start: int) -> None:
-        slab = found[start : start + _SLAB]
-        corner = matrix[:3, :3] @ (start, 0, 0) + matrix[:3, 3]
+    def make(rows: slice) -> None:
+        slab = found[rows]
+        corner = matrix[:3, :3] @ (rows.start, 0, 0) + matrix[:3, 3]
         ndimage.affine_transform(
             spline, matrix[:3, :3], corner, output_shape=slab.shape, order=order, cval=outside,
             prefilter=False, output=slab,
         )  # fmt: skip
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(make, range(0, shape[0], _SLAB)))
+    in_slabs(make, shape[0], threads=threads)
     return found
 
 
-def to_native(data: Float3, frame: Frame, window: Box) -> Float3:
+def in_slabs(
+    make: Callable[[slice], T], length: int, *, threads: int, thick: int = _SLAB
+) -> list[T]:
+    """What is made of each slab of an axis, in order; slabs are made side by side.
+
+    Parameters
+    ----------
+    make
+        Takes the rows of a slab. NumPy and SciPy let other threads work meanwhile.
+    length : int
+        Of the axis.
+    threads : int
+        How many slabs at a time; what is made does not depend on this.
+    thick : int
+        Rows of a slab.
+    """
+    slabs = [slice(start, min(start + thick, length)) for start in range(0, length, thick)]
+    if threads == 1:
+        return [make(rows) for rows in slabs]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(make, slabs))
+
+
+def native_box(box: Box, frame: Frame) -> Box:
+    """Native voxels that lie within a box of the conformed grid, and those beside it."""
+    found = [slice(0, 0)] * 3
+    for axis, side in enumerate(box):
+        own, first, step = frame.axes[axis], frame.firsts[axis], frame.steps[axis]
+        size = frame.native_shape[own]
+        low = int(np.floor(first + step * (side.start - 1)))
+        high = int(np.ceil(first + step * side.stop)) + 1
+        low, high = (size - high, size - low) if frame.flips[axis] else (low, high)
+        found[own] = slice(min(max(low, 0), size), max(min(high, size), 0))
+    return found[0], found[1], found[2]
+
+
+def to_native(data: Float3, frame: Frame, window: Box, *, hold: bool = False) -> Float3:
     """Interpolate conformed data linearly at voxels of the native grid.
 
     Parameters
@@ -325,6 +369,8 @@ def to_native(data: Float3, frame: Frame, window: Box) -> Float3:
         How that grid lies in the native one.
     window
         Native voxels wanted along each native axis; with a step every n-th of them.
+    hold : bool
+        Let the outermost values stand for what lies beyond the conformed grid; 0 does otherwise.
 
     Returns
     -------
@@ -335,7 +381,7 @@ def to_native(data: Float3, frame: Frame, window: Box) -> Float3:
     for axis, n_in in enumerate(data.shape):
         own, first, step = frame.axes[axis], frame.firsts[axis], frame.steps[axis]
         matrix = resampling_matrix(n_in, frame.native_shape[own], first=-first / step,
-                                   step=1 / step, widen=False)  # fmt: skip
+                                   step=1 / step, widen=False, hold=hold)  # fmt: skip
         matrices.append((matrix[::-1] if frame.flips[axis] else matrix)[window[own]])
     found = resampled(data, (matrices[0], matrices[1], matrices[2]))
     return np.ascontiguousarray(found.transpose(np.argsort(frame.axes)))
@@ -471,8 +517,9 @@ def dice(a: Bool3, b: Bool3) -> float:
 
 def quantised(distance_mm: Float3) -> NDArray[np.int16]:
     """Distances in mm -> int16 steps, clipped to the stored range."""
-    clipped = np.clip(distance_mm, -SDT_LIMIT_MM, SDT_LIMIT_MM)
-    return np.asarray(np.rint(clipped / STORED_STEP_MM), dtype=np.int16)
+    steps = np.clip(distance_mm, -SDT_LIMIT_MM, SDT_LIMIT_MM)
+    steps /= np.float32(STORED_STEP_MM)
+    return np.rint(steps, out=steps).astype(np.int16)
 
 
 def within(steps: NDArray[np.int16], border_mm: float) -> Bool3:

@@ -6,7 +6,7 @@ import io
 import math
 import zlib
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import nibabel as nib
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bids_strip.domain import Grid, Source
 
+T = TypeVar("T", bound=np.generic)
 DAMAGED: tuple[type[Exception], ...] = (
     ImageFileError, HeaderDataError, WrapStructError, EOFError, zlib.error, OSError, ValueError,
     OverflowError, cast("type[Exception]", IsalError),  # its stub calls it a value
@@ -105,16 +106,33 @@ def _unpacked(packed: bytes, most: int) -> bytes:
     EOFError, isal.isal_zlib.error
         If it is cut short or damaged.
     """
-    content = bytearray()
+    members: list[bytes] = []
     while packed.lstrip(b"\0"):
         member = isal_zlib.decompressobj(_GZIP)
-        content += member.decompress(packed, most - len(content) + 1)
-        if len(content) > most:
+        held = sum(map(len, members))
+        members.append(member.decompress(packed, most - held + 1))
+        if held + len(members[-1]) > most:
             raise ImageFileError(f"it holds more than the {most / 1e9:.3g} GB of its header")
         if not member.eof:
             raise EOFError("cut short")
         packed = member.unused_data
-    return bytes(content)
+    return members[0] if len(members) == 1 else b"".join(members)
+
+
+def in_rows(data: NDArray[Any], dtype: type[T]) -> NDArray[T]:
+    """A file's voxels, first axis fastest, as an array whose last axis is, of another type.
+
+    Plane by plane: the whole turned at once meets a new page of memory at every voxel.
+    """
+    turned = np.empty(data.shape, dtype=dtype)
+    _turn(data, turned)
+    return turned
+
+
+def _turn(data: NDArray[Any], turned: NDArray[Any]) -> None:
+    """Copy between the two orders of voxels."""
+    for plane in range(data.shape[1]):
+        turned[:, plane] = data[:, plane]
 
 
 def on_source(data: NDArray[np.generic], source: Source, *, slope: float | None = None) -> bytes:
@@ -161,5 +179,7 @@ def _packed(data: NDArray[np.generic], header: nib.Nifti1Header, slope: float | 
     header["scl_inter"] = 0 if slope is not None else np.nan
     header["vox_offset"] = 352
     header["magic"] = b"n+1"
-    body = header.binaryblock + b"\0" * 4 + np.asarray(data).tobytes(order="F")
+    body = bytearray(352 + data.nbytes)
+    body[:348] = header.binaryblock
+    _turn(data, np.ndarray(data.shape, data.dtype, body, 352, order="F"))
     return igzip.compress(body, _COMPRESSION, mtime=0)

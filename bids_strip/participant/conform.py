@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 from bids_strip.card import Card, Intensity
 from bids_strip.domain import Bool3, Conformed, Float3, Frame, Volume
 from bids_strip.errors import ConformError
-from bids_strip.geometry import resampled, resampling_matrix, shape_multiple
+from bids_strip.geometry import Box, every_nth, resampled, resampling_matrix, shape_multiple
 
 _LARGEST_MM = 700.0
 _SMALLEST_MM = 2.0
+_APART_MM = 4.0
+_DARK_BRIGHT = (1.0, 98.0)
+_LIT = 0.1
+_LIT_MM2 = 400.0
+_ROOM_MM = 12.0
 _SLACK = 0.01
 """Part of a conformed voxel that the rounding of an affine may add to an extent."""
 
@@ -50,7 +55,10 @@ def conform(native: Volume, card: Card) -> Conformed:
 
 
 def frame_of(native: Volume, card: Card) -> tuple[Frame, tuple[int, int, int]]:
-    """Where the conformed grid lies, centred on the native one, and its shape."""
+    """Where the conformed grid lies, centred on the head, and its shape.
+
+    The field of view is cut to the head along axes where that saves voxels.
+    """
     wanted = nib.orientations.axcodes2ornt(card.axis_codes)
     found = nib.orientations.io_orientation(native.grid.affine)
     to_card = nib.orientations.ornt_transform(found, wanted)
@@ -69,13 +77,58 @@ def frame_of(native: Volume, card: Card) -> tuple[Frame, tuple[int, int, int]]:
             f"field of view {' x '.join(f'{e:.3g}' for e in extent)} mm holds no head (less than "
             f"{_SMALLEST_MM:.0f} mm): are the voxel sizes in mm? mend the header"
         )
-    least = tuple(int(np.ceil(e / z - _SLACK)) for e, z in zip(extent, card.zooms, strict=True))
-    shape = shape_multiple(least, card.multiple)  # type: ignore[arg-type]
     steps = tuple(z / own for z, own in zip(card.zooms, zooms, strict=True))
-    firsts = tuple(
-        (n - 1) / 2 - step * (m - 1) / 2 for n, m, step in zip(sizes, shape, steps, strict=True)
-    )
-    return Frame(axes, flips, native.grid.shape, firsts, steps), shape  # type: ignore[arg-type]
+    whole = tuple(slice(0, n) for n in native.grid.shape)
+    held = head_box(native)
+    shape, firsts = [], []
+    for own, flip, step in zip(axes, flips, steps, strict=True):
+        (count, first), (fewer, nearer) = (
+            _axis(box[own], native.grid.shape[own], step, card.multiple, flip=flip)
+            for box in (whole, held)
+        )
+        shape.append(min(count, fewer))
+        firsts.append(nearer if fewer < count else first)
+    frame = Frame(axes, flips, native.grid.shape, tuple(firsts), steps)  # type: ignore[arg-type]
+    return frame, tuple(shape)  # type: ignore[return-value]
+
+
+def _axis(side: slice, size: int, step: float, multiple: int, *, flip: bool) -> tuple[int, float]:
+    """Conformed voxels that hold a part of a native axis, and where the first lies."""
+    low, high = (size - side.stop, size - side.start) if flip else (side.start, side.stop)
+    count, _, _ = shape_multiple((int(np.ceil((high - low) / step - _SLACK)), 1, 1), multiple)
+    return count, (low + high - 1) / 2 - step * (count - 1) / 2
+
+
+def head_box(native: Volume) -> Box:
+    """The part of the field of view that is not empty air, with room around it.
+
+    Returns
+    -------
+    Box
+        From the first to the last plane on which 4 cm^2 are lit, `_ROOM_MM` wider, along each
+        native axis; the whole field where the air is not dark.
+
+    Notes
+    -----
+    Lit is what lies a tenth of the way from the darkest to the brightest. Noise, ghosts or an
+    inverted contrast light the air up: then nothing is cut.
+    """
+    zooms = native.grid.zooms
+    window = every_nth(zooms, _APART_MM)
+    few = native.data[window]
+    dark, bright = np.percentile(few, _DARK_BRIGHT)
+    lit = few > dark + _LIT * (bright - dark)
+    apart = [side.step * zoom for side, zoom in zip(window, zooms, strict=True)]
+    found = []
+    for axis, (size, zoom) in enumerate(zip(native.grid.shape, zooms, strict=True)):
+        others = tuple(a for a in range(3) if a != axis)
+        area = np.count_nonzero(lit, axis=others) * float(np.prod([apart[a] for a in others]))
+        planes = np.flatnonzero(area >= _LIT_MM2) * window[axis].step
+        if not planes.size:
+            planes = np.array([0, size - 1])
+        room = int(np.ceil((_ROOM_MM + apart[axis]) / zoom))
+        found.append(slice(max(int(planes[0]) - room, 0), min(int(planes[-1]) + room + 1, size)))
+    return found[0], found[1], found[2]
 
 
 def oriented(data: Float3, frame: Frame) -> Float3:

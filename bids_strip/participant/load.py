@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bids_strip.dataset.content import describe_missing
 from bids_strip.domain import Affine, Float3, Grid, Source, Volume
 from bids_strip.errors import LoadError
-from bids_strip.nifti import DAMAGED, read_nifti
+from bids_strip.nifti import DAMAGED, in_rows, read_nifti
 
 _FORM_TOLERANCE_MM = 0.5
 
@@ -114,7 +114,7 @@ def _affine(image: SpatialImage, name: str) -> Affine:
 def _finite(data: NDArray[np.generic]) -> tuple[Float3, int]:
     """Float32 with zeros for NaN and infinity, and how many there were."""
     with np.errstate(over="ignore", invalid="ignore"):
-        values = np.ascontiguousarray(data, dtype=np.float32)
+        values = in_rows(data, np.float32)
     finite = np.isfinite(values)
     count = int(values.size - np.count_nonzero(finite))
     if count:

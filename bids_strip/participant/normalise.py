@@ -22,7 +22,7 @@ from bids_strip.domain import (
     Volume,
     Zooms,
 )
-from bids_strip.geometry import Box, bounding_box, every_nth, within
+from bids_strip.geometry import Box, bounding_box, every_nth, in_slabs, within
 from bids_strip.mixture import Shares, Values, first_guess, fitted, posterior, trusted
 from bids_strip.prior import tissue_prior
 
@@ -37,13 +37,15 @@ _SURE = 0.9
 _DARK_SHARE = 0.1
 _DARKEST_PERCENT = 0.1
 _LEAST_STEP = 1.0
+_ROWS = 8
+"""Of a slab that is corrected at a time."""
 _FEW = 97
 """Every so many voxels are looked at for the source's own step."""
 
 
 def normalise(
     native: Volume, brain: BrainMask, prediction: Prediction, frame: Frame, *, suffix: str,
-    smoothness_mm: float,
+    smoothness_mm: float, threads: int = 1,
 ) -> Normalised:  # fmt: skip
     """Correct a run's brightness.
 
@@ -61,6 +63,8 @@ def normalise(
         BIDS suffix of the run.
     smoothness_mm : float
         Half of the field's shortest wavelength, mm; 0 for no field.
+    threads : int
+        Slabs that are corrected side by side.
 
     Notes
     -----
@@ -83,11 +87,18 @@ def normalise(
     )
     waves = cosines(_box(inside, native.grid.zooms), native.grid.zooms, smoothness_mm)
     fitted_field = estimate(samples, waves, suffix=suffix)
-    log_field = _bounded(field_over(waves, fitted_field.coefficients, inside.shape), inside)
-    scale = WHITE_MATTER / np.exp(_white_matter(samples, log_field, fitted_field.shares))
-    corrected = np.subtract(np.float32(np.log(scale)), log_field)
-    np.exp(corrected, out=corrected)
-    corrected *= native.data - np.float32(floor)
+    log_field = field_over(waves, fitted_field.coefficients, inside.shape, threads=threads)
+    held = _held(log_field, inside)
+    scale = WHITE_MATTER / np.exp(_white_matter(samples, log_field, held, fitted_field.shares))
+    corrected = np.empty_like(native.data)
+
+    def correct(rows: slice) -> None:
+        field = held.of(log_field[rows], out=log_field[rows])
+        slab = np.subtract(np.float32(np.log(scale)), field, out=corrected[rows])
+        np.exp(slab, out=slab)
+        slab *= native.data[rows] - np.float32(floor)
+
+    in_slabs(correct, len(corrected), threads=threads, thick=_ROWS)
     if brain.already_stripped:
         corrected[(native.data == 0) & ~inside] = 0.0  # nothing there, wherever counting starts
     return Normalised(Volume(corrected, native.grid), log_field, floor, float(scale))
@@ -164,18 +175,30 @@ def _box(inside: Bool3, zooms: Zooms) -> Box:
     return i, j, k
 
 
-def _bounded(log_field: Float3, inside: Bool3) -> Float3:
-    """The field held within its range inside the surface, its mean there 0."""
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The range of a log field inside the surface, and its mean there."""
+
+    low: np.float32
+    high: np.float32
+    mean: np.float32
+
+    def of(self, log_field: Float3, out: Float3 | None = None) -> Float3:
+        """A part of the field, held within the range, less the mean."""
+        found = np.clip(log_field, self.low, self.high, out=out)
+        found -= self.mean
+        return found
+
+
+def _held(log_field: Float3, inside: Bool3) -> _Held:
     known = log_field[inside]
-    np.clip(log_field, known.min(), known.max(), out=log_field)
-    log_field -= np.float32(known.mean(dtype=np.float64))
-    return log_field
+    return _Held(known.min(), known.max(), np.float32(known.mean(dtype=np.float64)))
 
 
-def _white_matter(samples: Samples, log_field: Float3, shares: Shares) -> float:
+def _white_matter(samples: Samples, log_field: Float3, held: _Held, shares: Shares) -> float:
     """Median log brightness of voxels that are surely white matter, of the whitest if none is."""
     i, j, k = samples.places
-    flat = samples.brightness - log_field[i, j, k]
+    flat = samples.brightness - held.of(log_field[i, j, k])
     white = shares[1]
     return float(np.median(flat[white >= min(_SURE, float(np.percentile(white, 90)))]))
 

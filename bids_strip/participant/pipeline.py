@@ -80,9 +80,11 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     brain = clock("derive", derive, source.volume, distance, border_mm=recipe.border_mm,
                   drawn=drawn, no_csf=recipe.no_csf)  # fmt: skip
     normalised = clock("normalise", normalise, source.volume, brain, prediction, conformed.frame,
-                       suffix=run.suffix, smoothness_mm=recipe.bias_smoothness_mm)  # fmt: skip
+                       suffix=run.suffix, smoothness_mm=recipe.bias_smoothness_mm,
+                       threads=job.threads)  # fmt: skip
     segmented = clock("segment", segment, normalised, brain, prediction, conformed.frame,
-                      suffix=run.suffix)  # fmt: skip
+                      suffix=run.suffix, outside="dseg" in recipe.outputs,
+                      threads=job.threads)  # fmt: skip
     fitted = whole_brain(source, prediction, conformed) if recipe.no_csf else brain
     registrations = clock("register", register_all, job, normalised.volume, brain, fitted)
     preproc = quantised_image(source.volume, normalised)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from bids_strip.domain import Float3, Frame, Surface
-from bids_strip.geometry import to_native
+from bids_strip.geometry import bounding_box, native_box, to_native
 
 
 def restore(surface: Surface, frame: Frame) -> Float3:
@@ -26,5 +28,10 @@ def restore(surface: Surface, frame: Frame) -> Float3:
     Before the threshold, because a distance is smooth and a mask is not (Hoopes et al. 2022,
     doi:10.1016/j.neuroimage.2022.119474).
     """
-    everywhere = (slice(None), slice(None), slice(None))
-    return to_native(surface.mm, frame, everywhere)
+    far = surface.mm.max()
+    distance_mm = np.full(frame.native_shape, far, dtype=np.float32)
+    near = surface.mm < far
+    if near.any():
+        box = native_box(bounding_box(near, margin_mm=0.0, zooms=(1.0, 1.0, 1.0)), frame)
+        distance_mm[box] = to_native(surface.mm, frame, box, hold=True)
+    return distance_mm

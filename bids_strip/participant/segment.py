@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from bids_strip.domain import (
     Bool3,
@@ -16,7 +17,7 @@ from bids_strip.domain import (
     Shape3,
     Zooms,
 )
-from bids_strip.geometry import bounding_box, every_nth, to_native, within
+from bids_strip.geometry import bounding_box, every_nth, in_slabs, to_native, within
 from bids_strip.mixture import Classes, Shares, Values, first_guess, fitted, posterior, trusted
 from bids_strip.prior import tissue_prior
 
@@ -28,12 +29,16 @@ _ROUNDS = 10
 _ALIKE = 0.5
 """Weight of the six neighbours' shares, each counting 1."""
 _SWEEPS = 3
-_OUTSIDE = (0, 4, 5)
+_OUTSIDE = (4, 5)
+"""Bone and soft tissue."""
+_VOXELS = 1 << 16
+_ROWS = 32
+"""Of a part that a thread works on."""
 
 
 def segment(
     normalised: Normalised, brain: BrainMask, prediction: Prediction, frame: Frame, *,
-    suffix: str,
+    suffix: str, outside: bool = True, threads: int = 1,
 ) -> Segmented:  # fmt: skip
     """Segment a run.
 
@@ -49,6 +54,10 @@ def segment(
         How the network's grid lies in the native one.
     suffix : str
         BIDS suffix of the run.
+    outside : bool
+        False leaves what lies outside the surface unlabelled, where nobody asks for it.
+    threads : int
+        Parts that are worked on side by side.
 
     Notes
     -----
@@ -69,12 +78,12 @@ def segment(
     sample = chosen[part]
     classes = tissue_classes(values[sample], prior[:, sample], suffix=suffix)
     shares = with_neighbours(posterior(values, prior, classes), values, prior, classes, part,
-                             grid.zooms)  # fmt: skip
+                             grid.zooms, threads=threads)  # fmt: skip
     steps = np.zeros((3, *grid.shape), dtype=np.uint8)
     steps[(slice(None), *box)][:, part] = in_steps(shares)
     labels = np.zeros(grid.shape, dtype=np.uint8)
-    if prediction.shares is not None and not brain.already_stripped:
-        labels = _outside(prediction.shares, frame, grid.shape)
+    if outside and prediction.shares is not None and not brain.already_stripped:
+        labels = _outside(prediction.shares, frame, grid.shape, threads=threads)
     labels[inside] = 0
     labels[box][part] = 1 + shares.argmax(axis=0).astype(np.uint8)
     return Segmented(labels, steps)
@@ -90,8 +99,9 @@ def tissue_classes(values: Values, prior: Shares, *, suffix: str) -> Classes:
 
 
 def with_neighbours(
-    shares: Shares, values: Values, prior: Shares, classes: Classes, inside: Bool3, zooms: Zooms
-) -> Shares:
+    shares: Shares, values: Values, prior: Shares, classes: Classes, inside: Bool3, zooms: Zooms,
+    *, threads: int = 1,
+) -> Shares:  # fmt: skip
     """Shares that also follow those of the neighbours.
 
     Parameters
@@ -106,25 +116,60 @@ def with_neighbours(
         Within the surface.
     zooms
         mm; a neighbour counts by its nearness.
+    threads : int
+        Parts that are worked on side by side.
     """
+    near = neighbours(inside, zooms)
+    every = near @ with_outside(np.ones(len(values), dtype=np.float32))
+
+    def followed(rows: slice) -> Shares:
+        pull = np.exp(np.float32(_ALIKE) * support[:, rows])
+        return posterior(values[rows], prior[:, rows] * pull, classes)
+
+    def support_of(tissue: slice) -> Values:
+        return np.asarray(near @ with_outside(shares[tissue.start]))
+
     for _ in range(_SWEEPS):
-        support = np.stack([_support(share, inside, zooms) for share in shares])
-        shares = posterior(values, prior * np.exp(_ALIKE * support), classes)
+        grey, white = in_slabs(support_of, 2, threads=threads, thick=1)
+        support = np.stack([grey, white, every - grey - white])
+        parts = in_slabs(followed, len(values), threads=threads, thick=_VOXELS)
+        shares = np.concatenate(parts, axis=1)
     return shares
 
 
-def _support(share: Values, inside: Bool3, zooms: Zooms) -> Values:
-    """Sum of a tissue's share over the six neighbours, (N,)."""
-    held = np.zeros(inside.shape, dtype=np.float32)
-    held[inside] = share
-    total = np.zeros_like(held)
-    nearness = [1 / z for z in zooms]
-    for axis, near in enumerate(nearness):
-        weight = np.float32(3 * near / sum(nearness))
-        lines, sums = np.moveaxis(held, axis, 0), np.moveaxis(total, axis, 0)
-        sums[1:] += weight * lines[:-1]
-        sums[:-1] += weight * lines[1:]
-    return np.asarray(total[inside])
+def neighbours(inside: Bool3, zooms: Zooms) -> csr_array:
+    """How much each voxel of a region counts in each other one.
+
+    Parameters
+    ----------
+    inside : (I, J, K) bool
+        The region, N voxels.
+    zooms
+        mm.
+
+    Returns
+    -------
+    (N, N + 1) float32, sparse
+        For the six neighbours of a voxel their nearness, 1 in the mean over the axes; the last
+        column stands for all that lies outside.
+    """
+    padded = np.pad(inside, 1)
+    at = np.flatnonzero(padded)
+    number = np.full(padded.size, len(at), dtype=np.int32)
+    number[at] = np.arange(len(at), dtype=np.int32)
+    nearness = [3 / z / sum(1 / other for other in zooms) for z in zooms]
+    strides = (padded.shape[1] * padded.shape[2], padded.shape[2], 1)
+    found = np.empty((len(at), 6), dtype=np.int32)
+    for column, way in enumerate((*(-s for s in strides), *strides)):
+        found[:, column] = number[at + way]
+    weights = np.tile(np.array([*nearness, *nearness], dtype=np.float32), len(at))
+    starts = np.arange(0, weights.size + 1, 6, dtype=np.int32)
+    return csr_array((weights, found.ravel(), starts), shape=(len(at), len(at) + 1))
+
+
+def with_outside(share: Values) -> Values:
+    """A tissue's shares and, last, its share outside the region: none."""
+    return np.append(share, np.float32(0))
 
 
 def in_steps(shares: Shares) -> NDArray[np.uint8]:
@@ -134,13 +179,17 @@ def in_steps(shares: Shares) -> NDArray[np.uint8]:
     return np.stack([grey, white, FULL - grey - white]).astype(np.uint8)
 
 
-def _outside(shares: Float4, frame: Frame, shape: Shape3) -> NDArray[np.uint8]:
+def _outside(shares: Float4, frame: Frame, shape: Shape3, *, threads: int = 1) -> NDArray[np.uint8]:
     """Background, bone or soft tissue, whichever the network gives the largest share."""
     labels = np.zeros(shape, dtype=np.uint8)
-    everywhere = (slice(None), slice(None), slice(None))
-    best = to_native(shares[0], frame, everywhere)
-    for label in _OUTSIDE[1:]:
-        share = to_native(shares[label], frame, everywhere)
-        labels[share > best] = label
-        np.maximum(best, share, out=best)
+    bone, soft = (shares[label] - shares[0] for label in _OUTSIDE)
+
+    def label(rows: slice) -> None:
+        window = (rows, slice(None), slice(None))
+        more_bone, more_soft = (to_native(one, frame, window) for one in (bone, soft))
+        slab = labels[rows]
+        slab[(more_bone > 0) & (more_bone >= more_soft)] = _OUTSIDE[0]
+        slab[(more_soft > 0) & (more_soft > more_bone)] = _OUTSIDE[1]
+
+    in_slabs(label, shape[0], threads=threads, thick=_ROWS)
     return labels
