@@ -58,7 +58,7 @@ def rows(slope: Points, away: Points, dof: int) -> Points:
         Seven (turn, shift, one scale) or twelve.
     """
     entries = np.column_stack([slope, *(slope[:, [a]] * away for a in range(3))])
-    return np.asarray(np.einsum("ni,ij->nj", entries, generators(dof)))
+    return np.asarray(entries @ generators(dof))
 
 
 def moved(to_native: Affine, step: Points, centre: Points) -> Affine:
@@ -82,8 +82,8 @@ def length(step: Points) -> float:
 
 
 def products(a: Points, b: Points) -> Points:
-    """Sums over points, (N, A) and (N, B) -> (A, B); not by BLAS, whose threads wait on others."""
-    return np.asarray(np.einsum("ni,nj->ij", a, b))
+    """Sums over points, (N, A) and (N, B) -> (A, B)."""
+    return np.asarray(a.T @ b)
 
 
 def solved(normal: Points, right: Points) -> Points:

@@ -8,6 +8,7 @@ mask says there, and the field that the run is seen through is solved for beside
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from scipy import ndimage
 
 from bids_strip.affine import Points, away, length, mapped, moved, products, robust, rows, solved
 from bids_strip.domain import SDT_STEP_MM, Affine, BrainMask, Float3, Grid, Template, Volume
-from bids_strip.geometry import bounding_box, every_nth, redistanced
+from bids_strip.geometry import bounding_box, every_nth, in_slabs, redistanced
 
 _SIGMA_MM = 2.0
 """Both images are seen through the same Gaussian, whatever their voxels."""
@@ -33,7 +34,9 @@ _MARGIN_MM = 12.0
 _LEAST_SHARE = 0.25
 
 
-def settled(moving: Volume, brain: BrainMask, template: Template, start: Affine) -> Affine:
+def settled(
+    moving: Volume, brain: BrainMask, template: Template, start: Affine, *, threads: int = 1
+) -> Affine:
     """Refine an affine that is right within a few mm.
 
     Parameters
@@ -46,6 +49,8 @@ def settled(moving: Volume, brain: BrainMask, template: Template, start: Affine)
         Image and mask.
     start : (4, 4) float64
         RAS mm of the template -> RAS mm of the run.
+    threads : int
+        Slabs that are smoothed side by side.
 
     Returns
     -------
@@ -60,8 +65,8 @@ def settled(moving: Volume, brain: BrainMask, template: Template, start: Affine)
     its noise (Baker and Matthews 2004, doi:10.1023/B:VISI.0000011205.11775.fd), weights of Geman
     and McClure. Deterministic.
     """
-    points = _points(template)
-    run = _run(moving, brain)
+    points = _points(template, threads)
+    run = _run(moving, brain, threads)
     before, to_native = _apart_mm(run, points, start), start
     for _ in range(_ITERATIONS):
         step = _step(run, points, to_native)
@@ -120,27 +125,42 @@ class _Points:
     normal: Points
 
 
-def _run(moving: Volume, brain: BrainMask) -> _Run:
+def _run(moving: Volume, brain: BrainMask, threads: int) -> _Run:
     box = bounding_box(brain.sdt_steps <= 0, margin_mm=_MARGIN_MM, zooms=moving.grid.zooms)
     affine = moving.grid.affine.copy()
     affine[:3, 3] = mapped(affine, np.array([side.start for side in box], dtype=np.float64))
     part = np.ascontiguousarray(moving.data[box])
     grid = Grid((part.shape[0], part.shape[1], part.shape[2]), affine)
-    return _Run(grid, _smoothed(part, grid), np.ascontiguousarray(brain.sdt_steps[box]))
+    return _Run(grid, _smoothed(part, grid, threads), np.ascontiguousarray(brain.sdt_steps[box]))
 
 
-def _smoothed(data: Float3, grid: Grid) -> Float3:
+def _smoothed(data: Float3, grid: Grid, threads: int = 1) -> Float3:
     """By what a voxel's own box lacks of the Gaussian."""
     sigmas = [max(_SIGMA_MM**2 - zoom**2 / 12, 0.0) ** 0.5 / zoom for zoom in grid.zooms]
-    return np.asarray(ndimage.gaussian_filter(data, sigmas, truncate=3.0), dtype=np.float32)
+    for axis, sigma in enumerate(sigmas):
+        data = _smoothed_along(data, axis, sigma, threads)
+    return data
 
 
-def _points(template: Template) -> _Points:
-    """Every n-th voxel of the brain and its rim."""
+def _smoothed_along(data: Float3, axis: int, sigma: float, threads: int) -> Float3:
+    found = np.empty(data.shape, dtype=np.float32)
+    other = 1 if axis == 0 else 0
+
+    def smooth(rows: slice) -> None:
+        part = tuple(rows if a == other else slice(None) for a in range(3))
+        ndimage.gaussian_filter1d(data[part], sigma, axis, output=found[part], truncate=3.0)
+
+    in_slabs(smooth, data.shape[other], threads=threads)
+    return found
+
+
+@lru_cache(maxsize=2)
+def _points(template: Template, threads: int) -> _Points:
+    """Every n-th voxel of the brain and its rim; worked out once a process."""
     grid = template.image.grid
     box = bounding_box(template.mask, margin_mm=_MARGIN_MM, zooms=grid.zooms)
-    smooth = _smoothed(template.image.data[box], grid)
-    soft = _smoothed(template.mask[box].astype(np.float32), grid)
+    smooth = _smoothed(template.image.data[box], grid, threads)
+    soft = _smoothed(template.mask[box].astype(np.float32), grid, threads)
     lattice = every_nth(grid.zooms, _APART_MM)
     strides = np.array([side.step for side in lattice], dtype=np.float64)
     i, j, k = strides * grid.zooms

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -205,8 +206,9 @@ def _keep(fetched: Path, final: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+@lru_cache(maxsize=2)
 def read_template(files: TemplateFiles) -> Template:
-    """Read a template.
+    """Read a template, once a process.
 
     Raises
     ------
@@ -220,7 +222,7 @@ def read_template(files: TemplateFiles) -> Template:
 
     try:
         image: Any = nib.load(files.image)
-        data = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32))
+        data = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32, order="C"))
         mask = data > 0
         if files.mask is not None:
             outline: Any = nib.load(files.mask)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bids_strip.domain import SDT_LIMIT_MM
+from bids_strip.domain import SDT_LIMIT_MM, Frame
 from bids_strip.geometry import (
     STORED_STEP_MM,
     bounding_box,
@@ -15,7 +15,9 @@ from bids_strip.geometry import (
     dice,
     dilated,
     filled,
+    in_slabs,
     largest_component,
+    native_box,
     off_threshold,
     quantised,
     redistanced,
@@ -23,6 +25,7 @@ from bids_strip.geometry import (
     resampling_matrix,
     shape_multiple,
     signed_distance,
+    to_native,
     within,
 )
 
@@ -412,3 +415,26 @@ def test_a_folded_surface_is_near_the_transform() -> None:
     near = np.abs(expected) < 5
     assert error[near].max() < 1.6
     assert error[near].mean() < 0.45
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_slabs_come_in_order_and_cover_an_axis(threads: int) -> None:
+    found = in_slabs(lambda rows: (rows.start, rows.stop), 21, threads=threads, thick=8)
+    assert found == [(0, 8), (8, 16), (16, 21)]
+
+
+def test_the_native_box_holds_all_that_a_conformed_box_reaches(rng) -> None:
+    """Against `to_native` of a map that is 1 in the box alone."""
+    for _ in range(20):
+        flips = tuple(bool(f) for f in rng.integers(0, 2, 3))
+        axes = tuple(int(a) for a in rng.permutation(3))
+        steps = tuple(float(s) for s in rng.uniform(0.5, 3, 3))
+        firsts = tuple(float(f) for f in rng.uniform(-4, 4, 3))
+        frame = Frame(axes, flips, (31, 29, 27), firsts, steps)
+        box = tuple(slice(int(a), int(a) + int(n)) for a, n in zip(
+            rng.integers(0, 6, 3), rng.integers(1, 6, 3), strict=True))  # fmt: skip
+        held = np.zeros((12, 12, 12), np.float32)
+        held[box] = 1
+        reached = to_native(held, frame, (slice(None), slice(None), slice(None))) > 0
+        reached[native_box(box, frame)] = False
+        assert not reached.any()

@@ -209,7 +209,8 @@ def register_all(
     templates = tuple(map(read_template, job.templates))
     for template in templates:
         if template.space.anatomy not in known:
-            known[template.space.anatomy] = register(moving, fitted, template)
+            known[template.space.anatomy] = register(moving, fitted, template,
+                                                      threads=job.threads)  # fmt: skip
     return placed_all(job, known, moving, brain, fitted, templates)
 
 

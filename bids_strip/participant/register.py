@@ -8,6 +8,7 @@ with the best cubic of the template's intensity.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +91,7 @@ class _Match:
     cost: float
 
 
-def register(moving: Volume, brain: BrainMask, template: Template) -> Affine:
+def register(moving: Volume, brain: BrainMask, template: Template, *, threads: int = 1) -> Affine:
     """Register a run to a template.
 
     Parameters
@@ -101,6 +102,8 @@ def register(moving: Volume, brain: BrainMask, template: Template) -> Affine:
         The stored distances: the border has no part in this.
     template
         Image and mask.
+    threads : int
+        Slabs that are worked on side by side.
 
     Returns
     -------
@@ -114,17 +117,18 @@ def register(moving: Volume, brain: BrainMask, template: Template) -> Affine:
     with the affine, as in Friston et al. 1995, doi:10.1002/hbm.460030303. Deterministic.
     """
     inside = brain.sdt_steps <= 0
-    base = template.mask
-    coarse = _levels(moving, inside, template.image, base, _SEARCH_MM)
+    coarse = _level(moving, inside, _SEARCH_MM), _template_level(template, _SEARCH_MM)
     begun = [
         _fitted(*coarse, start, dof=7, iterations=_TRIAL_ITERATIONS)
         for start in _starts(moving, inside, template)
     ]
     best = min(begun, key=lambda match: match.cost)
     best = _fitted(*coarse, best.to_native, dof=12)
-    fine = _levels(moving, inside, template.image, base, _FINE_MM)
+    fine = _level(moving, inside, _FINE_MM), _template_level(template, _FINE_MM)
     best = _fitted(*fine, best.to_native, dof=12)
-    return np.asarray(np.linalg.inv(settled(moving, brain, template, best.to_native)))
+    return np.asarray(
+        np.linalg.inv(settled(moving, brain, template, best.to_native, threads=threads))
+    )
 
 
 def _starts(moving: Volume, inside: Bool3, template: Template) -> list[Affine]:
@@ -161,11 +165,10 @@ def _rotation(degrees: tuple[float, float, float]) -> Points:
     return np.asarray(about_s @ about_a @ about_r)
 
 
-def _levels(
-    moving: Volume, inside: Bool3, image: Volume, base: Bool3, spacing_mm: float
-) -> tuple[_Level, _Level]:
-    """The run and the template at one spacing."""
-    return _level(moving, inside, spacing_mm), _level(image, base, spacing_mm)
+@lru_cache(maxsize=4)
+def _template_level(template: Template, spacing_mm: float) -> _Level:
+    """The template at a spacing; worked out once a process."""
+    return _level(template.image, template.mask, spacing_mm)
 
 
 def _level(volume: Volume, inside: Bool3, spacing_mm: float) -> _Level:

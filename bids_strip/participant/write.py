@@ -20,7 +20,7 @@ from bids_strip.domain import (
     Segmented,
 )
 from bids_strip.errors import WriteError
-from bids_strip.geometry import Box, affine_resampled, bounding_box
+from bids_strip.geometry import Box, bounding_box, in_slabs
 from bids_strip.identity.store import descriptor_name
 from bids_strip.itk import itk_affine
 from bids_strip.naming import (
@@ -39,6 +39,7 @@ from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import OutputFile, Record
 from bids_strip.sidecars import sidecar, sidecar_in
+from bids_strip.spline import spline_resampled
 
 _SPLINE_MM = 15.0
 """Room around the brain that a spline is given: what lies farther is not felt there."""
@@ -137,12 +138,13 @@ def _write_native(writer: Writer, products: Products) -> list[OutputFile]:
         "probseg_CSF": partial(_share_bytes, 2),
     }
     names, place = names_of(writer.run), writer.place
+    kinds = [kind for kind in makers if writer.wants(kind)]
+    contents = in_slabs(lambda one: makers[kinds[one.start]](products), len(kinds),
+                        threads=writer.threads, thick=1)  # fmt: skip
     written: list[OutputFile] = []
-    for kind, content in makers.items():
-        if not writer.wants(kind):
-            continue
+    for kind, content in zip(kinds, contents, strict=True):
         name = names[kind]
-        written.append(place.put(name, content(products)))
+        written.append(place.put(name, content))
         if name.endswith(IMAGE):
             metadata = writer.sidecar(kind, edited=products.brain.edited)
             written.append(place.put(sidecar_name(name), to_json(metadata)))
@@ -329,8 +331,8 @@ def _steps_in_space(
     native, template = products.source.volume.grid.affine, registration.grid.affine
     pull = np.linalg.inv(registration.to_template) @ template @ _corner(box)
     steps = _preproc(products).steps[near].astype(np.float32)
-    found = affine_resampled(steps, np.linalg.inv(native @ _corner(near)) @ pull, (i, j, k),
-                             order=3, threads=threads)  # fmt: skip
+    found = spline_resampled(steps, np.linalg.inv(native @ _corner(near)) @ pull, (i, j, k),
+                             threads=threads)  # fmt: skip
     np.clip(found, min(float(steps.min()), 0.0), float(steps.max()), out=found)
     return np.rint(found, out=found).astype(np.int16)
 

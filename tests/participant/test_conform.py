@@ -11,7 +11,7 @@ from bids_strip.card import Intensity
 from bids_strip.domain import Grid, Volume
 from bids_strip.errors import ConformError
 from bids_strip.geometry import to_native
-from bids_strip.participant.conform import conform, frame_of, oriented, scaled
+from bids_strip.participant.conform import conform, frame_of, head_box, oriented, scaled
 from tests.fakes import (
     BRAIN,
     CARD,
@@ -197,3 +197,40 @@ def test_the_conformed_brain_is_bright() -> None:
     world = conformed_world(conformed, head.affine)
     deep = np.linalg.norm(world - np.array(CENTRE_MM), axis=-1) < RADIUS_MM - 8
     assert conformed.data[deep].min() > 0.8 * BRAIN / head.data.max()
+
+
+def in_air(shape: tuple[int, int, int], zooms: tuple[float, float, float], air: float) -> Volume:
+    """A ball of 80 mm about the middle of a larger field, noise everywhere."""
+    middle = (np.array(shape) - 1) / 2
+    away = (np.moveaxis(np.indices(shape), 0, -1) - middle) * zooms
+    ball = 1000.0 * (np.linalg.norm(away, axis=-1) <= 80)
+    noise = np.random.default_rng(2).uniform(0, air, shape)
+    return Volume((ball + noise).astype(np.float32), Grid(shape, np.diag([*zooms, 1.0])))
+
+
+@pytest.mark.parametrize("air", [0.0, 50.0])
+def test_the_field_of_view_is_cut_to_the_head_with_room_around_it(air: float) -> None:
+    zooms = (2.0, 3.0, 4.0)
+    shape = (150, 90, 60)
+    box = head_box(in_air(shape, zooms, air))
+    for side, size, zoom in zip(box, shape, zooms, strict=True):
+        for end, middle in ((side.start, (size - 1) / 2), (side.stop - 1, (size - 1) / 2)):
+            room = abs(end - middle) * zoom - 80
+            assert 6 <= room <= 25  # a plane 6 mm below the ball's top holds 4 cm^2
+
+
+@pytest.mark.parametrize("air", [1000.0, -1000.0])
+def test_nothing_is_cut_where_the_air_is_not_dark(air: float) -> None:
+    head = in_air((100, 100, 100), (3.0, 3.0, 3.0), abs(air))
+    data = head.data if air > 0 else -head.data
+    assert head_box(Volume(data, head.grid)) == (slice(0, 100),) * 3
+
+
+def test_a_cut_field_conforms_to_the_same_head() -> None:
+    """The same voxels, no more than the head's, wherever the head lies in a wider field."""
+    head = in_air((90, 90, 90), (2.0, 2.0, 2.0), 0.0)
+    wide = np.pad(head.data, ((30, 70), (0, 110), (50, 50)))
+    near, far = (conform(Volume(data, Grid(data.shape, head.grid.affine)), FINE)
+                 for data in (head.data, wide))  # fmt: skip
+    assert far.data.shape == near.data.shape
+    assert far.data.sum() == pytest.approx(near.data.sum(), rel=0.01)
