@@ -114,7 +114,7 @@ class Run:
 
     def label(self, key: str) -> str | None:
         """Label of an entity, None where the name lacks it."""
-        return dict(self.entities).get(key)
+        return next((label for known, label in self.entities if known == key), None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from bids_strip.identity.findings import FINDINGS
 from bids_strip.record import OK, Record
@@ -38,7 +39,7 @@ class Rating:
 UNRATED = Rating()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Judged:
     """A run and what is thought of it.
 
@@ -59,7 +60,7 @@ class Judged:
     rating: Rating = UNRATED
     identity: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def reasons(self) -> tuple[str, ...]:
         """Names of the rules of `bids_strip.verdict` that hold, and what identity found."""
         if self.record.status != OK:

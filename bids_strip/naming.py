@@ -148,6 +148,12 @@ def figures_of(run: Run) -> dict[str, str]:
     }
 
 
+def tile_of(run: Run) -> str:
+    """Name the picture of a run that the group page shows."""
+    tile = FIGURES[0]
+    return _figure_name(run, tile.desc, tile.suffix or run.suffix, tile.extension)
+
+
 def figure_in(run: Run, space: Space) -> str:
     """Name the picture of a run in a template space."""
     there = replace(run, entities=(*run.entities, *_entities_in(space)))

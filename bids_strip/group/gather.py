@@ -27,7 +27,7 @@ def gather(settings: Settings, suffix: str) -> tuple[Record, ...]:
     SelectionError
         If the labels select none of them, or a participant named has none.
     """
-    paths = sorted(_record_paths(settings.output_dir))
+    paths = sorted(_record_paths(settings.output_dir), key=str)
     records = [record for path in paths if (record := record_in(path)).suffix == suffix]
     if not records:
         raise MissingInputError(

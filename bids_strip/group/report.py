@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from bids_strip.judged import Judged, Outlier, Rating, reason_words
 from bids_strip.metrics import METRICS, TEMPLATE_METRICS, Metric
-from bids_strip.naming import figures_of, page_name
+from bids_strip.naming import page_name, tile_of
 from bids_strip.page.frame import filled, json_in_html, part
 from bids_strip.record import OK, Record, run_of
 
@@ -48,11 +48,12 @@ def page(
     metrics = [m for m in (*METRICS, *TEMPLATE_METRICS)
                if any(m.key in run.record.metrics for run in runs)]  # fmt: skip
     names = {run.record.bids_name for run in runs}
-    figures = [_existing(figures_of(run_of(run.record))["tile"], output_dir) for run in runs]
+    words = reason_words()
+    figures = [_existing(tile_of(run_of(run.record)), output_dir) for run in runs]
     data = {
         "dataset": dataset_key(runs),
         "metrics": [_metric(one) for one in metrics],
-        "runs": [_run(run, metrics, figure, output_dir)
+        "runs": [_run(run, metrics, figure, words, output_dir)
                  for run, figure in zip(runs, figures, strict=True)],
         "others": {name: [one.rating, one.note] for name, one in ratings.items()
                    if name not in names},
@@ -113,8 +114,9 @@ def _metric(metric: Metric) -> dict[str, Any]:
 
 
 def _run(
-    run: Judged, metrics: Sequence[Metric], figure: str | None, output_dir: Path
-) -> dict[str, Any]:
+    run: Judged, metrics: Sequence[Metric], figure: str | None, words: Mapping[str, str],
+    output_dir: Path,
+) -> dict[str, Any]:  # fmt: skip
     record = run.record
     keys = [m.key for m in metrics]
     subject = _existing(page_name(record.entities.get("sub", "")), output_dir)
@@ -122,7 +124,7 @@ def _run(
         "name": record.bids_name,
         "verdict": run.verdict,
         "rank": round(run.rank, 1),
-        "reasons": [*_failure(record), *_words(run)],
+        "reasons": [*_failure(record), *_words(run, words)],
         "odd": [keys.index(one.key) for one in run.outliers if one.key in keys],
         "values": [_finite(record.metrics.get(key)) for key in keys],
         "scanner": " ".join(record.scanner.values()),
@@ -142,9 +144,8 @@ def _failure(record: Record) -> list[str]:
     return [] if record.status == OK else [f"failed at {record.stage}: {record.reason}"]
 
 
-def _words(run: Judged) -> list[str]:
+def _words(run: Judged, known: Mapping[str, str]) -> list[str]:
     """Reasons and outliers as a rater reads them."""
-    known = reason_words()
     return [
         *(f"{reason.replace('_', ' ')}: {known[reason]}" for reason in run.reasons),
         *(f"{one.key.replace('_', ' ')} {_side(one)} (z {one.z:+.1f})" for one in run.outliers),

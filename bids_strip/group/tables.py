@@ -162,8 +162,8 @@ def _judgement(run: Judged) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, float):  # first: most values are
+        return f"{value:z.4f}".rstrip("0").rstrip(".")
     if value is None or value == "":
         return NOT_AVAILABLE
-    if isinstance(value, float):
-        return f"{round(value, 4) + 0.0:.4f}".rstrip("0").rstrip(".")
     return " ".join(str(value).split())
