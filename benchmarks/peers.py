@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from benchmarks.heads import conform
 from benchmarks.images import load_image
 from benchmarks.overlap import dice
 from benchmarks.processes import cores
@@ -135,14 +136,6 @@ def normalise(x: torch.Tensor, *, groups: int) -> None:
     for channel in x[0]:
         variance, mean = torch.var_mean(channel, correction=0)
         channel.sub_(mean).mul_((variance + _EPSILON).rsqrt())
-
-
-def conform(path: Path, *, axes: str, side: int) -> Any:
-    """Interpolate a head linearly onto side^3 voxels of 1 mm around the same centre."""
-    image = nib.squeeze_image(load_image(path))
-    return nibabel.processing.conform(
-        image, out_shape=(side,) * 3, voxel_size=(1.0,) * 3, order=1, orientation=axes
-    )
 
 
 def scaled(data: Float3) -> Float3:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.outputs import BenchmarkError
+
 _PROC = Path("/proc")
 _SAMPLE_S = 0.1
 
@@ -32,6 +34,8 @@ class Measured:
         Exit code.
     output
         Standard output and error together.
+    cpu_s
+        Processor time of the process and of all that it waited for, seconds.
     """
 
     elapsed_s: float
@@ -39,6 +43,7 @@ class Measured:
     peak_tree_mb: float | None
     code: int
     output: str
+    cpu_s: float = 0.0
 
     @property
     def peak_mb(self) -> float:
@@ -86,7 +91,22 @@ def measure(command: Sequence[str], *, environment: Mapping[str, str] | None = N
         peak_tree_mb=tree_mb or None,
         code=process.returncode,
         output=text,
+        cpu_s=usage.ru_utime + usage.ru_stime,
     )
+
+
+def succeeded(measured: Measured, name: str) -> Measured:
+    """Pass on what ended well.
+
+    Raises
+    ------
+    BenchmarkError
+        If it did not; the message ends with its last line.
+    """
+    if measured.code != 0:
+        last = (measured.output.strip().splitlines() or ["no output"])[-1]
+        raise BenchmarkError(f"{name} ended with {measured.code}: {last}")
+    return measured
 
 
 def _tree_mb(root: int) -> float:

@@ -22,6 +22,12 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     )
 
 
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """Lay out rows as Markdown."""
+    lines = [list(header), ["---"] * len(header), *[[_text(cell) for cell in row] for row in rows]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def _text(cell: Cell) -> str:
     if cell is None:
         return "-"
