@@ -136,6 +136,7 @@ def group(settings: Settings) -> int:
 
 def participant(settings: Settings) -> int:
     """Participant level, from selection to exit code."""
+    _begin(settings)
     from bids_strip.card import find_card
     from bids_strip.invocation import LOG, invocation
     from bids_strip.naming import check_output_dir, folder_note
@@ -160,6 +161,13 @@ def participant(settings: Settings) -> int:
             LOG.warning("%s", note)
         outcomes = _work_through(settings, card, runs, staging)
         return _conclude(settings, outcomes, runs)
+
+
+def _begin(settings: Settings) -> None:
+    """Say at once, to who sits before a terminal, that something happens: pybids takes a while."""
+    if sys.stderr.isatty():
+        where = " ".join(str(settings.bids_dir).split())
+        print(f"bids_strip {__version__}: reading {where}", file=sys.stderr, flush=True)
 
 
 def slurm_script(arguments: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.finished import make_finished
-from benchmarks.startup import TASKS, make_dataset
+from benchmarks.startup import TASKS, first_line, make_dataset
 from bids_strip.card import find_card
 from bids_strip.cli import parse
 from bids_strip.participant.level import plan
@@ -32,3 +32,9 @@ def test_every_run_of_it_is_done_until_a_file_is_not_there(tmp_path: Path) -> No
     next(out.glob("sub-0002/ses-2/anat/*_sdt.nii.gz")).unlink()
     work = plan(settings, find_card(None))
     assert [run.relative for run in work.to_do] == ["sub-0002/ses-2/anat/sub-0002_ses-2_T1w.nii.gz"]
+
+
+def test_a_terminal_is_told_at_once_what_is_read(tmp_path: Path) -> None:
+    found = first_line([str(tmp_path / "raw"), str(tmp_path / "out"), "participant"])
+    assert found.code == 0
+    assert found.output.endswith(f": reading {tmp_path / 'raw'}")
