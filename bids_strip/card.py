@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bids_strip.domain import Zooms
 from bids_strip.errors import ModelError
+from bids_strip.network_file import read_network
 
 EMBEDDED = "strip-v1"
 _FOLDER = Path(__file__).parent / "models"
 _MEANINGS = ("sdt_mm", "logits", "probability")
+_MOST_BYTES = 1_000_000
+"""Of a card; the embedded one has 7,000."""
+_MOST_CHANNELS = 256
+_LARGEST_MULTIPLE = 512
+_LONGEST_TEXT = 200
+"""Of a name or a version, which stand in sidecars and in the methods paragraph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +103,12 @@ class Card:
     @property
     def reference(self) -> str:
         """What `find_card` finds it by on any machine: an embedded name, or an absolute path."""
-        embedded = self.path.parent == _FOLDER
-        return self.path.stem if embedded else str(self.path.absolute())
+        return self.path.stem if self.embedded else str(self.path.absolute())
+
+    @property
+    def embedded(self) -> bool:
+        """True if it is one of our own."""
+        return self.path.parent == _FOLDER
 
     def output(self, role: str) -> Output | None:
         """The output with a role, None if the network has none."""
@@ -128,16 +139,26 @@ def find_card(model: str | None) -> Card:
                 f"beside it, or an embedded network ({known})"
             )
     try:
-        card = parse_card(json.loads(beside.read_text(encoding="utf-8")), path)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{beside}: not a network card ({error!r}); see the README") from error
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != card.sha256:
-        raise ModelError(
-            f"{path}: sha256 {digest[:12]}... is not its card's {card.sha256[:12]}...; the file "
-            "was changed or cut short: install or copy it again"
-        )
+        card = parse_card(json.loads(_text(beside)), path)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError,
+            RecursionError) as error:  # fmt: skip
+        reason = " ".join(repr(error).split())[:_LONGEST_TEXT]
+        raise ModelError(f"{beside}: not a network card ({reason}); see the README") from error
+    read_network(path, card.sha256)
     return card
+
+
+def _text(path: Path) -> str:
+    """A card's text.
+
+    Raises
+    ------
+    ValueError
+        If it is larger than a card.
+    """
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError(f"larger than {_MOST_BYTES} bytes")
+    return path.read_text(encoding="utf-8")
 
 
 def parse_card(data: dict[str, Any], path: Path) -> Card:
@@ -187,19 +208,34 @@ def _check(card: Card) -> None:
     floor, ceiling = card.intensity.clip
     sides = sorted(next((i for i, pair in enumerate(("LR", "PA", "IS")) if code in pair), -1)
                    for code in card.axis_codes)  # fmt: skip
+    texts = (card.name, card.version, card.sha256, card.axis_codes, card.definition,
+             *(text for o in card.outputs for text in (o.name, o.role, *o.labels)))  # fmt: skip
+    wrong = [text for text in texts if not (isinstance(text, str) and text.isprintable())]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is no text of one line")
     rules = {
         f"axis_codes {card.axis_codes!r}": sides == [0, 1, 2],
-        f"multiple {card.multiple}": card.multiple >= 1,
-        f"zooms_mm {card.zooms}": min(card.zooms) > 0,
+        f"multiple {card.multiple}": 1 <= card.multiple <= _LARGEST_MULTIPLE,
+        f"zooms_mm {card.zooms}": min(card.zooms) > 0 and all(map(math.isfinite, card.zooms)),
         f"percentiles {low, high}": 0 <= low < high <= 100,
-        f"clip {floor, ceiling}": floor < ceiling,
+        f"clip {floor, ceiling}": -math.inf < floor < ceiling < math.inf,
+        "name or version is longer than "
+        f"{_LONGEST_TEXT}": max(len(card.name), len(card.version)) <= _LONGEST_TEXT,
         "no output with role 'brain'": card.output("brain") is not None,
         **{f"output sign {o.sign}": o.sign in (-1, 1) for o in card.outputs},
         **{f"output meaning {o.meaning!r}": o.meaning in _MEANINGS for o in card.outputs},
-    }
+        **{f"output channel {o.channel!r}": _is_channel(o.channel) for o in card.outputs},
+        **{f"output offset_mm, band_mm {o.offset_mm, o.band_mm}": all(
+            map(math.isfinite, (o.offset_mm, o.band_mm or 0.0))) for o in card.outputs},
+    }  # fmt: skip
     broken = [rule for rule, holds in rules.items() if not holds]
     if broken:
         raise ValueError(broken[0])
+
+
+def _is_channel(channel: object) -> bool:
+    whole = isinstance(channel, int) and not isinstance(channel, bool)
+    return channel is None or (whole and 0 <= channel < _MOST_CHANNELS)  # type: ignore[operator]
 
 
 def _two(values: Any) -> tuple[float, float]:

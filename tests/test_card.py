@@ -10,7 +10,7 @@ import pytest
 
 from bids_strip.card import find_card, parse_card
 from bids_strip.errors import ModelError
-from tests.fakes import write_card
+from tests.fakes import write_network
 
 
 def plain() -> dict[str, Any]:
@@ -82,9 +82,28 @@ def test_a_card_that_is_not_understood(change) -> None:
         lambda d: d["input"]["intensity"].update(percentiles=[99, 1]),
         lambda d: d["input"]["intensity"].update(percentiles=[-5, 120]),
         lambda d: d["outputs"][0].update(sign=0),
+        lambda d: d["input"].update(multiple=10**9),
+        lambda d: d["input"].update(zooms_mm=[2, 2, float("inf")]),
+        lambda d: d["input"].update(zooms_mm=[2, 2, float("nan")]),
+        lambda d: d["input"]["intensity"].update(clip=[0, float("inf")]),
+        lambda d: d["outputs"][0].update(offset_mm=float("nan")),
+        lambda d: d["outputs"][0].update(band_mm=float("inf")),
+        lambda d: d["outputs"][0].update(channel=-1),
+        lambda d: d["outputs"][0].update(channel=10**6),
+        lambda d: d["outputs"][0].update(channel=True),
+        lambda d: d["outputs"][0].update(channel="0"),
+        lambda d: d["outputs"][0].update(name=["sdt"]),
+        lambda d: d["outputs"][1].update(labels=[{"a": 1}]),
+        lambda d: d.update(name="two\nlines"),
+        lambda d: d.update(name="\x1b[2Jcleared"),
+        lambda d: d.update(version="v" * 10_000),
+        lambda d: d.update(name={"a": 1}),
+        lambda d: d.update(surface={"definition": "a\u2028b"}),
     ],
     ids=["codes", "codes twice", "multiple", "zero zooms", "negative zooms", "order", "range",
-         "sign"],
+         "sign", "huge multiple", "endless zooms", "zooms no number", "endless clip", "offset",
+         "band", "channel before the first", "far channel", "channel true", "channel text",
+         "names", "labels", "lines", "escapes", "long version", "name no text", "separator"],
 )  # fmt: skip
 def test_values_that_no_network_can_have_are_refused(change) -> None:
     """A foreign card is written by hand: its slips are not internal errors of every run."""
@@ -118,15 +137,18 @@ def test_a_missing_card_or_file(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_its_cards(tmp_path: Path) -> None:
-    path = tmp_path / "a.onnx"
-    path.write_bytes(b"whole")
-    write_card(path)
+    path = write_network(tmp_path, name="a")
     assert find_card(str(path)).name == "a"
-    path.write_bytes(b"who")
+    path.write_bytes(path.read_bytes()[:-1])
     assert "sha256" in refused(str(path))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '"x"', "{}", "null", '{"input": {}}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '"x"', "{}", "null", '{"input": {}}', "[" * 200_000,
+     '{"input": {"zooms_mm": [1, 1, 1e999], "multiple": 1e999}}', " " * 2_000_000],
+    ids=["empty", "brace", "list", "text", "object", "null", "input", "nested", "endless", "large"],
+)  # fmt: skip
 def test_a_card_that_is_no_card(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.onnx"
     path.write_bytes(b"x")

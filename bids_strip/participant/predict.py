@@ -11,8 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from bids_strip.card import Card, Output
+from bids_strip.ceiling import ceiling
 from bids_strip.domain import Conformed, Float3, Float4, Prediction
 from bids_strip.errors import ModelError, PredictError, ProviderError
+from bids_strip.network_file import read_network
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -60,12 +62,15 @@ class OnnxPredictor:
         The onnxruntime session.
     why
         Why this provider, for the user.
+    memory_gb
+        What a prediction may take beyond what the process holds; None for no limit.
     """
 
     card: Card
     provider: str
     session: Any
     why: str = ""
+    memory_gb: float | None = None
 
     @property
     def where(self) -> str:
@@ -83,12 +88,15 @@ class OnnxPredictor:
         name = self.session.get_inputs()[0].name
         names = [o.name for o in self.session.get_outputs()]
         try:
-            values = self.session.run(None, {name: conformed.data[None, None]})
+            with ceiling(self.memory_gb):
+                values = self.session.run(None, {name: conformed.data[None, None]})
         except Exception as error:
             raise PredictError(
-                f"the network failed ({_first_line(error)}); if this is memory, give fewer --nprocs"
+                f"the network failed ({_first_line(error)}){_memory_hint(error, self.memory_gb)}"
             ) from error
         found = dict(zip(names, values, strict=True))
+        for output in self.card.outputs:
+            _check_shape(found[output.name], output, conformed.data.shape)
         brain = self.card.output("brain")
         assert brain is not None  # checked when the card was read
         mm = as_distance(found[brain.name], brain)
@@ -143,7 +151,9 @@ def as_shares(values: Any, output: Output) -> Float4:
     return np.asarray(shares, dtype=np.float32)
 
 
-def load_predictor(card: Card, *, device: str, threads: int) -> OnnxPredictor:
+def load_predictor(
+    card: Card, *, device: str, threads: int, memory_gb: float | None = None
+) -> OnnxPredictor:
     """Open a network.
 
     Parameters
@@ -154,6 +164,9 @@ def load_predictor(card: Card, *, device: str, threads: int) -> OnnxPredictor:
         ``cpu``; ``gpu``: the CUDA provider or an error; ``auto``: CUDA if it loads.
     threads
         Threads of one prediction on the CPU.
+    memory_gb
+        What a foreign network may take on the CPU, beyond what the process holds, when it is
+        opened and when it is run; None for no limit. Ours needs none: it is measured.
 
     Raises
     ------
@@ -167,14 +180,16 @@ def load_predictor(card: Card, *, device: str, threads: int) -> OnnxPredictor:
     import onnxruntime as ort
 
     ort.set_default_logger_severity(4)
+    memory_gb = None if card.embedded else memory_gb
+    content = read_network(card.path, card.sha256)
     if device == "cpu":
-        return _on_cpu(ort, card, threads, why="--device cpu")
-    found = _on_gpu(ort, card, threads)
+        return _on_cpu(ort, card, content, threads, memory_gb, why="--device cpu")
+    found = _on_gpu(ort, card, content, threads)
     if isinstance(found, OnnxPredictor):
         return found
     if device == "gpu":
         raise ProviderError(f"--device gpu: {found}; {_GPU_REMEDY}")
-    return _on_cpu(ort, card, threads, why=found)
+    return _on_cpu(ort, card, content, threads, memory_gb, why=found)
 
 
 def session_options(ort: Any, *, threads: int) -> Any:
@@ -194,10 +209,14 @@ def session_options(ort: Any, *, threads: int) -> Any:
     options.log_severity_level = 4
     options.enable_cpu_mem_arena = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # what the bytes were looked through as: onnxruntime's own format would pass for ONNX otherwise
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     return options
 
 
-def _on_cpu(ort: Any, card: Card, threads: int, *, why: str) -> OnnxPredictor:
+def _on_cpu(
+    ort: Any, card: Card, content: bytes, threads: int, memory_gb: float | None, *, why: str
+) -> OnnxPredictor:
     """The network on the processor.
 
     Raises
@@ -206,18 +225,20 @@ def _on_cpu(ort: Any, card: Card, threads: int, *, why: str) -> OnnxPredictor:
         If the file is no network, or not the one its card describes.
     """
     try:
-        session = ort.InferenceSession(
-            str(card.path), session_options(ort, threads=threads), providers=[CPU]
-        )
+        with ceiling(memory_gb):
+            session = ort.InferenceSession(
+                content, session_options(ort, threads=threads), providers=[CPU]
+            )
     except Exception as error:
         raise ModelError(
-            f"{card.path}: onnxruntime cannot open it ({_first_line(error)}); give an ONNX network"
+            f"{card.path}: onnxruntime cannot open it ({_first_line(error)})"
+            f"{_memory_hint(error, memory_gb) or '; give an ONNX network'}"
         ) from error
     _check_outputs(session, card)
-    return OnnxPredictor(card, CPU, session, why)
+    return OnnxPredictor(card, CPU, session, why, memory_gb)
 
 
-def _on_gpu(ort: Any, card: Card, threads: int) -> OnnxPredictor | str:
+def _on_gpu(ort: Any, card: Card, content: bytes, threads: int) -> OnnxPredictor | str:
     """The network on the GPU, or why it is not there.
 
     onnxruntime lists CUDA though its libraries are absent, and then falls back in silence or with
@@ -233,7 +254,7 @@ def _on_gpu(ort: Any, card: Card, threads: int) -> OnnxPredictor | str:
             ort.preload_dlls()
         try:
             session = ort.InferenceSession(
-                str(card.path),
+                content,
                 session_options(ort, threads=threads),
                 providers=[(CUDA, _CUDA_OPTIONS), CPU],
                 enable_fallback=0,
@@ -263,6 +284,35 @@ def _check_outputs(session: Any, card: Card) -> None:
             f"{card.path}: has no output {absent[0]!r} (it gives {', '.join(sorted(given))}); mend "
             "its card"
         )
+
+
+def _check_shape(values: Any, output: Output, shape: tuple[int, ...]) -> None:
+    """Compare an output with the input and the card.
+
+    Raises
+    ------
+    PredictError
+        If it is no tensor of numbers with a channel the card names, on the input's grid.
+    """
+    given = getattr(values, "shape", ())
+    fits = len(given) == 5 and given[0] == 1 and given[2:] == shape
+    if not fits or (output.channel or 0) >= given[1] or values.dtype.kind != "f":
+        raise PredictError(
+            f"the network's output {output.name!r} of shape {'x'.join(map(str, given))} is not on "
+            f"the grid {'x'.join(map(str, shape))}, or lacks a channel of its card; mend the card"
+        )
+
+
+def _memory_hint(error: Exception, memory_gb: float | None) -> str:
+    """What to do where an error is want of memory, "" where it is not."""
+    if "bad_alloc" not in str(error) and not isinstance(error, MemoryError):
+        return ""
+    if memory_gb is None:
+        return ": not enough memory; give fewer --nprocs, or more memory"
+    return (
+        f": it asks for more than the {memory_gb:.1f} GB a run may take; give more --mem-gb or "
+        "fewer --nprocs, or another network"
+    )
 
 
 def _hidden() -> str:

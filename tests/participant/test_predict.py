@@ -303,7 +303,8 @@ def test_tissue_is_the_likeliest_label(tmp_path, network) -> None:
             return [np.zeros((1, 1, 4, 4, 4), np.float32), logits]
 
     card = replace(card, outputs=(*card.outputs, Output("tissue", None, "logits", "tissue")))
-    found = predict.OnnxPredictor(card, CPU, Session())(conformed())
+    head = replace(conformed(), data=np.zeros((4, 4, 4), np.float32))
+    found = predict.OnnxPredictor(card, CPU, Session())(head)
     assert found.tissue is not None
     assert found.tissue.dtype == np.uint8
     assert (found.tissue[:2] == 3).all()
