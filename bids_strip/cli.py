@@ -227,7 +227,8 @@ def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path)
         write_citation(settings, card, place, __version__)
         jobs = [
             Job(run, settings.recipe, place, __version__, site.network.threads,
-                runs.earlier.get(run), templates, identity=settings.identity_check)
+                runs.earlier.get(run), templates, identity=settings.identity_check,
+                memory_gb=site.memory_gb)
             for run in runs.to_do
         ]  # fmt: skip
         found = site.execute(jobs, stop_on_failure=settings.stop_on_first_crash)
@@ -242,7 +243,8 @@ def _site(
     if settings.dask_scheduler is None:
         from bids_strip.execution.local import this_machine
 
-        yield this_machine(settings, card, runs=len(runs.to_do), opens=runs.opens_network)
+        yield this_machine(settings, card, runs=len(runs.to_do), opens=runs.opens_network,
+                           heads=[run.path for run in runs.to_do])  # fmt: skip
         return
     from bids_strip.execution.cluster import connected
 

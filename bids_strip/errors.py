@@ -14,6 +14,7 @@
     ├── ModelError            66  a network or its card is missing, altered or not understood
     ├── TemplateError         66  a template of --output-spaces is not to be had
     └── RunError               a single run failed; the others go on
+        ├── MemoryLimitError  it needs more memory than there is
         ├── LoadError         (65 when every selected run is unreadable)
         ├── EditError         the mask edited by hand cannot be used
         ├── ConformError
@@ -112,6 +113,12 @@ class RunError(BidsStripError):
     """One run failed; it is recorded and the others go on."""
 
     stage = "run"
+
+
+class MemoryLimitError(RunError):
+    """The image needs more memory than a run may take; nothing of it was read."""
+
+    stage = "memory"
 
 
 class LoadError(RunError):

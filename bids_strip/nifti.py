@@ -32,6 +32,8 @@ _GZIP = 31
 _MOST_PACKED = 1032
 """No stream of deflate holds more than this many times its own bytes (RFC 1951)."""
 _LEAST_HEADER = 348
+_BEFORE_HEADER = 1 << 17
+"""Packed bytes that hold a header, whatever gzip's own fields hold before it."""
 _SPARE_BYTES = 1 << 20
 """What a file may hold behind its voxels."""
 _TEMPLATE_CODE = 4
@@ -68,6 +70,23 @@ def read_nifti(path: Path) -> Any:
     promised = _check_promise(head, _MOST_PACKED * len(packed))
     content = _unpacked(packed, promised + _SPARE_BYTES)
     return _kind(head).from_bytes(content)
+
+
+def read_header(path: Path) -> Any:
+    """The header of a NIfTI file, of which no more is read.
+
+    Raises
+    ------
+    one of `DAMAGED`
+        If there is none.
+    """
+    with path.open("rb") as file:
+        head = file.read(_BEFORE_HEADER)
+    if path.name.endswith(".gz"):
+        head = isal_zlib.decompressobj(_GZIP).decompress(head, 540)
+    if len(head) < _LEAST_HEADER:
+        raise ImageFileError(f"{len(head)} bytes hold no header")
+    return _kind(head).header_class.from_fileobj(io.BytesIO(head), check=False)
 
 
 def _kind(head: bytes) -> type[nib.Nifti1Image]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
+import re
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+_MEMINFO = Path("/proc/meminfo")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 MOST_THREADS = 8
 """More make one head hardly faster."""
 RUN_GB = 2.0
-"""Memory set aside for one run."""
+"""Memory set aside for one run where its images say nothing."""
 
 
 def available_cpus() -> int:
@@ -25,19 +28,39 @@ def available_cpus() -> int:
 
 
 def available_gb() -> float:
-    """Memory this process may use, GB: of the machine, less if a control group says so."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for folder in (*_groups(""), *_groups("memory")):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            text = _read(folder / name)
-            if text.isdigit():
-                limits.append(int(text))
-    return min(limits) / 1e9
+    """Memory that may still be taken, GB: on the machine, and within each control group.
+
+    What can be had back at once counts as free: caches of files. Swap does not.
+    """
+    free = [_free_bytes(), *map(_group_bytes, _groups("")), *map(_group_bytes, _groups("memory"))]
+    return min(free) / 1e9
+
+
+def _free_bytes() -> float:
+    """Of the machine: what Linux calls available, elsewhere all there is."""
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", _read(_MEMINFO), re.MULTILINE)
+    if found:
+        return int(found[1]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _group_bytes(folder: Path) -> float:
+    """Of a control group of either version: its limit less what it holds and cannot give back."""
+    limit = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")
+    if not limit.isdigit():
+        return math.inf
+    used = _read(folder / "memory.current") or _read(folder / "memory.usage_in_bytes")
+    # version 1 has the group's own, and with all below it, which the limit is on
+    cached = re.findall(r"^(?:total_)?inactive_file (\d+)", _read(folder / "memory.stat"),
+                        re.MULTILINE)  # fmt: skip
+    held = int(used) - max(map(int, cached), default=0) if used.isdigit() else 0
+    return max(0, int(limit) - max(0, held))
 
 
 def share(
-    *, nprocs: int | None, threads: int | None, mem_gb: float | None, runs: int
-) -> tuple[int, int]:
+    *, nprocs: int | None, threads: int | None, mem_gb: float | None, runs: int,
+    run_gb: float = RUN_GB,
+) -> tuple[int, int]:  # fmt: skip
     """How many runs at a time, and threads for each.
 
     Parameters
@@ -46,6 +69,8 @@ def share(
         What the user gave; None chooses from what is available.
     runs
         How many there are to do.
+    run_gb
+        What one takes.
 
     Returns
     -------
@@ -54,7 +79,7 @@ def share(
     """
     cpus = available_cpus()
     memory = mem_gb if mem_gb is not None else available_gb()
-    fit = max(1, int(memory // RUN_GB))
+    fit = max(1, int(memory // run_gb))
     wanted = nprocs if nprocs is not None else max(1, cpus // (threads or 4))
     count = max(1, min(wanted, fit, max(runs, 1)))
     return count, threads or max(1, min(MOST_THREADS, cpus // count))

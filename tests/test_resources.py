@@ -16,6 +16,7 @@ def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty control group, on a machine with 16 processors and 64 GB."""
     monkeypatch.setattr(resources, "_CGROUP", tmp_path / "cgroup")
     monkeypatch.setattr(resources, "_MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(resources, "_MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
     names = {"SC_PHYS_PAGES": 64_000_000_000 // 4096, "SC_PAGE_SIZE": 4096}
     monkeypatch.setattr(os, "sysconf", names.__getitem__)
@@ -69,6 +70,33 @@ def test_quota_version_1(cgroup: Path, quota: str, expected: int) -> None:
 def test_memory(cgroup: Path, name: str, text: str, expected: float) -> None:
     put(cgroup, name, text)
     assert available_gb() == pytest.approx(expected)
+
+
+def test_what_others_hold_is_not_free(cgroup: Path) -> None:
+    text = "MemTotal: 62500000 kB\nMemFree: 1000 kB\nMemAvailable: 20000000 kB\n"
+    put(cgroup.parent, "meminfo", text)
+    assert available_gb() == pytest.approx(20.48)
+
+
+@pytest.mark.parametrize(
+    ("limit", "held", "cached", "expected"),
+    [("8000000000", "3000000000", "1000000000", 6), ("8000000000", "9000000000", "0", 0),
+     ("max", "3000000000", "0", 64), ("8000000000", "100", "500", 8)],
+)  # fmt: skip
+def test_what_a_group_holds_is_not_free_but_its_caches_are(
+    cgroup: Path, limit: str, held: str, cached: str, expected: float
+) -> None:
+    put(cgroup, "memory.max", limit)
+    put(cgroup, "memory.current", held)
+    put(cgroup, "memory.stat", f"anon 5\nfile 7\ninactive_file {cached}\nactive_file 9\n")
+    assert available_gb() == pytest.approx(expected)
+
+
+def test_what_a_group_of_version_1_holds(cgroup: Path) -> None:
+    put(cgroup, "memory/memory.limit_in_bytes", "4000000000")
+    put(cgroup, "memory/memory.usage_in_bytes", "3000000000")
+    put(cgroup, "memory/memory.stat", "cache 9\ninactive_file 1\ntotal_inactive_file 2000000000\n")
+    assert available_gb() == pytest.approx(3, abs=0.01)
 
 
 @pytest.mark.parametrize(

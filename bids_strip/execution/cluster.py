@@ -59,6 +59,11 @@ class Cluster:
     slots: int
     where: str
 
+    @property
+    def memory_gb(self) -> None:
+        """What a run may take: what is free on its worker's machine."""
+        return None
+
     def execute(self, jobs: Sequence[Job], *, stop_on_failure: bool) -> Iterator[Outcome]:
         """Work through jobs; see `bids_strip.execution.futures.execute`."""
         at_once = self.at_once or (self.slots if stop_on_failure else None)

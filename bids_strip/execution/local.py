@@ -5,20 +5,24 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as finished
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from pathlib import Path
 
 from bids_strip.card import Card
+from bids_strip.execution.room import Room, usual_gb
 from bids_strip.execution.worker import Network, network_of, opened, work
 from bids_strip.participant.attempt import recorded
 from bids_strip.participant.describe import describe
 from bids_strip.participant.job import Failed, Job, Outcome
 from bids_strip.participant.predict import CUDA
-from bids_strip.resources import share
+from bids_strip.resources import available_gb, share
 from bids_strip.settings import Settings
 
 _END_S = 5.0
@@ -37,21 +41,35 @@ class ThisMachine:
         Processes; 1 works in this one.
     where
         What the network runs on, for the user.
+    room
+        Memory that they share.
     """
 
     network: Network
     nprocs: int
     where: str
+    room: Room
+
+    @property
+    def memory_gb(self) -> float:
+        """What a run may take, if need be alone."""
+        return self.room.memory_gb
 
     def execute(self, jobs: Sequence[Job], *, stop_on_failure: bool) -> Iterator[Outcome]:
         """See `execute`."""
-        return execute(jobs, self.network, nprocs=self.nprocs, stop_on_failure=stop_on_failure)
+        return execute(jobs, self.network, nprocs=self.nprocs, stop_on_failure=stop_on_failure,
+                       room=self.room)  # fmt: skip
 
 
-def this_machine(settings: Settings, card: Card, *, runs: int, opens: bool = True) -> ThisMachine:
+def this_machine(
+    settings: Settings, card: Card, *, runs: int, opens: bool = True, heads: Sequence[Path] = ()
+) -> ThisMachine:
     """Share this machine out and open the network, before any work.
 
     Where `opens` is false no run is known to need it: it stays closed until one does.
+
+    As many runs at a time as memory holds of the usual head among `heads`; a larger one waits
+    until there is room for it.
 
     On a GPU one process works unless the user says otherwise: each more holds a context and
     buffers of its own in the GPU's memory.
@@ -61,22 +79,28 @@ def this_machine(settings: Settings, card: Card, *, runs: int, opens: bool = Tru
     ModelError, ProviderError
         If the network cannot be opened.
     """
+    memory_gb = available_gb() if settings.mem_gb is None else settings.mem_gb
     nprocs, threads = share(
-        nprocs=settings.nprocs, threads=settings.omp_nthreads, mem_gb=settings.mem_gb, runs=runs
-    )
-    network = network_of(card, device=settings.device, threads=threads)
+        nprocs=settings.nprocs, threads=settings.omp_nthreads, mem_gb=memory_gb, runs=runs,
+        run_gb=usual_gb(heads, card, settings.recipe),
+    )  # fmt: skip
+    room = Room(memory_gb, card)
+    network = network_of(card, device=settings.device, threads=threads,
+                         memory_gb=memory_gb / nprocs)  # fmt: skip
     if not opens:
-        return ThisMachine(network, nprocs, f"stored distances, {nprocs} at a time")
+        where = f"stored distances, {nprocs} at a time"
+        return ThisMachine(network, nprocs, where, room)
     predictor = opened(network)
     if predictor.provider == CUDA and settings.nprocs is None:
         nprocs = 1
     where = f"{predictor.where}, {nprocs} at a time, {threads} threads each"
-    return ThisMachine(network, nprocs, where)
+    return ThisMachine(network, nprocs, where, room)
 
 
 def execute(
-    jobs: Sequence[Job], network: Network, *, nprocs: int, stop_on_failure: bool
-) -> Iterator[Outcome]:
+    jobs: Sequence[Job], network: Network, *, nprocs: int, stop_on_failure: bool,
+    room: Room | None = None,
+) -> Iterator[Outcome]:  # fmt: skip
     """Work through jobs.
 
     Parameters
@@ -89,6 +113,8 @@ def execute(
         Processes; 1 works here.
     stop_on_failure
         Start nothing more after a failure.
+    room
+        Memory that the processes share: a run begins when what it needs is free. None for no bound.
 
     Yields
     ------
@@ -96,7 +122,7 @@ def execute(
         As they finish, in any order.
     """
     if nprocs > 1:
-        with closing(_pooled(jobs, network, nprocs, stop_on_failure)) as outcomes:
+        with closing(_pooled(jobs, network, nprocs, stop_on_failure, room)) as outcomes:
             yield from outcomes
         return
     for job in jobs:
@@ -107,7 +133,7 @@ def execute(
 
 
 def _pooled(
-    jobs: Sequence[Job], network: Network, nprocs: int, stop_on_failure: bool
+    jobs: Sequence[Job], network: Network, nprocs: int, stop_on_failure: bool, room: Room | None
 ) -> Generator[Outcome]:
     """A pool, and a new one each time a worker dies.
 
@@ -117,7 +143,8 @@ def _pooled(
     left = {job.run.path: job for job in jobs}
     while left:
         try:
-            with closing(_pool(tuple(left.values()), network, nprocs, stop_on_failure)) as outcomes:
+            again = _pool(tuple(left.values()), network, nprocs, stop_on_failure, room)
+            with closing(again) as outcomes:
                 for outcome in outcomes:
                     del left[outcome.run.path]
                     yield outcome
@@ -142,8 +169,9 @@ def _alone(job: Job, network: Network) -> Outcome:
 
 
 def _pool(
-    jobs: Sequence[Job], network: Network, nprocs: int, stop_on_failure: bool
-) -> Generator[Outcome]:
+    jobs: Sequence[Job], network: Network, nprocs: int, stop_on_failure: bool,
+    room: Room | None = None,
+) -> Generator[Outcome]:  # fmt: skip
     """Outcomes of a pool of spawned workers, none of which outlives this call.
 
     After a failure that stops, what is under way is finished and nothing more is started.
@@ -151,16 +179,21 @@ def _pool(
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(nprocs, mp_context=context, initializer=_follow_parent)
+    waiting = deque(jobs)
+    under_way: dict[Future[Outcome], float] = {}
     try:
-        futures = [pool.submit(work, job, network) for job in jobs]
-        for future in as_completed(futures):
-            if future.cancelled():
-                continue
-            outcome = future.result()
-            if stop_on_failure and isinstance(outcome, Failed):
-                for other in futures:
-                    other.cancel()
-            yield outcome
+        while waiting or under_way:
+            while waiting and len(under_way) < nprocs:
+                needed_mb = room.needed_mb(waiting[0]) if room else 0.0
+                if room and not room.holds(needed_mb, under_way.values(), nprocs=nprocs):
+                    break
+                under_way[pool.submit(work, waiting.popleft(), network)] = needed_mb
+            for future in finished(under_way, return_when=FIRST_COMPLETED).done:
+                del under_way[future]
+                outcome = future.result()
+                if stop_on_failure and isinstance(outcome, Failed):
+                    waiting.clear()
+                yield outcome
     finally:
         workers = set(multiprocessing.active_children()) - others
         pool.shutdown(wait=False, cancel_futures=True)

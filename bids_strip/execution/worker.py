@@ -11,6 +11,7 @@ from bids_strip.errors import ModelError
 from bids_strip.participant.attempt import attempt
 from bids_strip.participant.job import Job, Outcome
 from bids_strip.participant.predict import OnnxPredictor, load_predictor
+from bids_strip.resources import available_gb
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +29,20 @@ class Network:
         ``auto``, ``cpu`` or ``gpu``.
     threads
         Of one prediction.
+    memory_gb
+        What a foreign network may take for one; None for what its machine has.
     """
 
     model: str
     sha256: str
     device: str
     threads: int
+    memory_gb: float | None = None
 
 
-def network_of(card: Card, *, device: str, threads: int) -> Network:
+def network_of(card: Card, *, device: str, threads: int, memory_gb: float | None = None) -> Network:
     """The way to a card's network."""
-    return Network(card.reference, card.sha256, device, threads)
+    return Network(card.reference, card.sha256, device, threads, memory_gb)
 
 
 _OPENING = Lock()
@@ -65,7 +69,8 @@ def _opened(network: Network) -> OnnxPredictor:
             f"{card.path}: another network ({card.sha256[:12]}...) than the one asked for "
             f"({network.sha256[:12]}...); install the same version everywhere"
         )
-    return load_predictor(card, device=network.device, threads=network.threads)
+    memory_gb = available_gb() if network.memory_gb is None else network.memory_gb
+    return load_predictor(card, device=network.device, threads=network.threads, memory_gb=memory_gb)
 
 
 def work(job: Job, network: Network) -> Outcome:

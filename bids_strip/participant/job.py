@@ -39,6 +39,8 @@ class Job:
         Where the templates of the recipe's spaces lie.
     identity
         True if a descriptor of the brain is to be kept.
+    memory_gb
+        What the run may take; None for what is free where and when it is done.
     """
 
     run: Run
@@ -49,6 +51,7 @@ class Job:
     earlier: Record | None = None
     templates: tuple[TemplateFiles, ...] = ()
     identity: bool = False
+    memory_gb: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

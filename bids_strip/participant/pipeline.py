@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from bids_strip.card import Card
 from bids_strip.domain import (
     Affine,
     BrainMask,
@@ -18,6 +19,7 @@ from bids_strip.domain import (
     Volume,
 )
 from bids_strip.manual import find_manual
+from bids_strip.memory import check_memory
 from bids_strip.naming import BORDERED
 from bids_strip.participant.clean import clean
 from bids_strip.participant.conform import conform
@@ -53,6 +55,7 @@ from bids_strip.participant.write import (
     write_record,
 )
 from bids_strip.record import OK, Record, fingerprint
+from bids_strip.resources import available_gb
 from bids_strip.templates import read_template
 from bids_strip.verdict import reasons, verdict
 
@@ -66,6 +69,7 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
         If a stage fails; nothing half-written stays.
     """
     run, begun = job.run, time.perf_counter()
+    check_fits(job, predictor.card)
     source = clock("load", load, run.path)
     edit = find_manual(run, job.place.output_dir)
     recipe = job.recipe.for_edited() if edit else job.recipe
@@ -109,6 +113,18 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     if job.identity:
         clock("identity", keep, products, record, job.place)
     return finished(job, replace(record, outputs=outputs), clock, begun)
+
+
+def check_fits(job: Job, card: Card) -> None:
+    """Refuse a head that needs more memory than there is.
+
+    Raises
+    ------
+    MemoryLimitError
+        Then.
+    """
+    memory_gb = available_gb() if job.memory_gb is None else job.memory_gb
+    check_memory(job.run.path, card, job.recipe, [t.image for t in job.templates], memory_gb)
 
 
 def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:

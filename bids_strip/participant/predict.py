@@ -294,7 +294,7 @@ def _check_shape(values: Any, output: Output, shape: tuple[int, ...]) -> None:
     PredictError
         If it is no tensor of numbers with a channel the card names, on the input's grid.
     """
-    given = getattr(values, "shape", ())
+    given: tuple[int, ...] = getattr(values, "shape", ())
     fits = len(given) == 5 and given[0] == 1 and given[2:] == shape
     if not fits or (output.channel or 0) >= given[1] or values.dtype.kind != "f":
         raise PredictError(
