@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from bids_strip.domain import Zooms
 from bids_strip.errors import ModelError
 from bids_strip.network_file import read_network
+from bids_strip.text_file import read_json
 
 EMBEDDED = "strip-v1"
 _FOLDER = Path(__file__).parent / "models"
@@ -139,26 +139,12 @@ def find_card(model: str | None) -> Card:
                 f"beside it, or an embedded network ({known})"
             )
     try:
-        card = parse_card(json.loads(_text(beside)), path)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError,
-            RecursionError) as error:  # fmt: skip
+        card = parse_card(read_json(beside, most=_MOST_BYTES), path)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         reason = " ".join(repr(error).split())[:_LONGEST_TEXT]
         raise ModelError(f"{beside}: not a network card ({reason}); see the README") from error
     read_network(path, card.sha256)
     return card
-
-
-def _text(path: Path) -> str:
-    """A card's text.
-
-    Raises
-    ------
-    ValueError
-        If it is larger than a card.
-    """
-    if path.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"larger than {_MOST_BYTES} bytes")
-    return path.read_text(encoding="utf-8")
 
 
 def parse_card(data: dict[str, Any], path: Path) -> Card:

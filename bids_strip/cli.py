@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bids_strip import __version__
 from bids_strip.errors import BidsStripError, ExitCode, LevelError, MissingInputError
+from bids_strip.line import one_line
 from bids_strip.settings import (
     LEVEL_SYNONYMS,
     LEVELS,
@@ -149,7 +150,7 @@ def participant(settings: Settings) -> int:
     if settings.dry_run:
         for state, listed in (("done", runs.done), ("to do", runs.to_do)):
             for run in listed:
-                print(f"{state}\t{run.relative}")
+                print(f"{state}\t{one_line(run.relative)}")
         return int(ExitCode.OK)
     with invocation(settings) as staging:
         notes = (
@@ -293,5 +294,5 @@ def exit_code(failures: Sequence[int], others: int) -> ExitCode:
 
 def _stopped(message: str, code: ExitCode) -> int:
     """One line on stderr."""
-    print(f"bids_strip: {' '.join(message.split())}", file=sys.stderr)
+    print(f"bids_strip: {one_line(' '.join(message.split()))}", file=sys.stderr)
     return int(code)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from bids_strip import __version__
 from bids_strip.errors import BidsStripError, OutputError
+from bids_strip.line import one_line
 from bids_strip.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,6 +45,16 @@ class _LogFile(logging.FileHandler):
         """Close, though what is left may not fit on the disk."""
         with contextlib.suppress(OSError):
             super().close()
+
+
+class _Lines(logging.Formatter):
+    """One line a message, whatever names of files put into it; tracebacks stay as they are."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The message with what is not printable spelled out."""
+        if not getattr(record, "file_only", False):
+            record.message = one_line(record.message)
+        return super().formatMessage(record)
 
 
 @contextlib.contextmanager
@@ -192,9 +203,9 @@ def _remove(folder: Path) -> None:
 def _handlers(log_file: Path, verbose: bool) -> list[logging.Handler]:
     """Everything to the file; lines without tracebacks to the terminal."""
     to_file = _LogFile(log_file, encoding="utf-8", errors="backslashreplace")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_file.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setLevel(logging.DEBUG if verbose else logging.INFO)
-    to_terminal.setFormatter(logging.Formatter("%(message)s"))
+    to_terminal.setFormatter(_Lines("%(message)s"))
     to_terminal.addFilter(lambda record: not getattr(record, "file_only", False))
     return [to_file, to_terminal]

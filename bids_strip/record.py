@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_strip.domain import Run
+from bids_strip.text_file import read_text
 
 OK = "ok"
 FAILED = "failed"
@@ -116,7 +117,7 @@ class Record:
 def read_record(path: Path) -> Record | None:
     """The record in a file, None if it is absent or not one."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_table)
+        data = json.loads(read_text(path, encoding="utf-8"), object_pairs_hook=_table)
         source, manual = data.pop("input"), data.pop("manual", None)
         outputs = tuple(OutputFile(**o) for o in data.pop("outputs"))
         found = tuple(data.pop("reasons", ()))

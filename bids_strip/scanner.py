@@ -9,7 +9,6 @@ digest. InstitutionName stays out.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import re
@@ -19,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bids_strip.domain import Run
+from bids_strip.text_file import read_json
 
 TERMS = (
     "Manufacturer", "ManufacturersModelName", "MagneticFieldStrength", "StationName",
@@ -118,8 +118,8 @@ def _sidecars(folder: Path, suffix: str) -> Iterator[tuple[str, list[tuple[str, 
 
 def _terms_in(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
+        found = read_json(path)
+    except (OSError, ValueError):
         return {}
     return {term: found[term] for term in TERMS if term in found} if isinstance(found, dict) else {}
 

@@ -230,3 +230,51 @@ def test_exceptions_are_caught_in_one_place() -> None:
                "bids_strip.participant.level", "bids_strip.cli",
                "bids_strip.invocation"}  # fmt: skip
     assert found <= allowed
+
+
+FORBIDDEN_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve",
+                     "code", "codeop", "runpy", "pty", "yaml", "xml"}  # fmt: skip
+"""What runs or unpacks foreign code, or formats that nobody sends us."""
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.execv",
+                   "os.execvp", "os.spawnl", "os.startfile", "subprocess.getoutput",
+                   "subprocess.getstatusoutput", "asyncio.create_subprocess_shell"}  # fmt: skip
+
+
+def dangers(tree: ast.Module) -> Iterator[str]:
+    """Places that unpack pickles, run text as code, or hand text to a shell."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.split(".")[0] in FORBIDDEN_MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            if str(node.module).split(".")[0] in FORBIDDEN_MODULES:
+                yield str(node.module)
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called in FORBIDDEN_CALLS:
+                yield f"line {node.lineno}: {called}()"
+            for keyword in node.keywords:
+                off = isinstance(keyword.value, ast.Constant) and not keyword.value.value
+                if keyword.arg in {"shell", "allow_pickle"} and not off:
+                    yield f"line {node.lineno}: {called}({keyword.arg})"
+
+
+@by_name([*SOURCES, *sorted((ROOT / "container").rglob("*.py"))])
+def test_no_pickle_no_eval_no_shell(path: Path) -> None:
+    assert list(dangers(tree_of(path))) == []
+
+
+@pytest.mark.parametrize("bad", [
+    "import pickle", "from pickle import loads", "import xml.etree", "def f():\n  import marshal",
+    "eval('1')", "x = exec(y)", "import os\nos.system('ls')", "np.load(p, allow_pickle=True)",
+    "np.load(p, allow_pickle=flag)", "subprocess.run(a, shell=True)", "subprocess.run(a, shell=x)",
+])  # fmt: skip
+def test_the_reader_of_dangers_sees_them(bad: str) -> None:
+    assert list(dangers(ast.parse(bad)))
+
+
+@pytest.mark.parametrize("good", [
+    "import re\nre.compile('a')", "np.load(p)", "np.load(p, allow_pickle=False)",
+    "subprocess.run(['ls'], shell=False)", "card.eval()",
+])  # fmt: skip
+def test_the_reader_of_dangers_passes_what_is_none(good: str) -> None:
+    assert not list(dangers(ast.parse(good)))

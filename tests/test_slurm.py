@@ -318,6 +318,29 @@ def test_every_option_reaches_the_task(
     )
 
 
+EVIL = "a $(touch pwned) `touch pwned` '; touch pwned; \" & | > pwned * ~ # !x"
+
+
+def test_names_of_folders_run_nothing(
+    tiny_bids, tmp_path: Path, capsys, bash: Bash, record: Path
+) -> None:
+    """Quotes and substitutions: words of the task, never commands of bash."""
+    raw, out = tiny_bids(IMAGES, name=f"raw {EVIL}"), tmp_path / f"out {EVIL}"
+    for unfit in ("\n touch pwned", "\\", "\x1b[2J"):  # what Slurm's own lines cannot hold
+        assert main(["slurm-script", str(raw), f"{out}{unfit}"]) == 64
+        assert capsys.readouterr().err.count("\n") == 1
+    assert main(["slurm-script", str(raw), str(out)]) == 0
+    said = capsys.readouterr()
+    file = tmp_path / "script.sh"
+    file.write_text(said.out)
+    subprocess.run(["bash", "-n", str(file)], check=True)
+    assert bash(said.out, "both", **task(1)).returncode == 0
+    words = (record / "bids_strip").read_text()
+    assert words.startswith(f"{raw}\n{out}\n")
+    assert not [p for p in tmp_path.rglob("*") if p.name == "pwned"]
+    assert not Path("pwned").exists()
+
+
 def test_relative_paths_are_made_whole(raw: Path, network: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(network.parent)
     shown = os.path.relpath(raw)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from bids_strip.dataset.words import seen
 from bids_strip.errors import DatasetError
+from bids_strip.text_file import read_json
 
 DESCRIPTION = "dataset_description.json"
 
@@ -29,7 +29,7 @@ def read_description(bids_dir: Path) -> dict[str, Any]:
     try:
         if not bids_dir.is_dir():
             raise DatasetError(_no_such_folder(bids_dir))
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        found = read_json(path)
     except FileNotFoundError:
         raise DatasetError(
             f"{path}: no such file ({seen(bids_dir)}); give the folder that holds it, or write "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -13,6 +12,7 @@ from bids_strip.dataset.names import Image, pybids_entities
 from bids_strip.dataset.words import listed, what_there_is
 from bids_strip.errors import SelectionError, UsageError
 from bids_strip.settings import Settings
+from bids_strip.text_file import read_json, read_text
 
 _QUERIES = {None: "NONE", "Query.NONE": "NONE", "*": "ANY", "Query.ANY": "ANY",
             "Query.OPTIONAL": "OPTIONAL"}  # fmt: skip
@@ -55,9 +55,9 @@ def labels_of(values: Iterable[str], key: str) -> tuple[str, ...]:
 def _read_labels(path: Path) -> list[str]:
     """Labels of a file, one a line; empty lines and what follows ``#`` left out."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file of labels"
         raise UsageError(
             f"{path}: {reason}; a value with '/' or ending in .txt is a file with one label a line"
         ) from error
@@ -94,7 +94,7 @@ def read_filter_file(path: Path | None, suffixes: Iterable[str]) -> dict[str, di
     if path is None:
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        found = read_json(path)
     except OSError as error:
         raise UsageError(f"--bids-filter-file {path}: {error.strerror}; check the path") from error
     except ValueError as error:

@@ -1,0 +1,174 @@
+"""What a run takes, by its header alone, and what becomes of one that takes too much."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_strip import memory
+from bids_strip.card import find_card
+from bids_strip.cli import main
+from bids_strip.domain import Grid, Volume
+from bids_strip.errors import MemoryLimitError
+from bids_strip.execution.room import Room, usual_gb
+from bids_strip.memory import check_memory, grid_megavoxels, head_size, needed_mb
+from bids_strip.nifti import read_header
+from bids_strip.participant.conform import frame_of
+from bids_strip.participant.job import Job
+from bids_strip.place import Place
+from bids_strip.recipe import Recipe
+from bids_strip.record import read_record
+from bids_strip.resources import RUN_GB
+from tests.fakes import CARD, GRIDS, grid_affine, run_of
+
+MASK, ALL = Recipe(("mask",)), Recipe(("mask", "sdt", "brain", "preproc", "dseg"))
+
+
+def header_alone(path: Path, shape: tuple[int, ...], *, zoom: float = 1.0, kind=np.int16) -> Path:
+    """A file that promises an image and ends after its header."""
+    header = nib.Nifti1Header()
+    header.set_data_dtype(kind)
+    header.set_data_shape(shape)
+    header.set_zooms((zoom,) * len(shape))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = header.binaryblock + b"\0" * 4
+    path.write_bytes(gzip.compress(content) if path.name.endswith(".gz") else content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_a_header_is_nibabels(tmp_path: Path, name: str, kind, rng) -> None:
+    image = kind(rng.integers(0, 9, (20, 30, 40)).astype(np.int16), np.diag([1.0, 2, 3, 1]))
+    nib.save(image, tmp_path / name)
+    read = read_header(tmp_path / name)
+    expected = nib.load(tmp_path / name).header
+    assert type(read) is type(expected)
+    assert np.array_equal(read.get_best_affine(), expected.get_best_affine())
+    assert all(
+        np.array_equal(read[f], expected[f]) for f in ("dim", "pixdim", "bitpix", "datatype")
+    )
+    found = head_size(tmp_path / name)
+    assert found is not None
+    assert found.shape == (20, 30, 40)
+    assert found.megavoxels == pytest.approx(0.024)
+    assert found.stored_mb == pytest.approx(0.048)
+    assert found.field_mm == pytest.approx((20, 60, 120))
+
+
+def test_nothing_beyond_the_header_is_read(tmp_path: Path) -> None:
+    found = head_size(header_alone(tmp_path / "a.nii.gz", (512, 512, 512), kind=np.float64))
+    assert found is not None
+    assert found.stored_mb == pytest.approx(512**3 * 8 / 1e6)
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 200, b"\x1f\x8bgarbage" * 9])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_no_header_is_no_size(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert head_size(tmp_path / name) is None
+    assert head_size(tmp_path / "absent.nii") is None
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_networks_grid_is_that_of_conform(tmp_path: Path, name: str) -> None:
+    directions, shape, zooms = GRIDS[name]
+    affine = grid_affine(directions, shape, zooms)
+    nib.save(nib.Nifti1Image(np.ones(shape, np.int16), affine), tmp_path / "a.nii")
+    for card in (CARD, find_card(None)):
+        _, there = frame_of(Volume(np.ones(shape, np.float32), Grid(shape, affine)), card)
+        found = head_size(tmp_path / "a.nii")
+        assert found is not None
+        assert grid_megavoxels(found.field_mm, card) == pytest.approx(np.prod(there) / 1e6)
+
+
+def test_needs_grow_with_all_that_takes_memory(tmp_path: Path) -> None:
+    head = head_size(header_alone(tmp_path / "a.nii", (256, 256, 256)))
+    assert head is not None
+    needs = [
+        needed_mb(head, CARD, MASK),
+        needed_mb(head, CARD, ALL),
+        needed_mb(head, CARD, replace(ALL, spaces=("MNI",)), [head]),
+        needed_mb(head, CARD, replace(ALL, spaces=("MNI", "Other")), [head, head]),
+    ]
+    assert needs == sorted(needs)
+    assert len(set(needs)) == 4
+    wider = replace(head, field_mm=tuple(3 * mm for mm in head.field_mm))
+    longer = replace(head, stored_mb=4 * head.stored_mb)
+    assert min(needed_mb(h, CARD, MASK) for h in (wider, longer)) > needs[0]
+
+
+def test_a_head_that_needs_more_than_there_is(tmp_path: Path) -> None:
+    path = header_alone(tmp_path / "sub-01_T1w.nii.gz", (2000, 2000, 2000), zoom=0.1)
+    with pytest.raises(MemoryLimitError) as caught:
+        check_memory(path, CARD, MASK, [], 16.0)
+    line = str(caught.value)
+    assert "\n" not in line
+    for part in (str(path), "2000x2000x2000", "16 GB", "--mem-gb", "--nprocs"):
+        assert part in line
+    check_memory(path, CARD, MASK, [], 16_000.0)
+    check_memory(header_alone(path, (200, 200, 200)), CARD, MASK, [], 16.0)
+
+
+def test_the_grid_of_a_foreign_network_counts(tmp_path: Path) -> None:
+    """A card that asks for .02 mm: 10^12 voxels."""
+    path = header_alone(tmp_path / "a.nii", (256, 256, 256))
+    with pytest.raises(MemoryLimitError, match="GB"):
+        check_memory(path, replace(CARD, zooms=(0.02, 0.02, 0.02)), MASK, [], 64.0)
+
+
+def test_a_refused_run_is_recorded_and_the_others_go_on(
+    phantoms, network: Path, tmp_path: Path, capsys
+) -> None:
+    raw = phantoms(["sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz"])
+    header_alone(raw / "sub-01/anat/sub-01_T1w.nii.gz", (2500, 2500, 2500), zoom=0.1)
+    out = tmp_path / "out"
+    code = main([str(raw), str(out), "participant", "--model", str(network), "--device", "cpu",
+                 "--outputs", "mask", "--mem-gb", "4"])  # fmt: skip
+    assert code == 1
+    assert "2500x2500x2500 voxels need" in capsys.readouterr().err
+    records = {p.name[:6]: read_record(p) for p in out.rglob("*_qc.json")}
+    assert (records["sub-01"].status, records["sub-01"].stage) == ("failed", "memory")
+    assert "--mem-gb" in (records["sub-01"].reason or "")
+    assert records["sub-02"].status == "ok"
+
+
+# the room that runs share ----------------------------------------------------------------------
+
+
+def job_of(path: Path) -> Job:
+    return Job(run_of(path, path.parent), MASK, Place(path.parent, path.parent), "0", 1)
+
+
+def test_a_run_begins_when_there_is_room(tmp_path: Path) -> None:
+    job = job_of(header_alone(tmp_path / "sub-01_T1w.nii", (256, 256, 256)))
+    need = Room(64.0, CARD).needed_mb(job)
+    assert need == needed_mb(head_size(job.run.path), CARD, MASK)  # type: ignore[arg-type]
+    exact = Room((3 * need + memory.IDLE_MB) / 1e3, CARD)
+    assert exact.holds(need, [need, need], nprocs=3)
+    assert not exact.holds(need + 1, [need, need], nprocs=3)
+    assert not exact.holds(need, [need, need], nprocs=4)  # the fourth process is there too
+
+
+def test_a_run_alone_always_begins() -> None:
+    """Its worker refuses it in a line: nothing waits for ever."""
+    assert Room(0.001, CARD).holds(1e9, [], nprocs=8)
+
+
+def test_a_file_without_a_header_waits_for_nothing(tmp_path: Path) -> None:
+    (tmp_path / "sub-01_T1w.nii").touch()
+    assert Room(1.0, CARD).needed_mb(job_of(tmp_path / "sub-01_T1w.nii")) == 0
+
+
+def test_the_usual_head_is_not_the_largest(tmp_path: Path) -> None:
+    heads = [header_alone(tmp_path / f"{i}.nii", (100, 100, 100)) for i in range(40)]
+    usual = usual_gb(heads, CARD, MASK)
+    header_alone(heads[0], (900, 900, 900))
+    assert usual_gb(heads, CARD, MASK) == usual
+    assert usual_gb([], CARD, MASK) == RUN_GB
+    assert usual_gb([tmp_path / "absent.nii"], CARD, MASK) == RUN_GB
