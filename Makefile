@@ -2,6 +2,7 @@
 #   make demo                       the embedded example, from nothing to masks
 #   make demo BIDS=/data OUT=/out   the same for your own dataset
 #   make test                       style, types, tests
+#   make audit                      known holes of the pinned packages (needs PyPI's advisories)
 # PYTHON=python3.12 picks the interpreter, EXTRAS=dev leaves torch and the training tests out;
 # pip's own PIP_* variables are honoured.
 .POSIX:
@@ -45,6 +46,11 @@ test: $(VENV)/development
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest
 
+# Dependency not found: no advisories could be had, the pin is not audited
+audit: $(VENV)/created
+	$(PIP) pip-audit
+	$(BIN)/python -m pip_audit --strict --no-deps --disable-pip --requirement constraints.txt
+
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache
 
@@ -73,4 +79,4 @@ $(VENV)/development: $(VENV)/package pyproject.toml constraints.txt tests/reader
 
 always:
 
-.PHONY: help demo test clean always
+.PHONY: help demo test audit clean always

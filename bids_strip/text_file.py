@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 MOST_BYTES = 16_000_000
-"""Of sidecars, descriptions, records and lists of labels; those of real datasets hold a megabyte."""
+"""Of sidecars, descriptions, records and lists of labels; real ones hold a megabyte."""
 
 
 def read_text(path: Path, *, encoding: str = "utf-8-sig", most: int = MOST_BYTES) -> str:
