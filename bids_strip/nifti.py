@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
 import math
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -12,6 +15,7 @@ import nibabel as nib
 import numpy as np
 from isal import igzip, isal_zlib
 from isal.igzip_lib import IsalError
+from nibabel import imageglobals
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -87,6 +91,23 @@ def read_header(path: Path) -> Any:
     if len(head) < _LEAST_HEADER:
         raise ImageFileError(f"{len(head)} bytes hold no header")
     return _kind(head).header_class.from_fileobj(io.BytesIO(head), check=False)
+
+
+@contextlib.contextmanager
+def quiet_headers() -> Iterator[None]:
+    """Keep nibabel from printing what it mends in headers.
+
+    Its own ``LoggingOutputSuppressor`` takes the handlers away for good, and Python then prints.
+    """
+    imageglobals.logger.addFilter(_drop)
+    try:
+        yield
+    finally:
+        imageglobals.logger.removeFilter(_drop)
+
+
+def _drop(_record: logging.LogRecord) -> bool:
+    return False
 
 
 def _kind(head: bytes) -> type[nib.Nifti1Image]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bids_strip.card import find_card
 from bids_strip.domain import Source
+from bids_strip.errors import RunError
 from bids_strip.geometry import STORED_STEP_MM
 from bids_strip.nifti import native_header
 from bids_strip.participant.clean import clean
@@ -60,8 +61,19 @@ def strip_image(
         The network; None opens the embedded one.
     """
     check_border(border_mm)
-    source = load(Path(image)) if isinstance(image, (str, os.PathLike)) else from_image(image)
     network = predictor or load_predictor(find_card(None), device="auto", threads=available_cpus())
+    if not isinstance(image, (str, os.PathLike)):
+        return _stripped(from_image(image), network, border_mm)
+    path = Path(image)
+    try:
+        return _stripped(load(path), network, border_mm)
+    except RunError as error:
+        if path.name in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _stripped(source: Source, network: Predictor, border_mm: float) -> Stripped:
     conformed = conform(source.volume, network.card)
     surface = clean(network(conformed), conformed.zooms)
     distance = restore(surface, conformed.frame)

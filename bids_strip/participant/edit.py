@@ -6,14 +6,13 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.orientations import io_orientation, ornt_transform
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from bids_strip.domain import Affine, Bool3, Grid
 from bids_strip.errors import EditError
-from bids_strip.nifti import DAMAGED
+from bids_strip.nifti import DAMAGED, quiet_headers
 
 _TOLERANCE_MM = 0.5
 """How far a corner may lie off: editors round what they write into the header."""
@@ -47,7 +46,7 @@ def read_edit(path: Path, grid: Grid) -> Bool3:
             "this file"
         )
     try:
-        with LoggingOutputSuppressor():
+        with quiet_headers():
             image = nib.load(path)
             if not isinstance(image, SpatialImage):
                 raise EditError(f"{path}: holds no volume; save the mask as NIfTI")

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from bids_strip.dataset.content import describe_missing
 from bids_strip.domain import Affine, Float3, Grid, Source, Volume
 from bids_strip.errors import LoadError
-from bids_strip.nifti import DAMAGED, in_rows, read_nifti
+from bids_strip.nifti import DAMAGED, in_rows, quiet_headers, read_nifti
 
 _FORM_TOLERANCE_MM = 0.5
 
@@ -37,7 +36,7 @@ def load(path: Path) -> Source:
     if not path.is_file():
         raise LoadError(f"{path}: no such file; was it moved while this ran?")
     try:
-        with LoggingOutputSuppressor():  # nibabel prints what it mends in a header
+        with quiet_headers():  # nibabel prints what it mends in a header
             image = read_nifti(path)
             if not isinstance(image, SpatialImage):
                 raise LoadError(f"{path}: holds no volume; give a NIfTI image")
