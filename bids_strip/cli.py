@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from types import FrameType
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bids_strip import __version__
@@ -20,6 +17,7 @@ from bids_strip.settings import (
     Settings,
     build_parser,
 )
+from bids_strip.termination import MESSAGE, Terminated, terminable
 
 if TYPE_CHECKING:
     from bids_strip.card import Card
@@ -28,10 +26,6 @@ if TYPE_CHECKING:
     from bids_strip.participant.job import Outcome
     from bids_strip.participant.level import Worklist
     from bids_strip.place import Place
-
-
-class Terminated(BaseException):
-    """SIGTERM came."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BidsStripError as error:
         return _stopped(str(error), error.exit_code)
     except Terminated:
-        return _stopped("terminated; runs that were done stay done", ExitCode.TERMINATED)
+        return _stopped(MESSAGE, ExitCode.TERMINATED)
     except KeyboardInterrupt:
         return _stopped("interrupted; runs that were done stay done", ExitCode.INTERRUPTED)
     except BrokenPipeError:  # whoever read the list has seen enough
@@ -97,25 +91,6 @@ def parse(arguments: Sequence[str]) -> Settings:
     return Settings(**{**chosen, "level": level}, command_line=tuple(arguments))
 
 
-@contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """Turn SIGTERM into `Terminated` for the time of a block."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: let the clean-up finish
-        raise Terminated
-
-    try:
-        before: Any = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread: the caller's own handling stays
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def group(settings: Settings) -> int:
     """Group level, from OUTPUT_DIR to exit code; BIDS_DIR is not opened."""
     from bids_strip.group.pipeline import preview, summarize
@@ -140,8 +115,10 @@ def participant(settings: Settings) -> int:
     _begin(settings)
     from bids_strip.card import find_card
     from bids_strip.invocation import LOG, invocation
+    from bids_strip.manifest import manifest
     from bids_strip.naming import check_output_dir, folder_note
     from bids_strip.participant.level import check_owner, plan, shift_note
+    from bids_strip.place import Place
 
     check_output_dir(settings.bids_dir, settings.output_dir)
     card = find_card(settings.model)
@@ -160,7 +137,13 @@ def participant(settings: Settings) -> int:
         )
         for note in filter(None, notes):
             LOG.warning("%s", note)
-        outcomes = _work_through(settings, card, runs, staging)
+        # absolute: a worker of another machine stands in another folder
+        place = Place(settings.output_dir.absolute(), staging.absolute())
+        with (
+            manifest(place, runs.why, runs.done) as found,
+            contextlib.closing(_work_through(settings, card, runs, place)) as ended,
+        ):
+            outcomes = list(found.each(ended))
         return _conclude(settings, outcomes, runs)
 
 
@@ -206,23 +189,22 @@ def _left_out(names: Sequence[str]) -> str | None:
     )
 
 
-def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path) -> list[Outcome]:
+def _work_through(
+    settings: Settings, card: Card, runs: Worklist, place: Place
+) -> Generator[Outcome]:
     """Do the runs that are to do."""
     from bids_strip.invocation import LOG, shown
     from bids_strip.participant.job import Job
     from bids_strip.participant.level import write_citation, write_dataset_files
-    from bids_strip.place import Place
     from bids_strip.templates import sound_templates
 
-    # absolute: a worker of another machine stands in another folder
-    place = Place(settings.output_dir.absolute(), staging.absolute())
     if not runs.to_do:
         write_dataset_files(settings, place, __version__)
         write_citation(settings, card, place, __version__)
-        return []
+        return
     templates = sound_templates(settings.recipe.spaces, offline=settings.offline)
     with _site(settings, card, runs, place) as site:
-        LOG.info("%d runs to do, %d done before; network %s %s on %s", len(runs.to_do),
+        LOG.info("%d runs to do, %d skipped; network %s %s on %s", len(runs.to_do),
                  len(runs.done), card.name, card.version, site.where)  # fmt: skip
         write_dataset_files(settings, place, __version__)
         write_citation(settings, card, place, __version__)
@@ -230,10 +212,11 @@ def _work_through(settings: Settings, card: Card, runs: Worklist, staging: Path)
             Job(run, settings.recipe, place, __version__, site.network.threads,
                 runs.earlier.get(run), templates, identity=settings.identity_check,
                 memory_gb=site.memory_gb)
+                forced=settings.force)
             for run in runs.to_do
         ]  # fmt: skip
         found = site.execute(jobs, stop_on_failure=settings.stop_on_first_crash)
-        return list(shown(found, len(jobs)))
+        yield from shown(found, len(jobs))
 
 
 @contextlib.contextmanager
@@ -261,13 +244,14 @@ def _conclude(settings: Settings, outcomes: Sequence[Outcome], runs: Worklist) -
     from bids_strip.participant.job import Failed
 
     failed = [o for o in outcomes if isinstance(o, Failed)]
+    elsewhere = sum(not isinstance(o, Failed) and o.elsewhere for o in outcomes)
     counts = {
-        "done": len(outcomes) - len(failed),
-        "done before": len(runs.done),
+        "done": len(outcomes) - len(failed) - elsewhere,
+        "skipped": len(runs.done) + elsewhere,
         "failed": len(failed),
         "not started": len(runs.to_do) - len(outcomes),
     }
-    said = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
+    said = ", ".join(f"{n} {what}" for what, n in counts.items() if n or what != "not started")
     LOG.info("%s; results in %s", said, settings.output_dir)
     others = sum(counts.values()) - counts["failed"]
     return int(exit_code([f.exit_code for f in failed], others))

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 from bids_strip import __version__
 from bids_strip.errors import BidsStripError, OutputError
 from bids_strip.line import one_line
+from bids_strip.lock import sweep
 from bids_strip.settings import Settings
+from bids_strip.termination import overdue
 
 if TYPE_CHECKING:
     from bids_strip.participant.job import Outcome
@@ -92,7 +94,7 @@ def invocation(settings: Settings) -> Iterator[Path]:
         LOG.addHandler(handler)
     LOG.debug("bids_strip %s: %s", __version__, " ".join(settings.command_line))
     try:
-        with _libraries_in(work):
+        with overdue((work, staging)), _libraries_in(work):
             yield staging
     except Exception as error:
         known = isinstance(error, BidsStripError)
@@ -128,10 +130,14 @@ def _say(outcome: Outcome, place: str) -> None:
     if outcome.remark:
         LOG.warning("%s page not renewed: %s", place, outcome.remark)
     if not isinstance(outcome, Done):
-        LOG.error("%s failed at %s: %s", place, outcome.stage, outcome.reason)
+        LOG.error("%s failed at %s: %s%s", place, outcome.stage, outcome.reason,
+                  "; the result of an earlier call stays" if outcome.kept else "")  # fmt: skip
         LOG.debug("%s", outcome.details, extra=_FILE_ONLY)
         return
     record = outcome.record
+    if outcome.elsewhere:
+        LOG.info("%s %s: done by another call meanwhile", place, record.bids_name)
+        return
     notes = [note for flag, note in _NOTES.items() if record.flags.get(flag)]
     LOG.info("%s %s: %.0f ml in %.1f s%s", place, record.bids_name,
              record.metrics["brain_volume_ml"], record.elapsed_s or 0.0,
@@ -196,6 +202,7 @@ def _remove(folder: Path) -> None:
     """Remove a temporary folder, and the ``.work`` around it when no other call uses it."""
     shutil.rmtree(folder, ignore_errors=True)
     if folder.parent.name == ".work":
+        sweep(folder.parent)
         with contextlib.suppress(OSError):
             folder.parent.rmdir()
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bids_strip.errors import WriteError
 from bids_strip.record import OutputFile
+
+_CANNOT_FLUSH = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems say that have nothing to flush."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +47,129 @@ class Place:
         WriteError
             If the file system refuses.
         """
-        final = self.output_dir / name
-        # a name of its own: workers of several machines share the folder
-        unfinished = self.staging / f"{uuid.uuid4().hex[:8]}-{final.name}"
+        with _writing(self.output_dir / name):
+            unfinished = self._staged(name, content)
+            try:
+                _move(unfinished, self.output_dir / name)
+            except OSError:
+                unfinished.unlink(missing_ok=True)
+                raise
+        return OutputFile(name, len(content))
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[Batch]:
+        """Hold files back until all are there; those not published by the end are removed."""
+        batch = Batch(self.output_dir, self.staging)
         try:
-            final.parent.mkdir(parents=True, exist_ok=True)
+            yield batch
+        finally:
+            batch.discard()
+
+    def _staged(self, name: str, content: bytes) -> Path:
+        """Write a file among the unfinished ones; none stays if that fails."""
+        # a name of its own: workers of several machines share the folder
+        unfinished = self.staging / f"{uuid.uuid4().hex[:8]}-{name.rpartition('/')[2]}"
+        try:
             unfinished.parent.mkdir(parents=True, exist_ok=True)
             unfinished.write_bytes(content)
-            unfinished.replace(final)
-        except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise WriteError(
-                f"{final}: cannot be written ({error.strerror or error}); is the disk full or "
-                "read-only?"
-            ) from error
+        except OSError:
+            with contextlib.suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            raise
+        return unfinished
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Place):
+    """Files that are to appear together: `put` writes each to `staging`, `publish` moves them all.
+
+    Attributes
+    ----------
+    held
+        Name below OUTPUT_DIR -> unfinished file, in the order they came.
+    """
+
+    held: dict[str, Path] = field(default_factory=dict)
+
+    def put(self, name: str, content: bytes) -> OutputFile:
+        """Write a file and hold it back.
+
+        Parameters
+        ----------
+        name, content
+            As of `Place.put`.
+
+        Raises
+        ------
+        WriteError
+            If the file system refuses.
+        """
+        with _writing(self.output_dir / name):
+            self.held[name] = self._staged(name, content)
         return OutputFile(name, len(content))
+
+    def settle(self) -> None:
+        """Have the disk keep what is held: after a power cut no file holds zeros under its name.
+
+        Raises
+        ------
+        WriteError
+            If the file system refuses.
+        """
+        for name, unfinished in self.held.items():
+            with _writing(self.output_dir / name):
+                _flush(unfinished)
+
+    def publish(self) -> None:
+        """Move every file to its name, in the order they came.
+
+        Raises
+        ------
+        WriteError
+            If the file system refuses.
+        """
+        for name in tuple(self.held):
+            with _writing(self.output_dir / name):
+                _move(self.held[name], self.output_dir / name)
+            del self.held[name]
+
+    def discard(self) -> None:
+        """Remove what is still held."""
+        for unfinished in self.held.values():
+            with contextlib.suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+        self.held.clear()
+
+
+def _move(unfinished: Path, final: Path) -> None:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.replace(final)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _writing(final: Path) -> Iterator[None]:
+    """Name the file in what goes wrong.
+
+    Raises
+    ------
+    WriteError
+        For an `OSError` of the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(
+            f"{final}: cannot be written ({error.strerror or error}); is the disk full or "
+            "read-only, or something in its place?"
+        ) from error

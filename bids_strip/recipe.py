@@ -61,11 +61,18 @@ class Recipe:
 
     def is_covered_by(self, options: Mapping[str, Any]) -> bool:
         """True if a record with these options has all that is asked for, made the same way."""
+        return not self.differences(options)
+
+    def differences(self, options: Mapping[str, Any]) -> list[str]:
+        """What a record with these options lacks or has otherwise, in words; none if covered."""
         asked = self.to_options()
-        kinds = {*asked.pop("outputs"), "mask"}
-        spaces = set(asked.pop("spaces"))
-        return (
-            spaces <= {*options.get("spaces", ())}
-            and kinds <= {*options.get("outputs", ()), "mask"}
-            and all(name in options and options[name] == value for name, value in asked.items())
-        )
+        lacking = [
+            f"{name} lack {' '.join(sorted(missing))}"
+            for name in ("outputs", "spaces")
+            if (missing := {*asked.pop(name)} - {*options.get(name, ()), "mask"})
+        ]
+        return lacking + [
+            f"{name} {options.get(name, 'unknown')} -> {value}"
+            for name, value in asked.items()
+            if name not in options or options[name] != value
+        ]

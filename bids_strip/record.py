@@ -228,13 +228,23 @@ def same_input(run: Run, known: InputFile) -> bool:
 
 def same_file(path: Path, known: InputFile) -> bool:
     """True if a file is the one recorded: by size and time, else by content."""
+    return _is_same(path, known) is True
+
+
+def other_input(run: Run, known: InputFile) -> bool:
+    """True if a source file can be read and is another than the one recorded."""
+    return _is_same(run.path, known) is False
+
+
+def _is_same(path: Path, known: InputFile) -> bool | None:
+    """As `same_file`; None if the file cannot be read."""
     try:
         status = path.stat()
     except OSError:
-        return False
+        return None
     if status.st_size != known.size:
         return False
     if status.st_mtime_ns == known.mtime_ns:
         return True
     now = file_fingerprint(path, known.path)
-    return now is not None and now.sha256 == known.sha256
+    return None if now is None else now.sha256 == known.sha256

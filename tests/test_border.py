@@ -234,7 +234,7 @@ def test_the_command_does_not_open_the_network_for_a_border(call, opened, tmp_pa
     assert record["options"]["border_mm"] == 2.0
     assert record["status"] == "ok"
     assert call("--border", "2") == 0
-    assert "2 done before" in capsys.readouterr().err
+    assert "2 skipped" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

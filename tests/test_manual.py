@@ -213,7 +213,7 @@ def test_it_survives_every_level_and_option(call, tmp_path: Path, capsys) -> Non
     assert not np.array_equal(network, drawn)
     # noticed without --force, and by the run it belongs to alone
     assert call("participant") == 0
-    assert "1 done, 1 done before" in capsys.readouterr().err
+    assert "1 done, 1 skipped" in capsys.readouterr().err
     for options in ((), ("--force",), ("--border", "3"), ("--outputs", "mask", "--force")):
         assert call("participant", *options) == 0
         assert np.array_equal(mask_of(out), drawn), options
@@ -234,7 +234,7 @@ def test_it_is_noticed_changed_and_gone(call, tmp_path: Path, capsys) -> None:
     save_edit(out, edited())
     assert call("participant") == 0
     assert call("participant") == 0
-    assert "2 done before" in capsys.readouterr().err.splitlines()[-1]
+    assert "2 skipped" in capsys.readouterr().err.splitlines()[-1]
     other = edited()
     other[:, :, :14] = False
     save_edit(out, other)
@@ -255,7 +255,7 @@ def test_a_touched_edit_is_the_same_by_content(call, tmp_path: Path, capsys) -> 
     assert call("participant") == 0
     os.utime(out / MANUAL, (1, 1))
     assert call("participant") == 0
-    assert "2 done before" in capsys.readouterr().err.splitlines()[-1]
+    assert "2 skipped" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_border_says_that_it_does_not_shift_an_edit(call, tmp_path: Path, capsys) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,13 +117,13 @@ def test_a_run_gives_its_outputs_and_its_record(job: Job) -> None:
 
 def test_the_record_is_written_last_of_the_run(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    put = Place.put
+    out, replace_by = job.place.output_dir, Path.replace
 
-    def noting(self: Place, name: str, content: bytes):
-        order.append(name)
-        return put(self, name, content)
+    def noting(self: Path, target: Path) -> Path:
+        order.append(target.relative_to(out).as_posix())
+        return replace_by(self, target)
 
-    monkeypatch.setattr(Place, "put", noting)
+    monkeypatch.setattr(Path, "replace", noting)
     done(attempt(job, TRUE))
     assert order[-2:] == [names_of(job.run)["qc"], "sub-01.html"]
     assert order.count(order[-2]) == 1
@@ -300,22 +301,85 @@ def test_a_disk_that_takes_nothing_at_all(job: Job, monkeypatch: pytest.MonkeyPa
     assert not files(job.place.output_dir)
 
 
-def test_a_redo_removes_the_old_record_before_it_works(job: Job) -> None:
+def contents(out: Path) -> dict[str, bytes]:
+    return {name: (out / name).read_bytes() for name in files(out)}
+
+
+def test_a_redo_leaves_the_old_result_until_the_new_one_is_whole(job: Job) -> None:
     out = job.place.output_dir
     done(attempt(job, TRUE))
-    seen: list[set[str]] = []
+    before = contents(out)
+    seen: list[dict[str, bytes]] = []
 
     def looking(conformed):
-        seen.append(files(out))
+        seen.append(contents(out))
         return TrueSphere()(conformed)
 
-    done(attempt(job, FakePredictor(looking)))
-    assert seen == [set()]
+    again = replace(job, recipe=Recipe(KINDS, 3.0))
+    done(attempt(again, FakePredictor(looking)))
+    assert seen == [before]
+    assert contents(out).keys() == before.keys()
+    assert record_of(job.run, out)["options"]["border_mm"] == 3.0
 
 
-def test_a_redo_that_fails_leaves_no_old_image(job: Job) -> None:
+@pytest.mark.parametrize(
+    "error", [PredictError("x"), MemoryError(), ZeroDivisionError(), OSError(5, "Input/output")]
+)
+def test_a_redo_that_fails_leaves_the_finished_result(job: Job, error: Exception) -> None:
     done(attempt(job, TRUE))
+    before = contents(job.place.output_dir)
+    found = attempt(replace(job, recipe=Recipe(KINDS, 3.0)), FakePredictor(raises_on(error)))
+    assert isinstance(found, Failed)
+    assert found.kept
+    assert contents(job.place.output_dir) == before
+
+
+def test_a_redo_that_finds_the_disk_full_leaves_the_finished_result(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(attempt(job, TRUE))
+    before = contents(job.place.output_dir)
+    fsync = os.fsync
+
+    def full(descriptor: int) -> None:
+        """As NFS does: it tells of a full disk when the file is flushed."""
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name.endswith("preproc_T1w.nii.gz"):
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    found = attempt(replace(job, recipe=Recipe(KINDS, 3.0)), TRUE)
+    assert isinstance(found, Failed)
+    assert (found.kept, found.stage, found.exit_code) == (True, "write", 74)
+    assert contents(job.place.output_dir) == before
+
+
+def test_an_input_that_is_away_takes_no_result_along(job: Job) -> None:
+    done(attempt(job, TRUE))
+    before = contents(job.place.output_dir)
+    job.run.path.unlink()
+    found = attempt(job, TRUE)
+    assert isinstance(found, Failed)
+    assert found.kept
+    assert contents(job.place.output_dir) == before
+
+
+def test_a_result_of_another_input_does_not_outlive_it(job: Job) -> None:
+    done(attempt(job, TRUE))
+    job.run.path.write_bytes(job.run.path.read_bytes()[:2000])
+    failed(attempt(job, TRUE), job.place.output_dir)
+
+
+def test_a_result_that_lacks_a_file_does_not_outlive_a_failure(job: Job) -> None:
+    done(attempt(job, TRUE))
+    (job.place.output_dir / names_of(job.run)["sdt"]).unlink()
     failed(attempt(job, FakePredictor(raises_on(PredictError("x")))), job.place.output_dir)
+
+
+def test_nothing_of_an_unfinished_batch_stays(job: Job) -> None:
+    attempt(job, FakePredictor(raises_on(PredictError("x"))))
+    done(attempt(job, TRUE))
+    assert not list(job.place.staging.iterdir())
 
 
 def test_a_redo_with_fewer_outputs_leaves_none_of_the_others(job: Job) -> None:

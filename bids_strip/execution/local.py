@@ -201,6 +201,8 @@ def _pool(
             worker.terminate()
         for worker in workers:
             worker.join(_END_S)
+            if worker.is_alive():
+                worker.kill()
 
 
 def _follow_parent() -> None:

@@ -8,10 +8,15 @@ from threading import Lock
 
 from bids_strip.card import Card, find_card
 from bids_strip.errors import ModelError
+from bids_strip.lock import locked
 from bids_strip.participant.attempt import attempt
-from bids_strip.participant.job import Job, Outcome
+from bids_strip.participant.job import Failed, Job, Outcome
 from bids_strip.participant.predict import OnnxPredictor, load_predictor
 from bids_strip.resources import available_gb
+from bids_strip.participant.resume import done_elsewhere
+
+_PATIENCE_S = 1800.0
+"""How long to wait for another call that works on the same run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +79,27 @@ def _opened(network: Network) -> OnnxPredictor:
 
 
 def work(job: Job, network: Network) -> Outcome:
-    """One run, in whichever process this is.
+    """One run, in whichever process this is; one process at a time works on it.
+
+    Other calls may share OUTPUT_DIR: a run that another has done meanwhile is not done again.
 
     Its matrix products are small: one thread each. Threads that wait for one another there cost
     seconds where other programs share the processors.
     """
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=1, user_api="blas"):
-        return attempt(job, partial(opened, network))
+    lock = job.place.staging.parent / f"{job.run.name}.lock"
+    with threadpool_limits(limits=1, user_api="blas"), locked(lock, wait_s=_PATIENCE_S) as alone:
+        if not alone:
+            return _busy(job)
+        known = None if job.forced else done_elsewhere(job, network.sha256)
+        return known or attempt(job, partial(opened, network))
+
+
+def _busy(job: Job) -> Failed:
+    """Not recorded: the run is another call's."""
+    reason = (
+        f"{job.run.path}: another call has been working on it for {_PATIENCE_S / 60:.0f} minutes; "
+        "call again when that one has ended"
+    )
+    return Failed(job.run, "run", reason, 1)

@@ -5,20 +5,25 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+from bids_strip.domain import Run
 from bids_strip.errors import BidsStripError, EditError, RunError
-from bids_strip.naming import page_name
+from bids_strip.naming import names_of, page_name
 from bids_strip.participant.describe import describe, software
 from bids_strip.participant.job import Clock, Failed, Job, Outcome
 from bids_strip.participant.pipeline import reborder_run, strip_run
 from bids_strip.participant.predict import Predictor
 from bids_strip.participant.report import renew_page
-from bids_strip.participant.write import remove_outputs, write_record
-from bids_strip.record import FAILED, Record, fingerprint
+from bids_strip.participant.resume import outlives
+from bids_strip.participant.write import publish, remove_outputs, write_record
+from bids_strip.record import FAILED, Record, fingerprint, read_record
 
 
 def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
     """Strip one run; whatever goes wrong becomes a `Failed` with its record.
+
+    Nothing of an earlier result is touched before the new one is whole.
 
     Parameters
     ----------
@@ -30,13 +35,18 @@ def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
     clock = Clock()
     predictor: Predictor | None = None
     try:
-        done = reborder_run(job, job.earlier, clock) if job.earlier else None
-        if done is None:
-            clock = Clock()
-            predictor = open_predictor()
-            done = strip_run(job, predictor, clock)
+        with job.place.batch() as batch:
+            held = replace(job, place=batch)
+            done = reborder_run(held, job.earlier, clock) if job.earlier else None
+            if done is None:
+                clock = Clock()
+                predictor = open_predictor()
+                done = strip_run(held, predictor, clock)
+            publish(job.run, done.record, batch)
     except Exception as error:  # noqa: BLE001 - the seam
         failed = failure(job, error, stage=next(reversed(clock.seconds), "open"))
+        failed = replace(failed, elapsed_s=round(sum(clock.seconds.values()), 3))
+        traceback.clear_frames(error.__traceback__)  # they hold the arrays that memory lacked
         judged = isinstance(error, EditError)  # beside what it was drawn on, which stays
         return recorded(job, failed, describe(job, predictor), keep_outputs=judged)
     return replace(done, remark=paged(job))
@@ -63,27 +73,46 @@ def failure(job: Job, error: BaseException, *, stage: str) -> Failed:
 
 
 def recorded(job: Job, failed: Failed, record: Record, *, keep_outputs: bool = False) -> Failed:
-    """Remove what was written before the failure and leave a record of it."""
+    """Leave a record of a failure in place of what was there.
+
+    The finished result of an earlier call stays with its record, unless the input is another now
+    than it was made of: a disk that is full today takes nothing along.
+
+    Parameters
+    ----------
+    job, failed
+        The run and its failure.
+    record
+        What is known of it.
+    keep_outputs
+        True if the files stay, whatever they are of; their record goes.
+    """
     try:
+        if not keep_outputs and outlives(job.run, _record_of(job), job.place.output_dir):
+            return replace(failed, kept=True)
         if not keep_outputs:
             remove_outputs(job.run, job.place.output_dir)
         write_record(
             job.run,
             replace(record, status=FAILED, stage=failed.stage, input=fingerprint(job.run),
-                    reason=without_places(failed.reason, job)),
+                    reason=without_places(failed.reason, job.run, job.place.output_dir)),
             job.place,
         )  # fmt: skip
-    except (OSError, RunError, ValueError) as error:
+    except (OSError, RunError, ValueError, MemoryError) as error:
         return replace(failed, details=f"{failed.details}\nits record: {error}")
     return replace(failed, remark=paged(job))
 
 
-def without_places(reason: str, job: Job) -> str:
-    """A reason without the folders of this machine: records and pages travel."""
-    raw = str(job.run.path).removesuffix(job.run.relative)
-    for folder in (f"{job.place.output_dir}/", raw):
+def without_places(reason: str, run: Run, output_dir: Path) -> str:
+    """A reason without the folders of this machine: records, pages and manifests travel."""
+    raw = str(run.path).removesuffix(run.relative)
+    for folder in (f"{output_dir}/", raw):
         reason = reason.replace(folder, "")
     return reason
+
+
+def _record_of(job: Job) -> Record | None:
+    return read_record(job.place.output_dir / names_of(job.run)["qc"])
 
 
 def paged(job: Job) -> str:

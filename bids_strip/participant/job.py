@@ -41,6 +41,8 @@ class Job:
         True if a descriptor of the brain is to be kept.
     memory_gb
         What the run may take; None for what is free where and when it is done.
+    forced
+        True if it is done again though another call may have done it meanwhile.
     """
 
     run: Run
@@ -52,6 +54,7 @@ class Job:
     templates: tuple[TemplateFiles, ...] = ()
     identity: bool = False
     memory_gb: float | None = None
+    forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,14 @@ class Done:
         Which one, and what is known of it.
     remark
         One line about what did not work beside it, "" if all did.
+    elsewhere
+        True if another call did it while this one was under way.
     """
 
     run: Run
     record: Record
     remark: str = ""
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,10 @@ class Failed:
         The traceback, for the log.
     remark
         As of `Done`.
+    kept
+        True if the result of an earlier call stays.
+    elapsed_s
+        Wall time up to the failure; None if it is not known.
     """
 
     run: Run
@@ -95,6 +105,8 @@ class Failed:
     exit_code: int
     details: str = ""
     remark: str = ""
+    kept: bool = False
+    elapsed_s: float | None = None
 
 
 Outcome = Done | Failed

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bids_strip import __version__
 from bids_strip.card import Card
 from bids_strip.citation import citation
 from bids_strip.dataset.description import read_description
@@ -20,7 +21,7 @@ from bids_strip.naming import (
     dataset_description,
     to_json,
 )
-from bids_strip.participant.resume import covers, needs_border_alone, standing
+from bids_strip.participant.resume import Asked, Known, Listings, known, needs_border_alone
 from bids_strip.place import Place
 from bids_strip.record import Record
 from bids_strip.settings import Settings
@@ -38,12 +39,15 @@ class Worklist:
         Names that were left out.
     earlier
         Records of the runs to do in which nothing but the border changes.
+    why
+        Why each of the runs to do is to be done.
     """
 
     to_do: tuple[Run, ...]
     done: tuple[Run, ...]
     not_bids: tuple[str, ...] = ()
     earlier: Mapping[Run, Record] = field(default_factory=dict)
+    why: Mapping[Run, str] = field(default_factory=dict)
 
     @property
     def opens_network(self) -> bool:
@@ -65,12 +69,21 @@ def plan(settings: Settings, card: Card) -> Worklist:
     found = select(settings)
     runs = found.runs
     check_collisions(runs)
-    records = {} if settings.force else standing(runs, settings, card)
-    done = tuple(run for run, record in records.items() if covers(record, settings))
-    left = set(runs) - set(done)
-    earlier = {run: record for run, record in records.items()
-               if run in left and needs_border_alone(run, record, settings)}  # fmt: skip
-    return Worklist(tuple(r for r in runs if r in left), done, found.not_bids, earlier)
+    asked, listings = asked_for(settings, card), Listings()
+    states = {
+        run: Known(None, "forced") if settings.force else known(run, asked, listings)
+        for run in runs
+    }
+    why = {run: state.why for run, state in states.items() if state.why}
+    done = tuple(run for run in runs if run not in why)
+    earlier = {run: state.record for run, state in states.items() if run in why and state.record
+               and needs_border_alone(run, state.record, asked.recipe)}  # fmt: skip
+    return Worklist(tuple(why), done, found.not_bids, earlier, why)
+
+
+def asked_for(settings: Settings, card: Card) -> Asked:
+    """What a call wants of each run."""
+    return Asked(settings.output_dir, settings.recipe, card.sha256, f"{APP} {__version__}")
 
 
 def shift_note(settings: Settings, runs: Worklist) -> str | None:

@@ -47,13 +47,7 @@ from bids_strip.participant.register import register
 from bids_strip.participant.restore import restore
 from bids_strip.participant.segment import segment
 from bids_strip.participant.stored import read_stored
-from bids_strip.participant.write import (
-    remove_outputs,
-    remove_record,
-    write,
-    write_figures,
-    write_record,
-)
+from bids_strip.participant.write import write, write_figures, write_record
 from bids_strip.record import OK, Record, fingerprint
 from bids_strip.resources import available_gb
 from bids_strip.templates import read_template
@@ -61,12 +55,12 @@ from bids_strip.verdict import reasons, verdict
 
 
 def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
-    """Strip one run and write its outputs and its record.
+    """Strip one run and write its outputs and, last, its record.
 
     Raises
     ------
     RunError
-        If a stage fails; nothing half-written stays.
+        If a stage fails.
     """
     run, begun = job.run, time.perf_counter()
     check_fits(job, predictor.card)
@@ -75,7 +69,6 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     recipe = job.recipe.for_edited() if edit else job.recipe
     manual = known_manual(edit, job.place.output_dir)
     drawn = clock("edit", read_edit, edit, source.volume.grid) if edit else None
-    remove_outputs(run, job.place.output_dir)
     conformed = clock("conform", conform, source.volume, predictor.card)
     prediction = clock("predict", predictor, conformed)
     surface = clock("clean", clean, prediction, conformed.zooms, no_csf=recipe.no_csf,
@@ -131,7 +124,7 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
     """Make what a border changes anew, from the stored distances; the network stays closed.
 
     The other outputs stay as they are, and so do the metrics and flags that a border does not
-    change. The record is removed first and written last.
+    change.
 
     Parameters
     ----------
@@ -167,7 +160,6 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
     # the affine has passed; the shape of another surface does not make it worse
     registrations = tuple(replace(one, plausible=True) for one in registrations)
     metrics = clock("qc", measure_mask, source.volume.grid, brain)
-    remove_record(run, out)
     products = Products(source, brain, stored.preproc, None, registrations)
     if job.recipe.pictured:
         matched = clock("match", match, source.volume.grid, brain)

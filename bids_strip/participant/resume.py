@@ -1,63 +1,182 @@
-"""What an earlier call left of a run: all, all but the border, or nothing to rely on."""
+"""What an earlier call left of a run: all, all but the border, or nothing to rely on; and why."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bids_strip.card import Card
 from bids_strip.domain import Run
 from bids_strip.manual import same_manual
-from bids_strip.naming import names_of
-from bids_strip.record import OK, Record, read_record, same_input
-from bids_strip.settings import Settings
+from bids_strip.naming import manual_name, names_of
+from bids_strip.participant.describe import software
+from bids_strip.participant.job import Done, Job
+from bids_strip.recipe import Recipe
+from bids_strip.record import OK, Record, other_input, read_record, same_input
 
 
-def standing(runs: Iterable[Run], settings: Settings, card: Card) -> dict[Run, Record]:
-    """Records of the runs that this network did and of which nothing has changed since.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a call wants of each run.
 
-    The program's version is not compared: an update does not redo a dataset; ``--force`` does.
+    Attributes
+    ----------
+    output_dir
+        OUTPUT_DIR.
+    recipe
+        What to make.
+    network
+        SHA-256 of the network's file.
+    software
+        Name and version of the program, as records give it.
     """
-    found = {run: read_record(settings.output_dir / names_of(run)["qc"]) for run in runs}
-    return {
-        run: record
-        for run, record in found.items()
-        if record is not None and _stands(run, record, settings.output_dir, card)
-    }
+
+    output_dir: Path
+    recipe: Recipe
+    network: str
+    software: str
 
 
-def _stands(run: Run, record: Record, output_dir: Path, card: Card) -> bool:
-    """True if a record says done and everything it names is there unchanged."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a run before it is done.
+
+    Attributes
+    ----------
+    record
+        Its record, where nothing but the options may differ from it; None otherwise.
+    why
+        Why it is to be done, "" if it is not.
+    """
+
+    record: Record | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listings:
+    """Files of folders and their sizes, bytes: each folder is listed once.
+
+    A listing brings the sizes of a folder's files over a network file system in one answer; asking
+    for every output of every run takes one each.
+    """
+
+    _of: dict[Path, Mapping[str, int]] = field(default_factory=dict)
+
+    def __call__(self, folder: Path) -> Mapping[str, int]:
+        """Names and sizes; none of a folder that is not there."""
+        if folder not in self._of:
+            self._of.clear()  # runs come in order: no folder is asked for again
+            self._of[folder] = _sizes(folder)
+        return self._of[folder]
+
+
+def known(run: Run, asked: Asked, listings: Listings) -> Known:
+    """Compare what lies there of a run with what is asked for.
+
+    A run is done if its record is of this input, network and program, has the options that are
+    asked for, and every file it names is there in its full size. A file of the right size is whole:
+    it was flushed to the disk before it got its name, and its name before the record.
+    """
+    path = asked.output_dir / names_of(run)["qc"]
+    sizes = listings(path.parent)
+    if path.name not in sizes:
+        return Known(None, "new")
+    record = read_record(path)
+    if record is None:
+        return Known(None, "record damaged")
     if record.status != OK or record.input is None:
-        return False
+        return Known(None, f"failed before at {record.stage}")
+    why = _changed(run, record, asked, listings)
+    if why:
+        return Known(None, why)
+    # no border shifts an edited mask
+    recipe = asked.recipe.for_edited() if record.manual else asked.recipe
+    return Known(record, ", ".join(recipe.differences(record.options)))
+
+
+def _changed(run: Run, record: Record, asked: Asked, listings: Listings) -> str:
+    """What else than the options differs from a record, "" if nothing does."""
+    assert record.input is not None
+    if record.network.get("sha256") != asked.network:
+        return f"network was {record.network.get('name', 'unknown')} " \
+               f"{record.network.get('version', '')}".rstrip()  # fmt: skip
+    if record.software != asked.software:
+        return f"program was {record.software or 'unknown'}"
+    torn = _torn(record, asked.output_dir, listings)
+    if torn:
+        return torn
+    if not same_input(run, record.input):
+        return "input changed"
+    sizes = listings((asked.output_dir / names_of(run)["qc"]).parent)
+    edit = manual_name(run).rpartition("/")[2]
+    there = edit in sizes or edit.removesuffix(".gz") in sizes
+    if (there or record.manual) and not same_manual(run, asked.output_dir, record.manual):
+        return "edited mask changed"
+    return ""
+
+
+def _torn(record: Record, output_dir: Path, listings: Listings) -> str:
+    """An output that is not there or of another size than recorded, "" if all are whole."""
+    for output in record.outputs:
+        folder, _, name = output.name.rpartition("/")
+        size = listings(output_dir / folder).get(name)
+        if size != output.size:
+            wrong = "missing" if size is None else f"{size} bytes, not {output.size}"
+            return f"{output.name}: {wrong}"
+    return ""
+
+
+def outlives(run: Run, record: Record | None, output_dir: Path) -> bool:
+    """True if a result stays when a redo fails: it is whole, and its input not known to be another.
+
+    An input that cannot be read now takes no result along: a disk may be away for a while.
+    """
     return (
-        record.network.get("sha256") == card.sha256
-        and all(_present(output_dir / o.name, o.size) for o in record.outputs)
-        and same_input(run, record.input)
-        and same_manual(run, output_dir, record.manual)
+        record is not None
+        and record.status == OK
+        and record.input is not None
+        and not _torn(record, output_dir, Listings())
+        and not other_input(run, record.input)
     )
 
 
-def covers(record: Record, settings: Settings) -> bool:
-    """True if a record has all that is asked for; no border shifts an edited mask."""
-    recipe = settings.recipe.for_edited() if record.manual else settings.recipe
-    return recipe.is_covered_by(record.options)
+def done_elsewhere(job: Job, network: str) -> Done | None:
+    """A job that another call has done since this one began, None if it is still to do.
+
+    Parameters
+    ----------
+    network
+        SHA-256 of the network's file.
+    """
+    asked = Asked(job.place.output_dir, job.recipe, network, software(job))
+    state = known(job.run, asked, Listings())
+    if state.why or state.record is None:
+        return None
+    return Done(job.run, state.record, elsewhere=True)
 
 
-def needs_border_alone(run: Run, record: Record, settings: Settings) -> bool:
+def needs_border_alone(run: Run, record: Record, asked: Recipe) -> bool:
     """True if what a record names is all that a new border needs."""
     needed = {"sdt", *(["preproc"] if "brain" in record.options.get("outputs", ()) else [])}
     written = {output.name for output in record.outputs}
     return (
-        settings.recipe.differs_in_border_alone(record.options)
+        asked.differs_in_border_alone(record.options)
         and record.manual is None
         and all(names_of(run)[kind] in written for kind in needed)
         and not record.flags.get("template_mismatch", False)
     )
 
 
-def _present(path: Path, size: int) -> bool:
+def _sizes(folder: Path) -> dict[str, int]:
+    found: dict[str, int] = {}
     try:
-        return path.stat().st_size == size
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):  # replaced just now, or a link to nothing
+                    found[entry.name] = entry.stat().st_size
     except OSError:
-        return False
+        return {}
+    return found

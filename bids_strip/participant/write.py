@@ -35,7 +35,7 @@ from bids_strip.naming import (
     transform_names,
 )
 from bids_strip.nifti import on_source, on_template
-from bids_strip.place import Place
+from bids_strip.place import Batch, Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import OutputFile, Record
 from bids_strip.sidecars import sidecar, sidecar_in
@@ -196,10 +196,33 @@ def write_record(run: Run, record: Record, place: Place) -> None:
     place.put(names_of(run)["qc"], to_json(record.to_json()))
 
 
-def remove_outputs(run: Run, output_dir: Path) -> None:
+def publish(run: Run, record: Record, batch: Batch) -> None:
+    """Give a run's files their names: all at once, as far as a file system can.
+
+    Everything is on the disk before the record of an earlier result goes; the new record comes
+    last. A call that is killed in between, which takes some ms, leaves no record: the run is done
+    again.
+
+    Raises
+    ------
+    WriteError
+        If the file system refuses.
+    """
+    batch.settle()
+    stay = {*batch.held, *(output.name for output in record.outputs)}
+    remove_outputs(run, batch.output_dir, but=stay - {names_of(run)["qc"]})
+    batch.publish()
+
+
+def remove_outputs(run: Run, output_dir: Path, *, but: Container[str] = ()) -> None:
     """Remove what an earlier attempt left, the record first, the descriptor of its brain too.
 
     A mask edited by hand is not ours and stays.
+
+    Parameters
+    ----------
+    but
+        Names below OUTPUT_DIR that stay, for they are about to be replaced or still hold.
 
     Raises
     ------
@@ -212,21 +235,9 @@ def remove_outputs(run: Run, output_dir: Path) -> None:
         name for pattern in patterns_in_spaces(run) for name in _found(output_dir, pattern)
     ]
     figures = (*figures_of(run).values(), *_found(output_dir, figure_pattern_in_spaces(run)))
-    _remove(output_dir, (names["qc"], descriptor_name(run.name), *images,
-                         *map(sidecar_name, images), *in_spaces, *figures))  # fmt: skip
-
-
-def remove_record(run: Run, output_dir: Path) -> None:
-    """Remove the record: what changes a run's files in place does this first.
-
-    The descriptor goes along: it is of the surface before the change.
-
-    Raises
-    ------
-    WriteError
-        As `remove_outputs`.
-    """
-    _remove(output_dir, (names_of(run)["qc"], descriptor_name(run.name)))
+    every = (names["qc"], descriptor_name(run.name), *images, *map(sidecar_name, images),
+             *in_spaces, *figures)  # fmt: skip
+    _remove(output_dir, (name for name in every if name not in but))
 
 
 def _found(output_dir: Path, pattern: str) -> list[str]:

@@ -1,0 +1,164 @@
+"""The manifest of a call: what became of every selected run, and why it was done.
+
+``logs/bids_strip-<call>_runs.tsv``. While the call works, ``..._runs.partial.tsv`` grows by a line
+for each run; a call that is killed leaves that one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from bids_strip.domain import Run
+from bids_strip.errors import WriteError
+from bids_strip.participant.attempt import without_places
+from bids_strip.participant.job import Done, Outcome
+from bids_strip.place import Place
+
+HEADER = "run\tstate\twhy\tstage\treason\tseconds"
+DONE, SKIPPED, FAILED, NOT_STARTED = "done", "skipped", "failed", "not started"
+STOPPED = "stopped"
+"""Begun or not, when the call was ended."""
+_NOTHING = "n/a"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What became of a run.
+
+    Attributes
+    ----------
+    run
+        Path of the source below BIDS_DIR.
+    state
+        ``done``, ``skipped``, ``failed``, ``not started`` or ``stopped``.
+    why
+        Why it was to be done, "" if it was not.
+    stage, reason
+        Where and why it failed, "" if it did not.
+    seconds
+        Wall time; None if nothing was done or it is not known.
+    """
+
+    run: str
+    state: str
+    why: str = ""
+    stage: str = ""
+    reason: str = ""
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        """As a row of the table, without its end."""
+        seconds = "" if self.seconds is None else f"{self.seconds:.3f}"
+        cells = (self.run, self.state, self.why, self.stage, self.reason, seconds)
+        return "\t".join(" ".join(cell.split()) or _NOTHING for cell in cells)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The lines of a call as they come.
+
+    Attributes
+    ----------
+    output_dir
+        OUTPUT_DIR, which no line names.
+    why
+        Why each run that is to do is to be done.
+    lines
+        Of the runs that have ended, by path of the source.
+    file
+        Where they are noted as they come; None if the disk takes nothing.
+    """
+
+    output_dir: Path
+    why: Mapping[Run, str]
+    lines: dict[str, Line] = field(default_factory=dict)
+    file: TextIO | None = None
+
+    def skip(self, runs: Iterable[Run]) -> None:
+        """Note runs that are done already."""
+        for run in runs:
+            self._note(Line(run.relative, SKIPPED))
+
+    def each(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+        """Pass outcomes on and note them."""
+        for outcome in outcomes:
+            self._note(self._line(outcome))
+            yield outcome
+
+    def rest(self, state: str) -> None:
+        """Note what has not ended."""
+        for run, why in self.why.items():
+            if run.relative not in self.lines:
+                self._note(Line(run.relative, state, why))
+
+    def table(self) -> bytes:
+        """The whole, runs by path."""
+        rows = [HEADER, *(str(self.lines[name]) for name in sorted(self.lines))]
+        return ("\n".join(rows) + "\n").encode("utf-8", "backslashreplace")
+
+    def _line(self, outcome: Outcome) -> Line:
+        run, why = outcome.run, self.why.get(outcome.run, "")
+        if isinstance(outcome, Done):
+            if outcome.elsewhere:
+                return Line(run.relative, SKIPPED, "another call did it meanwhile")
+            return Line(run.relative, DONE, why, seconds=outcome.record.elapsed_s)
+        reason = without_places(outcome.reason, run, self.output_dir)
+        kept = "; the result of an earlier call stays" if outcome.kept else ""
+        return Line(run.relative, FAILED, why, outcome.stage, reason + kept, outcome.elapsed_s)
+
+    def _note(self, line: Line) -> None:
+        self.lines[line.run] = line
+        if self.file is not None:
+            with contextlib.suppress(OSError):  # a full disk: the runs' own lines tell of it
+                self.file.write(f"{line}\n")
+                self.file.flush()
+
+
+@contextlib.contextmanager
+def manifest(place: Place, why: Mapping[Run, str], done: Iterable[Run]) -> Iterator[Manifest]:
+    """Keep the manifest of a call; however the call ends, every selected run stands in it.
+
+    Parameters
+    ----------
+    place
+        Of the call.
+    why
+        Why each run that is to do is to be done.
+    done
+        Runs that are skipped.
+
+    Yields
+    ------
+    Manifest
+        To be told what becomes of the runs.
+    """
+    name = f"logs/bids_strip-{place.staging.name}_runs"
+    growing = place.output_dir / f"{name}.partial.tsv"
+    with contextlib.ExitStack() as stack:
+        file: TextIO | None = None
+        with contextlib.suppress(OSError):
+            file = growing.open("w", encoding="utf-8", errors="backslashreplace")
+            file.write(f"{HEADER}\n")
+        found = Manifest(place.output_dir, why, file=file)
+        stack.callback(_close, found, place, f"{name}.tsv", growing)
+        found.skip(done)
+        try:
+            yield found
+        except BaseException:
+            found.rest(STOPPED)
+            raise
+        found.rest(NOT_STARTED)
+
+
+def _close(found: Manifest, place: Place, name: str, growing: Path) -> None:
+    """Put the whole in its place; where that fails what has grown stays."""
+    if found.file is not None:
+        with contextlib.suppress(OSError):
+            found.file.close()
+    with contextlib.suppress(WriteError, OSError):
+        place.put(name, found.table())
+        growing.unlink(missing_ok=True)
