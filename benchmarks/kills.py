@@ -4,13 +4,14 @@
 
 Draws small heads and a network that calls what is bright the brain, and starts the command line on
 them. Calls are killed (SIGKILL) at uniformly random moments of the time that a whole call takes;
-they begin where the one before was killed, every other series by making another border of finished
+they are forks of a process that has all libraries imported, or new interpreters (``--start``). They
+begin where the one before was killed, every other series by making another border of finished
 runs. ``--full`` (root, Linux) mounts a small tmpfs and fills it. ``--real`` kills calls of the
 embedded network on three heads of a dataset, masks only.
 
 After each: every file under a final name is whole (images unpack to the length their headers give,
 JSON parses, pictures and pages end), every record that says ok names files of the right size whose
-mask is ``sdt <= border``, what was finished before is there unchanged, no run is recorded as a
+mask has the volume that it says and is ``sdt <= border``, what was finished before is there unchanged, no run is recorded as a
 failure. At the end of each series a call is let finish: it exits with 0 and all is done. Exit 1
 otherwise.
 """
@@ -22,8 +23,10 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,7 +34,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,38 @@ SUBJECTS = 4
 CALL_S = 600
 
 
+class Fork:
+    """A call in a fork of this process, with the part of `subprocess.Popen` that is used here."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        from bids_strip.cli import main as command
+
+        self.returncode: int | None = None
+        self._pid = os.fork()
+        if self._pid == 0:
+            silent = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silent, 1)
+            os.dup2(silent, 2)
+            os._exit(command(arguments))
+
+    def communicate(self, timeout: float = CALL_S) -> tuple[str, str]:
+        """Wait for the end; its words are not kept."""
+        until = time.monotonic() + timeout
+        while self.returncode is None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() > until:
+                raise subprocess.TimeoutExpired("fork", timeout)
+            else:
+                time.sleep(min(0.002, timeout))
+        return "", ""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        os.kill(self._pid, signal.SIGKILL)
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """The command line on a dataset.
@@ -59,11 +94,20 @@ class Program:
         Of every call.
     runs
         How many runs there are.
+    forked
+        True to start calls as forks of this process, which has everything imported.
     """
 
     raw: Path
     options: tuple[str, ...]
     runs: int
+    forked: bool = False
+
+    def begin(self, out: Path, *options: str) -> subprocess.Popen[str] | Fork:
+        """Start a call that may be killed."""
+        if self.forked:
+            return Fork([str(self.raw), str(out), "participant", *self.options, *options])
+        return self.start(out, *options)
 
     def start(self, out: Path, *options: str) -> subprocess.Popen[str]:
         """Start a call."""
@@ -112,6 +156,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--full", action="store_true", help="fill a tmpfs; wants root")
     parser.add_argument("--real", type=int, default=0, metavar="N")
     parser.add_argument("--data", type=Path, metavar="BIDS_DIR")
+    parser.add_argument("--start", action="store_true",
+                        help="start every call as a new interpreter, not as a fork")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(argv)
@@ -123,7 +169,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = Path(name)
         small = drawn_program(folder / "drawn", subjects=SUBJECTS)
         if args.kills:
-            found["kills, small heads"] = killed(small, folder / "kills", args.kills, rng)
+            # masks alone: pictures would take most of the time
+            forked = replace(small, options=(*small.options, "--outputs", "mask"),
+                             forked=not args.start)  # fmt: skip
+            if forked.forked:
+                _import_all()
+            found["kills, small heads"] = killed(forked, folder / "kills", args.kills, rng)
         if args.programs:
             found[f"{args.programs} programs at once"] = together(
                 small, folder / "together", args.programs
@@ -148,13 +199,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def killed(program: Program, folder: Path, kills: int, rng: random.Random) -> Tally:
     """Kill calls at random moments; series of new runs and of redone ones take turns."""
     tally = Tally()
-    ready = folder / "ready"
-    begun = time.perf_counter()
-    _whole(program, ready, tally)
-    whole_s = time.perf_counter() - begun
+    ready, out = folder / "ready", folder / "out"
+    _whole(program, ready, tally)  # reads the libraries from the disk
+    whole_s = _seconds_of_all(program, folder / "timed", tally)
+    shortest_s = longest_s = whole_s
     series = 0
     while tally.counts["kills"] < kills and not tally.wrong:
-        out = folder / "out"
         shutil.rmtree(out, ignore_errors=True)
         redo = series % 2 == 1
         if redo:
@@ -162,39 +212,63 @@ def killed(program: Program, folder: Path, kills: int, rng: random.Random) -> Ta
         options = ("--border", "2") if redo else ()
         while tally.counts["kills"] < kills:
             before = finished(out)
-            ended = _kill_once(program, out, rng.uniform(0, whole_s), options, tally)
+            ended_s = _kill_once(program, out, rng.uniform(0, whole_s), options, tally)
             tally.wrong += torn(out)
             tally.wrong += _lost(before, out, redo=redo, tally=tally)
-            if ended or tally.wrong:
+            if ended_s is not None and len(before) in (0, program.runs):
+                whole_s = ended_s  # the machine is quicker or slower now
+                shortest_s, longest_s = min(shortest_s, whole_s), max(longest_s, whole_s)
+            if ended_s is not None or tally.wrong:
                 break
         _whole(program, out, tally, *options)
         series += 1
         print(f"{series} series, {tally.counts['kills']} kills", file=sys.stderr)
     tally.counts["series"] = series
-    tally.counts["ms of a whole call"] = round(1000 * whole_s)
+    tally.counts["ms of a whole call, least"] = round(1000 * shortest_s)
+    tally.counts["ms of a whole call, most"] = round(1000 * longest_s)
     return tally
+
+
+def _import_all() -> None:
+    """What a call imports, so that forks have it."""
+    import tqdm  # noqa: F401
+
+    import bids_strip.execution.local
+    import bids_strip.manifest  # noqa: F401
+
+
+def _seconds_of_all(program: Program, out: Path, tally: Tally) -> float:
+    """Seconds of a call that does every run."""
+    begun = time.perf_counter()
+    process = program.begin(out)
+    process.communicate(timeout=CALL_S)
+    tally.expect(process.returncode == 0, f"a call ended with {process.returncode}")
+    return time.perf_counter() - begun
 
 
 def _kill_once(
     program: Program, out: Path, after_s: float, options: Sequence[str], tally: Tally
-) -> bool:
-    """Start a call and kill it; True if it had ended before."""
-    process = program.start(out, *options)
+) -> float | None:
+    """Start a call and kill it; its seconds if it had ended before."""
+    begun = time.perf_counter()
+    process = program.begin(out, *options)
     try:
         _, said = process.communicate(timeout=after_s)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
         tally.counts["kills"] += 1
-        return False
+        return None
     tally.counts["calls that ended before their kill"] += 1
     tally.expect(process.returncode == 0, f"a call ended with {process.returncode}: {said[-300:]}")
-    return True
+    return time.perf_counter() - begun
 
 
 def _whole(program: Program, out: Path, tally: Tally, *options: str) -> None:
     """Let a call finish: all is done then."""
-    code, said = program.finish(out, *options)
+    process = program.begin(out, *options)
+    _, said = process.communicate(timeout=CALL_S)
+    code = process.returncode
     tally.counts["calls that were let finish"] += 1
     tally.expect(code == 0, f"the call after the kills ended with {code}: {said}")
     done = len(finished(out))
@@ -355,6 +429,12 @@ def _untrue(out: Path, record: Mapping[str, Any]) -> Iterator[str]:
         path = out / output["name"]
         if not path.is_file() or path.stat().st_size != output["size"]:
             yield f"{output['name']} is not what the record says"
+    name = next(o["name"] for o in record["outputs"] if o["name"].endswith("_mask.nii.gz"))
+    image = nib.Nifti1Image.from_filename(out / name)
+    zooms = np.abs(np.linalg.det(np.asarray(image.affine)[:3, :3]))
+    volume_ml = np.count_nonzero(np.asarray(image.dataobj)) * zooms / 1000
+    if abs(volume_ml - record["metrics"]["brain_volume_ml"]) > 1e-3:
+        yield "the mask is not the one that the record's volume is of"
     by_kind = {o["name"].removesuffix(".nii.gz").rpartition("_")[2]: out / o["name"]
                for o in record["outputs"] if o["name"].endswith(".nii.gz")}  # fmt: skip
     if {"mask", "sdt"} <= by_kind.keys():

@@ -14,9 +14,9 @@ from typing import TextIO
 
 from bids_strip.domain import Run
 from bids_strip.errors import WriteError
-from bids_strip.participant.attempt import without_places
 from bids_strip.participant.job import Done, Outcome
 from bids_strip.place import Place
+from bids_strip.record import without_places
 
 HEADER = "run\tstate\twhy\tstage\treason\tseconds"
 DONE, SKIPPED, FAILED, NOT_STARTED = "done", "skipped", "failed", "not started"
@@ -80,8 +80,7 @@ class Manifest:
 
     def skip(self, runs: Iterable[Run]) -> None:
         """Note runs that are done already."""
-        for run in runs:
-            self._note(Line(run.relative, SKIPPED))
+        self._note(*(Line(run.relative, SKIPPED) for run in runs))
 
     def each(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
         """Pass outcomes on and note them."""
@@ -91,9 +90,8 @@ class Manifest:
 
     def rest(self, state: str) -> None:
         """Note what has not ended."""
-        for run, why in self.why.items():
-            if run.relative not in self.lines:
-                self._note(Line(run.relative, state, why))
+        left = ((run, why) for run, why in self.why.items() if run.relative not in self.lines)
+        self._note(*(Line(run.relative, state, why) for run, why in left))
 
     def table(self) -> bytes:
         """The whole, runs by path."""
@@ -110,11 +108,11 @@ class Manifest:
         kept = "; the result of an earlier call stays" if outcome.kept else ""
         return Line(run.relative, FAILED, why, outcome.stage, reason + kept, outcome.elapsed_s)
 
-    def _note(self, line: Line) -> None:
-        self.lines[line.run] = line
+    def _note(self, *lines: Line) -> None:
+        self.lines.update((line.run, line) for line in lines)
         if self.file is not None:
             with contextlib.suppress(OSError):  # a full disk: the runs' own lines tell of it
-                self.file.write(f"{line}\n")
+                self.file.writelines(f"{line}\n" for line in lines)
                 self.file.flush()
 
 

@@ -205,6 +205,14 @@ def run_of(record: Record) -> Run:
     return Run(Path(), "", tuple(record.entities.items()), record.suffix)
 
 
+def without_places(reason: str, run: Run, output_dir: Path) -> str:
+    """A reason without the folders of this machine: records, pages and manifests travel."""
+    raw = str(run.path).removesuffix(run.relative)
+    for folder in (f"{output_dir}/", raw):
+        reason = reason.replace(folder, "")
+    return reason
+
+
 def fingerprint(run: Run) -> InputFile | None:
     """What a source file is now; None if it cannot be read."""
     return file_fingerprint(run.path, run.relative)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-from bids_strip.domain import Run
 from bids_strip.errors import BidsStripError, EditError, RunError
 from bids_strip.naming import names_of, page_name
 from bids_strip.participant.describe import describe, software
@@ -17,7 +15,7 @@ from bids_strip.participant.predict import Predictor
 from bids_strip.participant.report import renew_page
 from bids_strip.participant.resume import outlives
 from bids_strip.participant.write import publish, remove_outputs, write_record
-from bids_strip.record import FAILED, Record, fingerprint, read_record
+from bids_strip.record import FAILED, Record, fingerprint, read_record, without_places
 
 
 def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
@@ -101,14 +99,6 @@ def recorded(job: Job, failed: Failed, record: Record, *, keep_outputs: bool = F
     except (OSError, RunError, ValueError, MemoryError) as error:
         return replace(failed, details=f"{failed.details}\nits record: {error}")
     return replace(failed, remark=paged(job))
-
-
-def without_places(reason: str, run: Run, output_dir: Path) -> str:
-    """A reason without the folders of this machine: records, pages and manifests travel."""
-    raw = str(run.path).removesuffix(run.relative)
-    for folder in (f"{output_dir}/", raw):
-        reason = reason.replace(folder, "")
-    return reason
 
 
 def _record_of(job: Job) -> Record | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def known(run: Run, asked: Asked, listings: Listings) -> Known:
         return Known(None, "record damaged")
     if record.status != OK or record.input is None:
         return Known(None, f"failed before at {record.stage}")
-    why = _changed(run, record, asked, listings)
+    why = _changed(run, record, asked, listings, edit=_edit_in(run, sizes))
     if why:
         return Known(None, why)
     # no border shifts an edited mask
@@ -97,8 +97,20 @@ def known(run: Run, asked: Asked, listings: Listings) -> Known:
     return Known(record, ", ".join(recipe.differences(record.options)))
 
 
-def _changed(run: Run, record: Record, asked: Asked, listings: Listings) -> str:
-    """What else than the options differs from a record, "" if nothing does."""
+def _edit_in(run: Run, names: Container[str]) -> bool:
+    """True if a mask edited by hand is among the names."""
+    name = manual_name(run).rpartition("/")[2]
+    return name in names or name.removesuffix(".gz") in names
+
+
+def _changed(run: Run, record: Record, asked: Asked, listings: Listings, *, edit: bool) -> str:
+    """What else than the options differs from a record, "" if nothing does.
+
+    Parameters
+    ----------
+    edit
+        True if there is a mask edited by hand.
+    """
     assert record.input is not None
     if record.network.get("sha256") != asked.network:
         return f"network was {record.network.get('name', 'unknown')} " \
@@ -110,10 +122,7 @@ def _changed(run: Run, record: Record, asked: Asked, listings: Listings) -> str:
         return torn
     if not same_input(run, record.input):
         return "input changed"
-    sizes = listings((asked.output_dir / names_of(run)["qc"]).parent)
-    edit = manual_name(run).rpartition("/")[2]
-    there = edit in sizes or edit.removesuffix(".gz") in sizes
-    if (there or record.manual) and not same_manual(run, asked.output_dir, record.manual):
+    if (edit or record.manual) and not same_manual(run, asked.output_dir, record.manual):
         return "edited mask changed"
     return ""
 
