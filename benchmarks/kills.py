@@ -11,9 +11,9 @@ embedded network on three heads of a dataset, masks only.
 
 After each: every file under a final name is whole (images unpack to the length their headers give,
 JSON parses, pictures and pages end), every record that says ok names files of the right size whose
-mask has the volume that it says and is ``sdt <= border``, what was finished before is there unchanged, no run is recorded as a
-failure. At the end of each series a call is let finish: it exits with 0 and all is done. Exit 1
-otherwise.
+mask has the volume that it says and is ``sdt <= border``, what was finished before is there
+unchanged, no run is recorded as a failure. At the end of each series a call is let finish: it exits
+with 0 and all is done. Exit 1 otherwise.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--run", metavar="NAME", help="runs with this in their name, for example T1w"
     )
     args = parser.parse_args(argv)
-    engine = {"ours": register, "niimath": niimath}[args.engine]
+    engine: Engine = register if args.engine == "ours" else niimath
     rows: list[list[str | float | None]] = []
     try:
         raw = raw_folder(args.output_dir, args.raw)

@@ -211,8 +211,7 @@ def _work_through(
         jobs = [
             Job(run, settings.recipe, place, __version__, site.network.threads,
                 runs.earlier.get(run), templates, identity=settings.identity_check,
-                memory_gb=site.memory_gb)
-                forced=settings.force)
+                memory_gb=site.memory_gb, forced=settings.force)
             for run in runs.to_do
         ]  # fmt: skip
         found = site.execute(jobs, stop_on_failure=settings.stop_on_first_crash)

@@ -12,8 +12,8 @@ from bids_strip.lock import locked
 from bids_strip.participant.attempt import attempt
 from bids_strip.participant.job import Failed, Job, Outcome
 from bids_strip.participant.predict import OnnxPredictor, load_predictor
-from bids_strip.resources import available_gb
 from bids_strip.participant.resume import done_elsewhere
+from bids_strip.resources import available_gb
 
 _PATIENCE_S = 1800.0
 """How long to wait for another call that works on the same run."""
