@@ -114,7 +114,10 @@ class Run:
 
     def label(self, key: str) -> str | None:
         """Label of an entity, None where the name lacks it."""
-        return next((label for known, label in self.entities if known == key), None)
+        for known, label in self.entities:
+            if known == key:
+                return label
+        return None
 
 
 @dataclass(frozen=True, eq=False)
