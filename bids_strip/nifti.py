@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import math
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,13 +96,15 @@ def read_header(path: Path) -> Any:
 
 @contextlib.contextmanager
 def quiet_headers() -> Iterator[None]:
-    """Keep nibabel from printing what it mends in headers.
+    """Keep nibabel from printing what it mends in headers and finds odd in them.
 
     Its own ``LoggingOutputSuppressor`` takes the handlers away for good, and Python then prints.
     """
     imageglobals.logger.addFilter(_drop)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         imageglobals.logger.removeFilter(_drop)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -15,6 +17,11 @@ from bids_strip.errors import LoadError
 from bids_strip.nifti import DAMAGED, in_rows, quiet_headers, read_nifti
 
 _FORM_TOLERANCE_MM = 0.5
+_LEAST_MM3 = 1e-18
+"""A voxel of a micrometre given in metres; what is smaller has no volume."""
+_UNITS_MM = {"meter": 1000.0, "micron": 0.001}
+_FIELD_MM = (10.0, 700.0)
+"""Longest side of a field of view, from a small animal's to all that is scanned of people."""
 
 
 def load(path: Path) -> Source:
@@ -66,25 +73,16 @@ def from_image(image: SpatialImage, *, name: str = "image") -> Source:
     """
     if not isinstance(image, SpatialImage):
         raise LoadError(f"{name}: a {type(image).__name__}; give a path or an image of nibabel's")
-    data = np.asanyarray(image.dataobj)
-    if data.dtype.fields is not None or np.iscomplexobj(data):
-        raise LoadError(
-            f"{name}: holds {data.dtype} values, not intensities; give a magnitude image"
-        )
-    while data.ndim > 3 and data.shape[-1] == 1:
-        data = data[..., 0]
-    if data.ndim != 3 or min(data.shape) < 2:
-        raise LoadError(
-            f"{name}: shape {'x'.join(map(str, data.shape))} is not a volume; give a 3-D image "
-            "(extract one frame of a series)"
-        )
-    i, j, k = (int(n) for n in data.shape)
+    i, j, k = _shape(image, name)
+    _check_values(image, name)
+    header = image.header if isinstance(image.header, nib.Nifti1Header) else _nifti_header(image)
     affine = _affine(image, name)
+    _check_units(header, Grid((i, j, k), affine), name)
+    data = np.asanyarray(image.dataobj).reshape((i, j, k), order="F")
     intensities, nonfinite = _finite(data)
     if intensities.size == 0 or intensities.min() == intensities.max():
         lost = f" ({nonfinite} are not finite in single precision)" if nonfinite else ""
         raise LoadError(f"{name}: all voxels are equal{lost}; there is no image in this file")
-    header = image.header if isinstance(image.header, nib.Nifti1Header) else _nifti_header(image)
     return Source(
         volume=Volume(intensities, Grid((i, j, k), affine)),
         header=header.copy(),
@@ -95,9 +93,42 @@ def from_image(image: SpatialImage, *, name: str = "image") -> Source:
     )
 
 
+def _shape(image: SpatialImage, name: str) -> tuple[int, int, int]:
+    """The shape without last dimensions of 1; no voxel is read for it."""
+    shape = [int(n) for n in image.shape]
+    while len(shape) > 3 and shape[-1] == 1:
+        shape.pop()
+    if len(shape) == 3 and min(shape) > 1:
+        return shape[0], shape[1], shape[2]
+    series = f"holds {math.prod(shape[3:])} volumes ({_by(shape)} voxels)"
+    flat = f"shape {_by(shape)} is not a volume"
+    raise LoadError(
+        f"{name}: {series if len(shape) > 3 else flat}; give a 3-D image (extract one frame of a "
+        "series)"
+    )
+
+
+def _by(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _check_values(image: SpatialImage, name: str) -> None:
+    """Refuse colours and complex numbers, before they are read.
+
+    Raises
+    ------
+    LoadError
+        Then.
+    """
+    kind = image.get_data_dtype()
+    if kind.fields is not None or np.issubdtype(kind, np.complexfloating):
+        what = "colours (" + ", ".join(kind.fields) + ")" if kind.fields else f"{kind} values"
+        raise LoadError(f"{name}: holds {what}, not intensities; give a magnitude image")
+
+
 def _affine(image: SpatialImage, name: str) -> Affine:
     affine = np.asarray(image.affine, dtype=np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < _LEAST_MM3:
         raise LoadError(
             f"{name}: its affine has no volume (voxel sizes of zero or not finite); convert it "
             "again from the scanner's files"
@@ -108,6 +139,28 @@ def _affine(image: SpatialImage, name: str) -> Affine:
             "from the scanner's files"
         )
     return affine
+
+
+def _check_units(header: nib.Nifti1Header, grid: Grid, name: str) -> None:
+    """Refuse sizes in metres or micrometres: readers of the outputs would take them as mm.
+
+    The units of many headers are wrong: they count where the sizes make sense in them alone.
+
+    Raises
+    ------
+    LoadError
+        Then.
+    """
+    unit = header.get_xyzt_units()[0]
+    longest = max(n * zoom for n, zoom in zip(grid.shape, grid.zooms, strict=True))
+    low, high = _FIELD_MM
+    if low <= longest <= high or not low <= longest * _UNITS_MM.get(unit, 0.0) <= high:
+        return
+    words = {"meter": "metres", "micron": "micrometres"}[unit]
+    raise LoadError(
+        f"{name}: its voxel sizes are in {words} ({' x '.join(f'{z:.4g}' for z in grid.zooms)}), "
+        f"tools take them as mm; multiply its affine by {_UNITS_MM[unit]:g}, or convert it again"
+    )
 
 
 def _finite(data: NDArray[np.generic]) -> tuple[Float3, int]:

@@ -25,24 +25,40 @@ EPI_MEANS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Same:
+    """The network sees what it sees of the plain head.
+
+    Attributes
+    ----------
+    flag
+        What is told of the input beside; "" if nothing is.
+    """
+
+    flag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """A right mask, and what quality control says of it.
+    """A right mask.
 
     Attributes
     ----------
     dice
         Least Dice with the plain head's mask; with the truth where the voxels are others.
-    verdict
-        ``ok``, or the reason why it has to be looked at; None where either may be.
+    reason
+        What quality control has to say beside what it says of the plain head; "" where it may say
+        nothing more, None where it may say anything.
     """
 
     dice: float
-    verdict: str | None = "ok"
+    reason: str | None = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A mask that may be wrong: quality control asks to look at it, or no brain is found."""
+    """A mask that is wrong: quality control says so by this reason, or no brain is found."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +68,7 @@ class Line:
     words: str
 
 
-Expected = Result | Check | Line
+Expected = Same | Result | Check | Line
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -346,13 +362,13 @@ class Case:
     zipped: bool = False
 
 
-SAME = Result(0.9999)
+SAME = Same()
 LIKE = Result(0.99)
 NAN, INF = float("nan"), float("inf")
 
 CASES: tuple[Case, ...] = (
     # values
-    Case("plain", plain, SAME),
+    Case("plain", plain, Result(0.9999)),
     Case("nan", with_nonfinite(NAN), Result(0.95, None)),
     Case("inf", with_nonfinite(INF), Result(0.95, None)),
     Case("negative", valued(lambda v: (v - 1000).astype(np.int16)), SAME),
@@ -362,7 +378,7 @@ CASES: tuple[Case, ...] = (
     Case("constant", valued(lambda v: np.full_like(v, 7, np.int16)), Line("all voxels are equal")),
     Case("empty", valued(lambda v: np.zeros_like(v, np.int16)), Line("all voxels are equal")),
     Case("allnan", valued(lambda v: np.full_like(v, NAN, np.float32)), Line("are not finite")),
-    Case("noise", noise, Check()),
+    Case("noise", noise, Check("unlike_a_brain")),
     # types
     Case("int64", valued(lambda v: v.astype(np.int64)), SAME),
     Case("uint16", valued(lambda v: v.astype(np.uint16)), SAME),
@@ -398,31 +414,33 @@ CASES: tuple[Case, ...] = (
          Result(0.95, "no_orientation")),
     Case("sformalone", lambda h: plain(h, qform_code=0), SAME),
     Case("qformalone", lambda h: plain(h, sform_code=0), LIKE),
-    Case("contradictory", contradictory, SAME),
-    Case("badquaternion", lambda h: plain(h, quatern_b=5.0), SAME),
+    Case("contradictory", contradictory, Same("form_mismatch")),
+    Case("badquaternion", lambda h: plain(h, quatern_b=5.0), Same("form_mismatch")),
     Case("singular", placed(with_column(2, 0)), Line("its affine has no volume")),
     Case("parallel", placed(lambda a: with_column(2, a[:3, 1] * 1.01)(a)),
          Line("its affine has no volume")),
     Case("nanaffine", placed(with_column(1, NAN)), Line("its affine has no volume")),
     Case("sheared", placed(sheared), Result(0.9, "sheared")),
     Case("lefthanded", left_handed, LIKE),
-    Case("turned", placed(turned(180)), Check()),
+    Case("turned", placed(turned(180)), Check("turned")),
     Case("oblique", scanned(oblique_deg=(20.0, -15.0, 10.0)), Result(0.93)),
     Case("far", placed(with_column(3, (3000.0, -4000.0, 5000.0))), SAME),
     Case("corner", scanned(shift_mm=(60.0, -60.0, 30.0), shape=(128, 128, 128)), Result(0.93)),
     # sizes
     Case("metres", resized(1e-3, units=1), Line("metres")),
     Case("micrometres", resized(1e3, units=3), Line("micrometres")),
+    Case("metresunsaid", resized(1e-3, units=0), Line("are the voxel sizes in mm?")),
     Case("saidmetres", lambda h: plain(h, xyzt_units=1), SAME),
     Case("unitless", lambda h: plain(h, xyzt_units=0), SAME),
     Case("thick", scanned(shape=(180, 220, 26), zooms=(1.0, 1.0, 8.0)), Result(0.9, None)),
     Case("eight", scanned(shape=(24, 29, 27), zooms=(8.0, 8.0, 8.0)), Result(0.85, None)),
-    Case("tenth", scanned(shape=(200, 200, 200), zooms=(0.1, 0.1, 0.1)), Check()),
+    Case("tenth", scanned(shape=(200, 200, 200), zooms=(0.1, 0.1, 0.1)), Check("unlike_a_brain")),
     Case("wide", scanned(shape=(190, 190, 190), zooms=(4.0, 4.0, 4.0)), Line("field of view")),
     # not the head of a person, or not its T1w image
-    Case("ball", phantom(lambda x, y, z: x**2 + y**2 + z**2 < 85**2), Check()),
-    Case("bottle", phantom(lambda x, y, z: (x**2 + y**2 < 60**2) & (abs(z) < 90)), Check()),
+    Case("ball", phantom(lambda x, y, z: x**2 + y**2 + z**2 < 85**2), Check("unlike_a_brain")),
+    Case("bottle", phantom(lambda x, y, z: (x**2 + y**2 < 60**2) & (abs(z) < 90)),
+         Check("unlike_a_brain")),
     Case("epi", epi, Result(0.85, None)),
     Case("mouse", shrunk(0.45), Line("no brain found")),
-    Case("macaque", shrunk(90), Check()),
+    Case("macaque", shrunk(90), Check("unlike_a_brain")),
 )  # fmt: skip

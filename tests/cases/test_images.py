@@ -1,4 +1,7 @@
-"""Every kind of image through the command line, with the embedded network, as one dataset."""
+"""Every kind of image through the command line, with the embedded network, as one dataset.
+
+Where the network is shown the very array that it is shown of the plain head, it is not run again.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,14 @@ import pytest
 from numpy.typing import NDArray
 
 from bids_strip import cli
+from bids_strip.card import find_card
 from bids_strip.geometry import dice
-from bids_strip.verdict import CHECK
-from tests.cases.images import CASES, Case, Check, Line, Made, Result, drawn_heads
+from bids_strip.participant.conform import conform
+from bids_strip.participant.load import load
+from tests.cases.images import CASES, Case, Check, Heads, Line, Made, Result, Same, drawn_heads
+
+PLAIN = CASES[0]
+THROUGH = tuple(case for case in CASES if not isinstance(case.expected, Same))
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Processed:
         made = self.made[case.name]
         if made.truth is not None:
             return made.truth
-        plain = self.mask(CASES[0])
+        plain = self.mask(PLAIN)
         return plain[::-1] if made.mirrored else plain
 
 
@@ -57,15 +65,23 @@ def write_case(case: Case, made: Made, root: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def processed(tmp_path_factory: pytest.TempPathFactory) -> Processed:
+def heads() -> Heads:
+    return drawn_heads()
+
+
+def made_of(case: Case, heads: Heads) -> Made:
+    one = case.make(heads)
+    return one if isinstance(one, Made) else Made(one)
+
+
+@pytest.fixture(scope="module")
+def processed(heads: Heads, tmp_path_factory: pytest.TempPathFactory) -> Processed:
     folder = tmp_path_factory.mktemp("images")
     raw, out = folder / "raw", folder / "out"
     raw.mkdir()
     (raw / "dataset_description.json").write_text('{"Name": "cases", "BIDSVersion": "1.10.0"}')
-    heads = drawn_heads()
-    found = {case.name: case.make(heads) for case in CASES}
-    made = {name: one if isinstance(one, Made) else Made(one) for name, one in found.items()}
-    for case in CASES:
+    made = {case.name: made_of(case, heads) for case in THROUGH}
+    for case in THROUGH:
         write_case(case, made[case.name], raw)
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
@@ -78,16 +94,32 @@ def of_kind(kind: type) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", cases, ids=lambda case: case.name)
 
 
+@of_kind(Same)
+def test_what_the_network_sees(case: Case, heads: Heads, tmp_path: Path) -> None:
+    card = find_card(None)
+    for one in (PLAIN, case):
+        write_case(one, made_of(one, heads), tmp_path)
+    ours, plain = (
+        load(next((tmp_path / f"sub-{one.name}" / "anat").iterdir())) for one in (case, PLAIN)
+    )
+    seen, expected = conform(ours.volume, card), conform(plain.volume, card)
+    assert np.allclose(seen.data, expected.data, atol=1e-3)
+    assert np.allclose(seen.frame.firsts, expected.frame.firsts, atol=1e-4)
+    assert seen.frame.axes == expected.frame.axes
+    assert seen.frame.flips == expected.frame.flips
+    flags = ("form_mismatch", "no_orientation", "sheared")
+    assert [f for f in flags if getattr(ours, f)] == [f for f in (case.expected.flag,) if f]
+
+
 @of_kind(Result)
 def test_a_right_mask(case: Case, processed: Processed) -> None:
     record = processed.record(case)
     assert record["status"] == "ok", record["reason"]
     mask, reference = processed.mask(case), processed.reference(case)
     assert dice(mask, reference) >= case.expected.dice, record["reasons"]
-    if case.expected.verdict == "ok":
-        assert record["verdict"] == "ok", record["reasons"]
-    elif case.expected.verdict is not None:
-        assert case.expected.verdict in record["reasons"]
+    more = set(record["reasons"]) - set(processed.record(PLAIN)["reasons"])
+    if case.expected.reason is not None:
+        assert more == {reason for reason in (case.expected.reason,) if reason}
 
 
 @of_kind(Check)
@@ -96,8 +128,7 @@ def test_no_wrong_mask_in_silence(case: Case, processed: Processed) -> None:
     if record["status"] == "failed":
         assert "no brain found" in record["reason"]
     else:
-        assert record["verdict"] == CHECK
-        assert record["reasons"]
+        assert case.expected.reason in record["reasons"]
 
 
 @of_kind(Line)
@@ -116,5 +147,5 @@ def test_nothing_else_is_said(processed: Processed) -> None:
     assert "Traceback" not in processed.said
     assert "internal error" not in processed.said
     runs = [line for line in processed.said.splitlines() if line.startswith("[")]
-    assert len(runs) == len(CASES)
-    assert len(processed.said.splitlines()) == len(CASES) + 2
+    assert len(runs) == len(THROUGH)
+    assert len(processed.said.splitlines()) == len(THROUGH) + 2
