@@ -34,6 +34,7 @@ _COMPRESSION = 2
 """ISA-L's, of 0 to 3: a fifth of zlib's time at level 3, 2 to 5 % more bytes."""
 _GZIP = 31
 """``wbits`` of a gzip stream."""
+_GZIP_MAGIC = b"\x1f\x8b"
 _MOST_PACKED = 1032
 """No stream of deflate holds more than this many times its own bytes (RFC 1951)."""
 _LEAST_HEADER = 348
@@ -67,10 +68,15 @@ def read_nifti(path: Path) -> Any:
     """
     if path.name.endswith(".nii"):
         with path.open("rb") as file:
-            _check_promise(file.read(540), path.stat().st_size)
+            head = file.read(540)
+        if head.startswith(_GZIP_MAGIC):
+            raise ImageFileError("it is compressed: its name has to end in .nii.gz")
+        _check_promise(head, path.stat().st_size)
     if not path.name.endswith(".nii.gz"):
         return nib.load(path)
     packed = path.read_bytes()
+    if len(packed) >= _LEAST_HEADER and not packed.startswith(_GZIP_MAGIC):
+        raise ImageFileError("it is not compressed: its name has to end in .nii")
     head = isal_zlib.decompressobj(_GZIP).decompress(packed, 540)
     promised = _check_promise(head, _MOST_PACKED * len(packed))
     content = _unpacked(packed, promised + _SPARE_BYTES)

@@ -142,7 +142,7 @@ def scaled(data: Float3, seen: Bool3, rule: Intensity) -> Float3:
     low, high = np.percentile(data[seen], rule.percentiles)
     if high <= low:
         low, high = float(data[seen].min()), float(data[seen].max())
-    data = np.clip((data - low) / max(high - low, 1e-12), *rule.clip)
+    data = np.clip((data - low) / (high - low or 1.0), *rule.clip)
     return np.where(seen, data, 0).astype(np.float32)
 
 
