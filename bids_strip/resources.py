@@ -75,12 +75,13 @@ def share(
     Returns
     -------
     nprocs, threads
-        At least 1 each. By default four processors a run; never more runs than memory holds.
+        At least 1 each. By default a run a processor, for most stages of one keep only one busy;
+        never more runs than memory holds.
     """
     cpus = available_cpus()
     memory = mem_gb if mem_gb is not None else available_gb()
     fit = max(1, int(memory // run_gb))
-    wanted = nprocs if nprocs is not None else max(1, cpus // (threads or 4))
+    wanted = nprocs if nprocs is not None else max(1, cpus // (threads or 1))
     count = max(1, min(wanted, fit, max(runs, 1)))
     return count, threads or max(1, min(MOST_THREADS, cpus // count))
 

@@ -1,0 +1,312 @@
+"""Faults around the runs: what stays, what is said, and what the manifest says of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import pytest
+
+from benchmarks import kills
+from bids_strip import cli
+from bids_strip.lock import locked, sweep
+from bids_strip.place import Place
+from tests.fakes import damage, make_phantom, write_network
+
+ROOT = Path(__file__).parents[1]
+ONE = "sub-01/anat/sub-01_T1w.nii.gz"
+TWO = "sub-02/anat/sub-02_T1w.nii.gz"
+QC = "sub-01/anat/sub-01_desc-brain_qc.json"
+MASK = "sub-01/anat/sub-01_desc-brain_mask.nii.gz"
+MANUAL = "sub-01/anat/sub-01_desc-manual_mask.nii.gz"
+
+Call = Callable[..., int]
+
+
+@pytest.fixture
+def raw(phantoms) -> Path:
+    return phantoms([ONE, TWO])
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def call(raw: Path, out: Path, network: Path) -> Call:
+    def run(*options: str) -> int:
+        return cli.main([str(raw), str(out), "participant", "--model", str(network), "--nprocs",
+                         "1", "--omp-nthreads", "1", "--device", "cpu", "--outputs", "mask",
+                         *options])  # fmt: skip
+
+    return run
+
+
+def newest(out: Path) -> dict[str, dict[str, str]]:
+    """The last call's manifest, by run."""
+    path = max((out / "logs").glob("*_runs.tsv"), key=lambda p: p.stat().st_mtime_ns)
+    assert str(out) not in path.read_text()
+    with path.open(newline="") as file:
+        return {row["run"]: row for row in csv.DictReader(file, delimiter="\t")}
+
+
+def test_the_manifest_says_what_became_of_every_run(call: Call, raw: Path, out: Path) -> None:
+    damage(raw / TWO)
+    assert call() == 1
+    lines = newest(out)
+    assert [(one["state"], one["why"]) for one in lines.values()] == [
+        ("done", "new"), ("failed", "new"),
+    ]  # fmt: skip
+    assert float(lines[ONE]["seconds"]) > 0
+    assert lines[TWO]["stage"] == "load"
+    assert lines[TWO]["reason"].startswith(TWO)
+    assert call() == 1
+    lines = newest(out)
+    assert (lines[ONE]["state"], lines[ONE]["why"]) == ("skipped", "n/a")
+    assert lines[TWO]["why"] == "failed before at load"
+    assert not list((out / "logs").glob("*.partial.tsv"))
+
+
+def test_why_a_run_is_done_again(
+    call: Call, raw: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ["--participant-label", "01"]
+
+    def why(*options: str) -> str:
+        assert call(*first, *options) == 0
+        return newest(out)[ONE]["why"]
+
+    assert why() == "new"
+    assert why() == "n/a"
+    assert why("--force") == "forced"
+    assert why("--border", "3") == "border_mm 0.0 -> 3.0"
+    size = (out / MASK).stat().st_size
+    (out / MASK).write_bytes(b"cut")
+    assert why("--border", "3") == f"{MASK}: 3 bytes, not {size}"
+    (out / MASK).unlink()
+    assert why("--border", "3") == f"{MASK}: missing"
+    (out / QC).write_text("{")
+    assert why("--border", "3") == "record damaged"
+    nib.save(make_phantom(seed=9).image, raw / ONE)
+    assert why("--border", "3") == "input changed"
+    nib.save(nib.Nifti1Image(make_phantom().truth.astype("u1"), make_phantom().affine),
+             out / MANUAL)  # fmt: skip
+    assert why() == "edited mask changed"
+    edit = (out / MANUAL).read_bytes()
+    other = write_network(tmp_path / "other", middle=0.55)
+    assert why("--model", str(other)) == "network was tiny 7"
+    assert why("--model", str(other)) == "n/a"
+    record = json.loads((out / QC).read_text())
+    (out / QC).write_text(json.dumps({**record, "software": "bids_strip 0.0.9"}))
+    assert why("--model", str(other)) == "program was bids_strip 0.0.9"
+    assert (out / MANUAL).read_bytes() == edit
+
+
+def test_a_call_that_is_stopped_says_what_was_left(
+    call: Call, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bids_strip.execution.local.work", interrupt)
+    assert call() == 130
+    assert {one["state"] for one in newest(out).values()} == {"stopped"}
+
+
+def test_a_manifest_that_cannot_be_written_fails_nothing(
+    call: Call, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Place.put
+
+    def refusing(self: Place, name: str, content: bytes):
+        if name.endswith("_runs.tsv"):
+            raise OSError(28, "No space left on device")
+        return put(self, name, content)
+
+    monkeypatch.setattr(Place, "put", refusing)
+    assert call() == 0
+    [grown] = (out / "logs").glob("*_runs.partial.tsv")
+    assert len(grown.read_text().splitlines()) == 3
+
+
+def test_a_file_in_place_of_the_participants_folder(call: Call, out: Path, capsys) -> None:
+    """Its run fails in a line; the other is done; the file is not ours to remove."""
+    out.mkdir()
+    (out / "sub-01").write_text("mine")
+    assert call() == 1
+    assert (out / "sub-01").read_text() == "mine"
+    assert newest(out)[TWO]["state"] == "done"
+    said = [line for line in capsys.readouterr().err.splitlines() if "failed at write" in line]
+    assert len(said) == 1
+    assert "sub-01" in said[0]
+
+
+def test_want_of_memory_in_one_run_leaves_the_others(
+    call: Call, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bids_strip.participant import pipeline
+
+    load = pipeline.load
+
+    def short(path: Path):
+        if "sub-01" in path.name:
+            raise MemoryError
+        return load(path)
+
+    monkeypatch.setattr(pipeline, "load", short)
+    assert call() == 1
+    lines = newest(out)
+    assert (lines[ONE]["state"], lines[TWO]["state"]) == ("failed", "done")
+    assert json.loads((out / QC).read_text())["status"] == "failed"
+
+
+def test_a_lock_has_one_holder_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x" / "run.lock"
+    order: list[str] = []
+
+    def second() -> None:
+        with locked(path, wait_s=10) as alone:
+            order.append(f"second {alone}")
+
+    with locked(path, wait_s=0) as alone:
+        assert alone
+        with locked(path, wait_s=0) as again:
+            assert not again
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.3)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second True"]
+    assert not path.exists()
+
+
+def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "run.lock"
+    code = (
+        "import sys, time; from pathlib import Path; from bids_strip.lock import locked\n"
+        "with locked(Path(sys.argv[1]), wait_s=0): print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=ROOT,
+                              stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    sweep(tmp_path)
+    assert path.exists()
+    holder.kill()
+    holder.communicate()
+    sweep(tmp_path)
+    assert not path.exists()
+
+
+def test_a_run_that_another_call_did_meanwhile_is_skipped(
+    call: Call, out: Path, network: Path, raw: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """The other does both runs between this one's look at the folder and its work."""
+    from bids_strip.execution import local
+
+    work, calls = local.work, []
+
+    def late(job, network_of_call):
+        if not calls:
+            calls.append(job)
+            monkeypatch.setattr(local, "work", work)
+            assert call() == 0
+        return work(job, network_of_call)
+
+    monkeypatch.setattr(local, "work", late)
+    assert call() == 0
+    assert "0 done, 2 skipped, 0 failed" in capsys.readouterr().err.splitlines()[-1]
+
+
+_STUCK = """
+import sys, time
+from bids_strip import cli, invocation, termination
+from bids_strip.execution import local
+from functools import partial
+invocation.overdue = partial(termination.overdue, grace_s=1.0)
+def stuck(job, network):
+    import ctypes
+    job.place.batch().__enter__().put("sub-01/half", b"half")
+    print("waiting", flush=True)
+    libc = ctypes.CDLL(None)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            libc.sleep(60)  # no instruction of Python's in between
+        except BaseException:
+            pass
+local.work = stuck
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_sigterm_ends_a_call_that_is_stuck_in_a_library(
+    raw: Path, out: Path, network: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _STUCK, str(raw), str(out), "participant", "--model", str(network),
+         "--nprocs", "1", "--omp-nthreads", "1"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waiting\n"
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert time.monotonic() - begun < 10
+    assert "terminated" in error
+    assert not (out / ".work").exists()
+
+
+def test_sigterm_with_two_processes_leaves_nothing(raw: Path, out: Path, network: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bids_strip", str(raw), str(out), "participant", "--model",
+         str(network), "--nprocs", "2", "--omp-nthreads", "1"],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until = time.monotonic() + 60
+    while not list(out.glob(".work/*.lock")) and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    begun = time.monotonic()
+    process.communicate(timeout=20)
+    assert process.returncode in (143, 0)
+    assert time.monotonic() - begun < 10
+    assert not (out / ".work").exists()
+    assert not list(kills.torn(out))
+
+
+def test_the_harness_finds_what_is_torn(call: Call, out: Path) -> None:
+    assert call() == 0
+    assert not list(kills.torn(out))
+    whole = (out / MASK).read_bytes()
+    (out / MASK).write_bytes(whole[:-20])
+    assert len(list(kills.torn(out))) > 0
+    (out / MASK).write_bytes(whole)
+    assert not list(kills.torn(out))
+    head = make_phantom()
+    nib.save(nib.Nifti1Image(head.truth[::-1].astype("u1") * 0 + 1, head.affine), out / MASK)
+    assert any("volume" in line for line in kills.torn(out))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_few_kills(tmp_path: Path) -> None:
+    found = tmp_path / "found.json"
+    command = [sys.executable, "-m", "benchmarks.kills", "--kills", "5", "--programs", "0",
+               "--json", str(found)]  # fmt: skip
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    [tally] = json.loads(found.read_text()).values()
+    assert tally["kills"] == 5
+    assert tally["wrong"] == []
