@@ -388,7 +388,10 @@ def torn(out: Path) -> Iterator[str]:
                 yield f"{name}: {reason}"
     for path in out.glob("sub-*/**/*_qc.json"):
         record = json.loads(path.read_bytes())
-        yield from (f"{path.name}: {reason}" for reason in _untrue(out, record))
+        try:
+            yield from (f"{path.name}: {reason}" for reason in _untrue(out, record))
+        except (OSError, EOFError, ValueError) as error:
+            yield f"{path.name}: names a file that cannot be read ({error})"
 
 
 def _passing(path: Path) -> bool:

@@ -7,6 +7,7 @@ import errno
 import os
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -116,9 +117,12 @@ class Batch(Place):
         WriteError
             If the file system refuses.
         """
-        for name, unfinished in self.held.items():
+        # at once: a journal takes them together, in the time of two or three
+        with ThreadPoolExecutor(max_workers=max(1, len(self.held))) as pool:
+            flushed = {name: pool.submit(_flush, path) for name, path in self.held.items()}
+        for name, future in flushed.items():
             with _writing(self.output_dir / name):
-                _flush(unfinished)
+                future.result()
 
     def publish(self) -> None:
         """Move every file to its name, in the order they came.
