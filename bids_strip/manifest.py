@@ -144,12 +144,12 @@ def manifest(place: Place, why: Mapping[Run, str], done: Iterable[Run]) -> Itera
         found = Manifest(place.output_dir, why, file=file)
         stack.callback(_close, found, place, f"{name}.tsv", growing)
         found.skip(done)
+        left = STOPPED
         try:
             yield found
-        except BaseException:
-            found.rest(STOPPED)
-            raise
-        found.rest(NOT_STARTED)
+            left = NOT_STARTED
+        finally:
+            found.rest(left)
 
 
 def _close(found: Manifest, place: Place, name: str, growing: Path) -> None:

@@ -9,10 +9,9 @@ from threading import Lock
 from bids_strip.card import Card, find_card
 from bids_strip.errors import ModelError
 from bids_strip.lock import locked
-from bids_strip.participant.attempt import attempt
+from bids_strip.participant.attempt import attempt, done_elsewhere
 from bids_strip.participant.job import Failed, Job, Outcome
 from bids_strip.participant.predict import OnnxPredictor, load_predictor
-from bids_strip.participant.resume import done_elsewhere
 from bids_strip.resources import available_gb
 
 _PATIENCE_S = 1800.0

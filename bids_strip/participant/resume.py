@@ -11,8 +11,6 @@ from pathlib import Path
 from bids_strip.domain import Run
 from bids_strip.manual import same_manual
 from bids_strip.naming import manual_name, names_of
-from bids_strip.participant.describe import software
-from bids_strip.participant.job import Done, Job
 from bids_strip.recipe import Recipe
 from bids_strip.record import OK, Record, other_input, read_record, same_input
 
@@ -150,21 +148,6 @@ def outlives(run: Run, record: Record | None, output_dir: Path) -> bool:
         and not _torn(record, output_dir, Listings())
         and not other_input(run, record.input)
     )
-
-
-def done_elsewhere(job: Job, network: str) -> Done | None:
-    """A job that another call has done since this one began, None if it is still to do.
-
-    Parameters
-    ----------
-    network
-        SHA-256 of the network's file.
-    """
-    asked = Asked(job.place.output_dir, job.recipe, network, software(job))
-    state = known(job.run, asked, Listings())
-    if state.why or state.record is None:
-        return None
-    return Done(job.run, state.record, elsewhere=True)
 
 
 def needs_border_alone(run: Run, record: Record, asked: Recipe) -> bool:

@@ -196,12 +196,19 @@ def write_record(run: Run, record: Record, place: Place) -> None:
     place.put(names_of(run)["qc"], to_json(record.to_json()))
 
 
-def publish(run: Run, record: Record, batch: Batch) -> None:
+def publish(run: Run, record: Record, batch: Batch, *, renewed: bool) -> None:
     """Give a run's files their names: all at once, as far as a file system can.
 
     Everything is on the disk before the record of an earlier result goes; the new record comes
     last. A call that is killed in between, which takes some ms, leaves no record: the run is done
     again.
+
+    Parameters
+    ----------
+    run, record, batch
+        What they are of, and the files.
+    renewed
+        True if pictures that are not among the files still hold.
 
     Raises
     ------
@@ -210,6 +217,8 @@ def publish(run: Run, record: Record, batch: Batch) -> None:
     """
     batch.settle()
     stay = {*batch.held, *(output.name for output in record.outputs)}
+    if renewed:
+        stay |= {*_figures(run, batch.output_dir)}
     remove_outputs(run, batch.output_dir, but=stay - {names_of(run)["qc"]})
     batch.publish()
 
@@ -234,10 +243,15 @@ def remove_outputs(run: Run, output_dir: Path, *, but: Container[str] = ()) -> N
     in_spaces = [
         name for pattern in patterns_in_spaces(run) for name in _found(output_dir, pattern)
     ]
-    figures = (*figures_of(run).values(), *_found(output_dir, figure_pattern_in_spaces(run)))
+    figures = _figures(run, output_dir)
     every = (names["qc"], descriptor_name(run.name), *images, *map(sidecar_name, images),
              *in_spaces, *figures)  # fmt: skip
     _remove(output_dir, (name for name in every if name not in but))
+
+
+def _figures(run: Run, output_dir: Path) -> tuple[str, ...]:
+    """Names that pictures of a run may have."""
+    return (*figures_of(run).values(), *_found(output_dir, figure_pattern_in_spaces(run)))
 
 
 def _found(output_dir: Path, pattern: str) -> list[str]:

@@ -6,6 +6,7 @@ import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import pytest
 
 from bids_strip.domain import Run
@@ -17,7 +18,7 @@ from bids_strip.participant.write import write_record
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import FAILED, OK, Record
-from tests.fakes import FakePredictor, TrueSphere, attempt, raises_on, run_of
+from tests.fakes import FakePredictor, TrueSphere, attempt, make_phantom, raises_on, run_of
 from tests.test_pipeline import done, job_of
 
 KINDS = ("mask", "sdt", "brain", "preproc", "dseg")
@@ -154,6 +155,7 @@ def test_a_failed_run_is_told_and_its_pictures_go(job) -> None:
     done(attempt(job, TRUE))
     assert "data:image/webp" in page_of(out)
     assert "Failed at" not in page_of(out)
+    nib.save(make_phantom(seed=9).image, job.run.path)  # what is there is of another input
     attempt(job, FakePredictor(raises_on(PredictError("no such kernel"))))
     found = page_of(out)
     assert "Failed at predict" in found
