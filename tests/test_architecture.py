@@ -14,8 +14,8 @@ DATASET = [path.stem for path in sorted((ROOT / "bids_strip" / "dataset").glob("
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
 ORDER = {"pipeline", "level", "attempt", "describe", "__init__"}
 UPPER = ("bids_strip.__init__", "bids_strip.__main__", "bids_strip.cli", "bids_strip.execution",
-         "bids_strip.group", "bids_strip.invocation", "bids_strip.manifest", "bids_strip.participant",
-         "bids_strip.single")  # fmt: skip
+         "bids_strip.group", "bids_strip.invocation", "bids_strip.manifest",
+         "bids_strip.participant", "bids_strip.single")  # fmt: skip
 """What may import the two levels; every other module is lower, whatever is added."""
 MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem",
             "remove", "discard", "clear", "sort", "reverse"}  # fmt: skip
