@@ -177,22 +177,25 @@ def test_a_border_that_leaves_nothing_is_a_failure(phantoms, tmp_path: Path) -> 
     assert not images(out)
 
 
-def test_a_full_disk_leaves_no_record_of_a_half(phantoms, tmp_path: Path, monkeypatch) -> None:
+def test_a_full_disk_leaves_the_border_that_was(phantoms, tmp_path: Path, monkeypatch) -> None:
     root = phantoms(["sub-01/anat/sub-01_T1w.nii.gz"])
     out = tmp_path / "out"
     attempt(job := job_at(root, out, 0.0), TRUE)
-    later = again(job, 2.0)
-    seen: list[bool] = []
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    write_bytes, count = Path.write_bytes, 0
 
-    def full(self: Place, name: str, content: bytes):
-        seen.append((out / names_of(job.run)["qc"]).exists())
-        raise OSError(28, "No space left on device")
+    def full(self: Path, content: bytes) -> int:
+        nonlocal count
+        count += 1
+        if count > 2:
+            raise OSError(28, "No space left on device")
+        return write_bytes(self, content)
 
-    monkeypatch.setattr(Place, "put", full)
-    found = attempt(later, CLOSED)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    found = attempt(again(job, 2.0), CLOSED)
     assert isinstance(found, Failed)
-    assert seen[0] is False  # the record goes before the first file comes
-    assert not images(out)
+    assert (found.kept, found.exit_code) == (True, 74)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
 # the command ---------------------------------------------------------------------------------
@@ -308,14 +311,14 @@ def test_sidecars_and_images_are_all_that_is_put_anew(phantoms, tmp_path, monkey
     root = phantoms(["sub-01/anat/sub-01_T1w.nii.gz"])
     attempt(job := job_at(root, tmp_path / "out", 0.0), TRUE)
     order: list[str] = []
-    put = Place.put
+    replace_by = Path.replace
 
-    def noting(self: Place, name: str, content: bytes):
-        order.append(name)
-        return put(self, name, content)
+    def noting(self: Path, target: Path) -> Path:
+        order.append(target.relative_to(tmp_path / "out").as_posix())
+        return replace_by(self, target)
 
     later = again(job, 1.0)
-    monkeypatch.setattr(Place, "put", noting)
+    monkeypatch.setattr(Path, "replace", noting)
     assert isinstance(attempting.attempt(later, lambda: CLOSED), Done)
     names = names_of(job.run)
     expected = [one for kind in BORDERED for one in (names[kind], sidecar_name(names[kind]))]
