@@ -89,14 +89,14 @@ def read_header(path: Path) -> Any:
     Raises
     ------
     one of `DAMAGED`
-        If there is none.
+        If there is none, or it promises more than the file holds.
     """
     with path.open("rb") as file:
         head = file.read(_BEFORE_HEADER)
+    most = path.stat().st_size
     if path.name.endswith(".gz"):
-        head = isal_zlib.decompressobj(_GZIP).decompress(head, 540)
-    if len(head) < _LEAST_HEADER:
-        raise ImageFileError(f"{len(head)} bytes hold no header")
+        head, most = isal_zlib.decompressobj(_GZIP).decompress(head, 540), most * _MOST_PACKED
+    _check_promise(head, most)
     return _kind(head).header_class.from_fileobj(io.BytesIO(head), check=False)
 
 

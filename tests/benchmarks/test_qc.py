@@ -14,6 +14,7 @@ from benchmarks.faults import FAULTS, OUTWARDS
 from benchmarks.qc import UNTOUCHED, Bench, Case, cases_of, judged
 from bids_strip.card import Card, find_card
 from bids_strip.domain import Conformed, Float3, Grid, Prediction, Run
+from bids_strip.participant import conform as conforming
 from bids_strip.participant.conform import conform
 from bids_strip.participant.load import load
 from bids_strip.reference import load_reference, moved
@@ -119,9 +120,13 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
     path = folder / "sub-01_T1w.nii"
     nib.save(nib.Nifti1Image(np.abs(image).astype(np.float32), affine), path)
     run = Run(path, path.name, (("sub", "01"),), "T1w")
-    data = conform(load(path).volume, card).data
-    bench = Bench(Truth(card, Prediction(mm, tissue, shares, mm + 3), data), reference, folder)
-    return {case.fault: case for case in cases_of(run, "made", bench, ASKED)}
+    with pytest.MonkeyPatch.context() as patch:  # the truth is known on the whole field of view
+        patch.setattr(
+            conforming, "head_box", lambda native: tuple(slice(0, n) for n in native.grid.shape)
+        )
+        data = conform(load(path).volume, card).data
+        bench = Bench(Truth(card, Prediction(mm, tissue, shares, mm + 3), data), reference, folder)
+        return {case.fault: case for case in cases_of(run, "made", bench, ASKED)}
 
 
 def test_each_failure_raises_a_reason_that_fits(cases: dict[str, Case]) -> None:
