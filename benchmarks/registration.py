@@ -130,7 +130,7 @@ def round_trip(there: Registration, head: Head) -> float:
     """Dice of the mask with itself brought into the template and back, by distances both ways."""
     distance = signed_distance(there.mask, zooms=there.grid.zooms, limit_mm=20.0)
     pull = np.linalg.inv(there.grid.affine) @ there.to_template @ head.volume.grid.affine
-    back = affine_resampled(distance, pull, head.volume.grid.shape, order=1, outside=20.0)
+    back = affine_resampled(distance, pull, head.volume.grid.shape, outside=20.0)
     return dice(np.asarray(back <= 0), head.brain.mask)
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_strip.domain import Float3, Shape3, Zooms
-from bids_strip.geometry import Box, in_slabs
+from bids_strip.geometry import Box
+from bids_strip.slabs import in_slabs
 
 Waves = NDArray[np.int64]
 _STIFFNESS = 0.05

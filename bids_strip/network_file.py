@@ -21,6 +21,8 @@ MOST_BYTES = 2**31 - 1
 """Protobuf's own limit for a message."""
 _MOST_DEPTH = 100
 """Protobuf's own limit for messages within messages."""
+_MOST_MESSAGES = 300_000
+"""Nodes, attributes and tensors; large networks have some ten thousand."""
 _INSIDE: Mapping[str, Mapping[int, str]] = MappingProxyType({
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
@@ -85,19 +87,24 @@ def points_outside(content: bytes) -> bool:
     ValueError
         If it is not protobuf's wire format.
     """
-    waiting = [("model", memoryview(content), 0)]
-    while waiting:
-        kind, message, depth = waiting.pop()
-        if depth > _MOST_DEPTH:
-            raise ValueError("messages nested too deep")
-        for number, value in fields(message):
-            if kind == "tensor" and number == _EXTERNAL_DATA:
-                return True
-            if kind == "tensor" and number == _DATA_LOCATION and value != 0:
-                return True
-            inner = _INSIDE[kind].get(number)
-            if inner is not None and isinstance(value, memoryview):
-                waiting.append((inner, value, depth + 1))
+    open_ones = [("model", fields(memoryview(content)))]  # each inside the one before
+    seen = 0
+    while open_ones:
+        kind, rest = open_ones[-1]
+        number, value = next(rest, (0, 0))
+        if number == 0:
+            open_ones.pop()
+            continue
+        if kind == "tensor" and number == _EXTERNAL_DATA:
+            return True
+        if kind == "tensor" and number == _DATA_LOCATION and value != 0:
+            return True
+        inner = _INSIDE[kind].get(number)
+        if inner is not None and isinstance(value, memoryview):
+            open_ones.append((inner, fields(value)))
+            seen += 1
+        if len(open_ones) > _MOST_DEPTH or seen > _MOST_MESSAGES:
+            raise ValueError("messages nested too deep, or more than a network has")
     return False
 
 

@@ -8,7 +8,7 @@ mask says there, and the field that the run is seen through is solved for beside
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from scipy import ndimage
 
 from bids_strip.affine import Points, away, length, mapped, moved, products, robust, rows, solved
 from bids_strip.domain import SDT_STEP_MM, Affine, BrainMask, Float3, Grid, Template, Volume
-from bids_strip.geometry import bounding_box, every_nth, in_slabs, redistanced
+from bids_strip.geometry import bounding_box, every_nth, redistanced
+from bids_strip.slabs import along_axis
 
 _SIGMA_MM = 2.0
 """Both images are seen through the same Gaussian, whatever their voxels."""
@@ -138,25 +139,18 @@ def _smoothed(data: Float3, grid: Grid, threads: int = 1) -> Float3:
     """By what a voxel's own box lacks of the Gaussian."""
     sigmas = [max(_SIGMA_MM**2 - zoom**2 / 12, 0.0) ** 0.5 / zoom for zoom in grid.zooms]
     for axis, sigma in enumerate(sigmas):
-        data = _smoothed_along(data, axis, sigma, threads)
+        smooth = partial(_smooth, axis=axis, sigma=sigma)
+        data = along_axis(smooth, data, axis, threads=threads)
     return data
 
 
-def _smoothed_along(data: Float3, axis: int, sigma: float, threads: int) -> Float3:
-    found = np.empty(data.shape, dtype=np.float32)
-    other = 1 if axis == 0 else 0
-
-    def smooth(rows: slice) -> None:
-        part = tuple(rows if a == other else slice(None) for a in range(3))
-        ndimage.gaussian_filter1d(data[part], sigma, axis, output=found[part], truncate=3.0)
-
-    in_slabs(smooth, data.shape[other], threads=threads)
-    return found
+def _smooth(data: Float3, out: Float3, *, axis: int, sigma: float) -> None:
+    ndimage.gaussian_filter1d(data, sigma, axis, output=out, truncate=3.0)
 
 
 @lru_cache(maxsize=2)
 def _points(template: Template, threads: int) -> _Points:
-    """Every n-th voxel of the brain and its rim; worked out once a process."""
+    """Every n-th voxel of the brain and its rim; kept for the next run."""
     grid = template.image.grid
     box = bounding_box(template.mask, margin_mm=_MARGIN_MM, zooms=grid.zooms)
     smooth = _smoothed(template.image.data[box], grid, threads)

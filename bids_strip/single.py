@@ -18,9 +18,10 @@ from bids_strip.errors import RunError
 from bids_strip.geometry import STORED_STEP_MM
 from bids_strip.nifti import native_header
 from bids_strip.participant.clean import clean
-from bids_strip.participant.conform import conform
 from bids_strip.participant.derive import derive
+from bids_strip.participant.job import Clock
 from bids_strip.participant.load import from_image, load
+from bids_strip.participant.pipeline import predicted
 from bids_strip.participant.predict import Predictor, load_predictor
 from bids_strip.participant.restore import restore
 from bids_strip.resources import available_cpus
@@ -74,8 +75,8 @@ def strip_image(
 
 
 def _stripped(source: Source, network: Predictor, border_mm: float) -> Stripped:
-    conformed = conform(source.volume, network.card)
-    surface = clean(network(conformed), conformed.zooms)
+    conformed, prediction = predicted(source.volume, network, Clock())
+    surface = clean(prediction, conformed.zooms)
     distance = restore(surface, conformed.frame)
     brain = derive(source.volume, distance, border_mm=border_mm)
     mask = brain.mask.astype(np.uint8)

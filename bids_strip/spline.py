@@ -7,6 +7,7 @@ Four samples are met three times then, instead of sixty-four at once.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +15,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import Affine, Float3, Shape3
-from bids_strip.geometry import in_slabs
+from bids_strip.slabs import along_axis, in_slabs
 
 _PLANES = 8
+"""That a thread resamples at a time."""
+_STEEPEST = 0.5
+"""Samples by which neighbouring lines may be moved against each other: beyond that what lies beside
+a voxel is another place, and a spline along that axis would mix them (oblique thick slices)."""
+_SLAB = 16
 _LEAST = 1e-3
 """Below this a move shrinks an axis to nothing."""
 
@@ -58,8 +64,11 @@ def spline_resampled(data: Float3, matrix: Affine, shape: Shape3, *, threads: in
         If the matrix is singular.
     """
     turned, nearest = _nearest_axes(data, matrix)
+    passes = moves(nearest)
+    if any(_steepness(axis, move) > _STEEPEST for axis, move in enumerate(passes)):
+        return _at_once(data, matrix, shape, threads)
     found = turned
-    for axis, move in enumerate(moves(nearest)):
+    for axis, move in enumerate(passes):
         found = _along(_filtered(found, axis, threads), axis, move, shape[axis], threads)
     _clear_beyond(found, nearest, turned.shape, threads)
     return found
@@ -101,6 +110,26 @@ def moves(matrix: Affine) -> tuple[Move, Move, Move]:
     )
 
 
+def _steepness(axis: int, move: Move) -> float:
+    """Samples between what two neighbouring lines meet, at most."""
+    return max(abs(slope) for other, slope in enumerate(move[:3]) if other != axis)
+
+
+def _at_once(data: Float3, matrix: Affine, shape: Shape3, threads: int) -> Float3:
+    """Sixty-four samples a voxel: slower, and right for any affine."""
+    coefficients = ndimage.spline_filter(data, 3, output=np.float32)
+    found = np.empty(shape, dtype=np.float32)
+
+    def make(rows: slice) -> None:
+        slab = found[rows]
+        corner = matrix[:3, :3] @ (rows.start, 0, 0) + matrix[:3, 3]
+        ndimage.affine_transform(coefficients, matrix[:3, :3], corner, output_shape=slab.shape,
+                                 order=3, prefilter=False, output=slab)  # fmt: skip
+
+    in_slabs(make, shape[0], threads=threads, thick=_SLAB)
+    return found
+
+
 def _nearest_axes(data: Float3, matrix: Affine) -> tuple[Float3, Affine]:
     """The image seen along the output's axes, as nearly as swaps and flips can bring it."""
     size = np.abs(matrix[:3, :3])
@@ -119,15 +148,12 @@ def _nearest_axes(data: Float3, matrix: Affine) -> tuple[Float3, Affine]:
 
 def _filtered(data: Float3, axis: int, threads: int) -> Float3:
     """Coefficients of the spline along an axis, mirrored a little beyond its ends."""
-    found = np.empty(data.shape, dtype=np.float32)
-    other = 1 if axis == 0 else 0
-
-    def make(rows: slice) -> None:
-        part = tuple(rows if a == other else slice(None) for a in range(3))
-        ndimage.spline_filter1d(data[part], 3, axis=axis, output=found[part])
-
-    in_slabs(make, data.shape[other], threads=threads)
+    found = along_axis(partial(_filter, axis=axis), data, axis, threads=threads)
     return np.pad(found, [(1, 2) if a == axis else (0, 0) for a in range(3)], mode="reflect")
+
+
+def _filter(data: Float3, out: Float3, *, axis: int) -> None:
+    ndimage.spline_filter1d(data, 3, axis=axis, output=out)
 
 
 def _along(coefficients: Float3, axis: int, move: Move, length: int, threads: int) -> Float3:

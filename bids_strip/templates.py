@@ -208,7 +208,7 @@ def _keep(fetched: Path, final: Path) -> None:
 
 @lru_cache(maxsize=2)
 def read_template(files: TemplateFiles) -> Template:
-    """Read a template, once a process.
+    """Read a template; it is kept for the next run.
 
     Raises
     ------

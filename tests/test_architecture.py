@@ -185,8 +185,8 @@ def test_the_reader_of_changes_sees_them() -> None:
     assert len(list(changes(ast.parse(bad)))) == 4
 
 
-def test_one_cache_and_no_other() -> None:
-    """A process keeps its network open; nothing else is remembered between calls."""
+def test_no_other_caches() -> None:
+    """A process keeps its network open, and the templates with what is worked out of them alone."""
     found = {
         f"{name_of(path)}.{node.name}"
         for path in SOURCES
@@ -195,7 +195,12 @@ def test_one_cache_and_no_other() -> None:
         for decorator in node.decorator_list
         if {"cache", "lru_cache"} & {n.id for n in ast.walk(decorator) if isinstance(n, ast.Name)}
     }
-    assert found == {"bids_strip.execution.worker._opened"}
+    assert found == {
+        "bids_strip.execution.worker._opened",
+        "bids_strip.templates.read_template",
+        "bids_strip.participant.register._template_level",
+        "bids_strip.settle._points",
+    }
 
 
 @by_name(SOURCES)

@@ -15,7 +15,6 @@ from bids_strip.geometry import (
     dice,
     dilated,
     filled,
-    in_slabs,
     largest_component,
     native_box,
     off_threshold,
@@ -415,12 +414,6 @@ def test_a_folded_surface_is_near_the_transform() -> None:
     near = np.abs(expected) < 5
     assert error[near].max() < 1.6
     assert error[near].mean() < 0.45
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-def test_slabs_come_in_order_and_cover_an_axis(threads: int) -> None:
-    found = in_slabs(lambda rows: (rows.start, rows.stop), 21, threads=threads, thick=8)
-    assert found == [(0, 8), (8, 16), (16, 21)]
 
 
 def test_the_native_box_holds_all_that_a_conformed_box_reaches(rng) -> None:

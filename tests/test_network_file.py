@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +253,21 @@ def test_a_file_larger_than_a_message_is_not_read(tmp_path: Path) -> None:
         file.truncate(3_000_000_000)
     with pytest.raises(ModelError, match="2 GB"):
         read_network(path, "00")
+
+
+def test_more_parts_than_any_network_has_are_refused_in_little_memory() -> None:
+    """Two bytes a node: each that waits to be looked at would cost a hundred times as much."""
+    node = b"\x0a\x00"
+    size = 2 * 310_000
+    length = b""
+    while size:
+        length += bytes([size & 0x7F | (0x80 if size > 0x7F else 0)])
+        size >>= 7
+    content = b"\x3a" + length + node * 310_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="more than a network has"):
+            points_outside(content)
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()

@@ -6,27 +6,37 @@ matrix; an oblique scan keeps its own axes and is not turned.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from bids_strip.card import Card, Intensity
-from bids_strip.domain import Bool3, Conformed, Float3, Frame, Volume
+from bids_strip.domain import Bool3, Conformed, Float3, Frame, Prediction, Volume
 from bids_strip.errors import ConformError
 from bids_strip.geometry import Box, every_nth, resampled, resampling_matrix, shape_multiple
 
 _LARGEST_MM = 700.0
 _SMALLEST_MM = 2.0
 _APART_MM = 4.0
+"""Of the voxels that are looked at for the head."""
 _DARK_BRIGHT = (1.0, 98.0)
+"""Percentiles taken for the darkest and the brightest."""
 _LIT = 0.1
+"""Of the way between them: above the noise and the ghosts of most scans, below any scalp."""
 _LIT_MM2 = 400.0
+"""A plane with less than this lit holds no head: specks, the tip of a nose."""
 _ROOM_MM = 12.0
+"""Around the head: more than a scalp that is not lit is thick."""
+_NEAR_MM = 6.0
+"""A brain lies deeper in its head than that, let alone in the room around it."""
+_LEAST_ML = 200.0
 _SLACK = 0.01
 """Part of a conformed voxel that the rounding of an affine may add to an extent."""
 
 
-def conform(native: Volume, card: Card) -> Conformed:
+def conform(native: Volume, card: Card, *, whole: bool = False) -> Conformed:
     """Resample and scale a run for a network.
 
     Parameters
@@ -35,13 +45,15 @@ def conform(native: Volume, card: Card) -> Conformed:
         The run on its own grid.
     card
         The network's.
+    whole : bool
+        True keeps the whole field of view: what was cut away held brain.
 
     Raises
     ------
     ConformError
         If the field of view is too large or too small for a head.
     """
-    frame, shape = frame_of(native, card)
+    frame, shape = frame_of(native, card, whole=whole)
     data = oriented(native.data, frame)
     matrices = tuple(
         resampling_matrix(n_in, n_out, first=first, step=step)
@@ -54,7 +66,9 @@ def conform(native: Volume, card: Card) -> Conformed:
     return Conformed(data=data, zooms=card.zooms, frame=frame)
 
 
-def frame_of(native: Volume, card: Card) -> tuple[Frame, tuple[int, int, int]]:
+def frame_of(
+    native: Volume, card: Card, *, whole: bool = False
+) -> tuple[Frame, tuple[int, int, int]]:
     """Where the conformed grid lies, centred on the head, and its shape.
 
     The field of view is cut to the head along axes where that saves voxels.
@@ -78,13 +92,13 @@ def frame_of(native: Volume, card: Card) -> tuple[Frame, tuple[int, int, int]]:
             f"{_SMALLEST_MM:.0f} mm): are the voxel sizes in mm? mend the header"
         )
     steps = tuple(z / own for z, own in zip(card.zooms, zooms, strict=True))
-    whole = tuple(slice(0, n) for n in native.grid.shape)
-    held = head_box(native)
+    field = tuple(slice(0, n) for n in native.grid.shape)
+    held = field if whole else head_box(native)
     shape, firsts = [], []
     for own, flip, step in zip(axes, flips, steps, strict=True):
         (count, first), (fewer, nearer) = (
             _axis(box[own], native.grid.shape[own], step, card.multiple, flip=flip)
-            for box in (whole, held)
+            for box in (field, held)
         )
         shape.append(min(count, fewer))
         firsts.append(nearer if fewer < count else first)
@@ -97,6 +111,33 @@ def _axis(side: slice, size: int, step: float, multiple: int, *, flip: bool) -> 
     low, high = (size - side.stop, size - side.start) if flip else (side.start, side.stop)
     count, _, _ = shape_multiple((int(np.ceil((high - low) / step - _SLACK)), 1, 1), multiple)
     return count, (low + high - 1) / 2 - step * (count - 1) / 2
+
+
+def cut_short(prediction: Prediction, conformed: Conformed) -> bool:
+    """True if the predicted brain comes near a face at which the field of view was cut.
+
+    Also if there is hardly any and something was cut: a strong bias, or an artefact brighter than
+    the head, can leave part of it as dark as air.
+    """
+    faces = list(_cut_faces(conformed.frame, conformed.data.shape))
+    if not faces:
+        return False
+    inside = np.count_nonzero(prediction.brain_mm <= 0)
+    if inside * float(np.prod(conformed.zooms)) / 1000 < _LEAST_ML:
+        return True
+    return any(float(prediction.brain_mm.take(at, axis).min()) < _NEAR_MM for axis, at in faces)
+
+
+def _cut_faces(frame: Frame, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Axis and index, 0 or -1, of the outermost planes beyond which the field of view goes on."""
+    for axis, (own, first, step) in enumerate(
+        zip(frame.axes, frame.firsts, frame.steps, strict=True)
+    ):
+        last = first + step * (shape[axis] - 1)
+        if first > step:
+            yield axis, 0
+        if last < frame.native_shape[own] - 1 - step:
+            yield axis, -1
 
 
 def head_box(native: Volume) -> Box:

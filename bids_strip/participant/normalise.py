@@ -22,9 +22,10 @@ from bids_strip.domain import (
     Volume,
     Zooms,
 )
-from bids_strip.geometry import Box, bounding_box, every_nth, in_slabs, within
+from bids_strip.geometry import Box, bounding_box, every_nth, within
 from bids_strip.mixture import Shares, Values, first_guess, fitted, posterior, trusted
 from bids_strip.prior import tissue_prior
+from bids_strip.slabs import in_slabs
 
 _SAMPLES_MM = 3.0
 _MARGIN_MM = 15.0

@@ -22,7 +22,7 @@ from bids_strip.manual import find_manual
 from bids_strip.memory import check_memory
 from bids_strip.naming import BORDERED
 from bids_strip.participant.clean import clean
-from bids_strip.participant.conform import conform
+from bids_strip.participant.conform import conform, cut_short
 from bids_strip.participant.derive import at_border, derive
 from bids_strip.participant.describe import (
     describe,
@@ -69,8 +69,7 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     recipe = job.recipe.for_edited() if edit else job.recipe
     manual = known_manual(edit, job.place.output_dir)
     drawn = clock("edit", read_edit, edit, source.volume.grid) if edit else None
-    conformed = clock("conform", conform, source.volume, predictor.card)
-    prediction = clock("predict", predictor, conformed)
+    conformed, prediction = predicted(source.volume, predictor, clock)
     surface = clock("clean", clean, prediction, conformed.zooms, no_csf=recipe.no_csf,
                     required=drawn is None)  # fmt: skip
     distance = clock("restore", restore, surface, conformed.frame)
@@ -118,6 +117,16 @@ def check_fits(job: Job, card: Card) -> None:
     """
     memory_gb = available_gb() if job.memory_gb is None else job.memory_gb
     check_memory(job.run.path, card, job.recipe, [t.image for t in job.templates], memory_gb)
+
+
+def predicted(volume: Volume, predictor: Predictor, clock: Clock) -> tuple[Conformed, Prediction]:
+    """What the network says of a run; of its whole field of view where the head was cut short."""
+    conformed = clock("conform", conform, volume, predictor.card)
+    prediction = clock("predict", predictor, conformed)
+    if cut_short(prediction, conformed):
+        conformed = clock("conform", conform, volume, predictor.card, whole=True)
+        prediction = clock("predict", predictor, conformed)
+    return conformed, prediction
 
 
 def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:

@@ -89,7 +89,7 @@ def distances_in(
         corner = np.eye(4)
         corner[:3, 3] = [extent.start for extent in box]
         found[box] = affine_resampled(
-            brain.sdt_steps.astype(np.float32), pull @ corner, (i, j, k), order=1,
+            brain.sdt_steps.astype(np.float32), pull @ corner, (i, j, k),
             outside=_BEYOND, threads=threads,
         )  # fmt: skip
     return found

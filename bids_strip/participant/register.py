@@ -167,7 +167,7 @@ def _rotation(degrees: tuple[float, float, float]) -> Points:
 
 @lru_cache(maxsize=4)
 def _template_level(template: Template, spacing_mm: float) -> _Level:
-    """The template at a spacing; worked out once a process."""
+    """The template at a spacing; kept for the next run."""
     return _level(template.image, template.mask, spacing_mm)
 
 

@@ -17,9 +17,10 @@ from bids_strip.domain import (
     Shape3,
     Zooms,
 )
-from bids_strip.geometry import bounding_box, every_nth, in_slabs, to_native, within
+from bids_strip.geometry import bounding_box, every_nth, to_native, within
 from bids_strip.mixture import Classes, Shares, Values, first_guess, fitted, posterior, trusted
 from bids_strip.prior import tissue_prior
+from bids_strip.slabs import in_slabs, side_by_side
 
 FULL = 255
 """Steps of a share of 1."""
@@ -126,11 +127,11 @@ def with_neighbours(
         pull = np.exp(np.float32(_ALIKE) * support[:, rows])
         return posterior(values[rows], prior[:, rows] * pull, classes)
 
-    def support_of(tissue: slice) -> Values:
-        return np.asarray(near @ with_outside(shares[tissue.start]))
+    def support_of(share: Values) -> Values:
+        return np.asarray(near @ with_outside(share))
 
     for _ in range(_SWEEPS):
-        grey, white = in_slabs(support_of, 2, threads=threads, thick=1)
+        grey, white = side_by_side(support_of, shares[:2], threads=threads)
         support = np.stack([grey, white, every - grey - white])
         parts = in_slabs(followed, len(values), threads=threads, thick=_VOXELS)
         shares = np.concatenate(parts, axis=1)

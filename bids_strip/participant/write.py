@@ -20,7 +20,7 @@ from bids_strip.domain import (
     Segmented,
 )
 from bids_strip.errors import WriteError
-from bids_strip.geometry import Box, bounding_box, in_slabs
+from bids_strip.geometry import Box, bounding_box
 from bids_strip.identity.store import descriptor_name
 from bids_strip.itk import itk_affine
 from bids_strip.naming import (
@@ -39,6 +39,7 @@ from bids_strip.place import Batch, Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import OutputFile, Record
 from bids_strip.sidecars import sidecar, sidecar_in
+from bids_strip.slabs import side_by_side
 from bids_strip.spline import spline_resampled
 
 _SPLINE_MM = 15.0
@@ -139,8 +140,7 @@ def _write_native(writer: Writer, products: Products) -> list[OutputFile]:
     }
     names, place = names_of(writer.run), writer.place
     kinds = [kind for kind in makers if writer.wants(kind)]
-    contents = in_slabs(lambda one: makers[kinds[one.start]](products), len(kinds),
-                        threads=writer.threads, thick=1)  # fmt: skip
+    contents = side_by_side(lambda kind: makers[kind](products), kinds, threads=writer.threads)
     written: list[OutputFile] = []
     for kind, content in zip(kinds, contents, strict=True):
         name = names[kind]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from bids_strip.card import Intensity
-from bids_strip.domain import Grid, Volume
+from bids_strip.domain import Conformed, Grid, Prediction, Volume
 from bids_strip.errors import ConformError
 from bids_strip.geometry import to_native
-from bids_strip.participant.conform import conform, frame_of, head_box, oriented, scaled
+from bids_strip.participant.conform import conform, cut_short, frame_of, head_box, oriented, scaled
 from tests.fakes import (
     BRAIN,
     CARD,
@@ -234,3 +234,30 @@ def test_a_cut_field_conforms_to_the_same_head() -> None:
                  for data in (head.data, wide))  # fmt: skip
     assert far.data.shape == near.data.shape
     assert far.data.sum() == pytest.approx(near.data.sum(), rel=0.01)
+
+
+def test_a_head_that_fades_away_is_looked_at_whole() -> None:
+    """A surface coil leaves half of it as dark as air: the prediction tells that it goes on."""
+    head = in_air((120, 120, 120), (2.0, 2.0, 2.0), 0.0)
+    fading = np.exp(-np.arange(120) * 2 / 30, dtype=np.float32)
+    volume = Volume(head.data * fading, head.grid)
+    conformed = conform(volume, FINE)
+    assert conformed.data.shape[2] < 112
+    middle = np.array([119.0, 119.0, 119.0])
+
+    def told(found: Conformed) -> Prediction:
+        index = np.moveaxis(np.indices(found.data.shape), 0, -1)
+        place = np.empty(index.shape)
+        for axis, (own, first, step) in enumerate(
+            zip(found.frame.axes, found.frame.firsts, found.frame.steps, strict=True)
+        ):
+            at = first + step * index[..., axis]
+            place[..., own] = 2 * (119 - at if found.frame.flips[axis] else at)
+        return Prediction((np.linalg.norm(place - middle, axis=-1) - 70).astype(np.float32), None)
+
+    assert cut_short(told(conformed), conformed)
+    whole = conform(volume, FINE, whole=True)
+    assert min(whole.data.shape) >= 120
+    assert not cut_short(told(whole), whole)
+    plain = conform(head, FINE)
+    assert not cut_short(told(plain), plain)

@@ -1,0 +1,40 @@
+"""Grids, resampling, masks and signed distances; pure functions of arrays.
+
+`boxes`
+    Boxes and lattices of voxels.
+`resampling`
+    From one regular grid to another.
+`distance`
+    Masks and level sets -> signed distances.
+`stored`
+    Distances as they are stored.
+`masks`
+    Sets of voxels.
+"""
+
+from bids_strip.geometry.boxes import Box, bounding_box, every_nth, shape_multiple
+from bids_strip.geometry.distance import distance_within, redistanced, signed_distance
+from bids_strip.geometry.masks import (
+    Rest,
+    brain_region,
+    closed,
+    dice,
+    dilated,
+    filled,
+    largest_component,
+)
+from bids_strip.geometry.resampling import (
+    affine_resampled,
+    native_box,
+    resampled,
+    resampling_matrix,
+    to_native,
+)
+from bids_strip.geometry.stored import STORED_STEP_MM, off_threshold, quantised, within
+
+__all__ = [
+    "STORED_STEP_MM", "Box", "Rest", "affine_resampled", "bounding_box", "brain_region", "closed",
+    "dice", "dilated", "distance_within", "every_nth", "filled", "largest_component",
+    "native_box", "off_threshold", "quantised", "redistanced", "resampled", "resampling_matrix",
+    "shape_multiple", "signed_distance", "to_native", "within",
+]  # fmt: skip

@@ -1,0 +1,49 @@
+"""Boxes and lattices of voxels; pure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bids_strip.domain import Bool3, Shape3, Zooms
+
+Box = tuple[slice, slice, slice]
+
+
+def bounding_box(mask: Bool3, *, margin_mm: float, zooms: Zooms) -> Box:
+    """Smallest box around a mask, widened by a margin and clipped to the array.
+
+    Parameters
+    ----------
+    mask : (I, J, K) bool
+        Not empty.
+    margin_mm : float
+        Added on each side, mm.
+    zooms : tuple of float
+        Voxel sizes in mm.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty.
+    """
+    box = []
+    for axis, zoom in enumerate(zooms):
+        others = tuple(a for a in range(3) if a != axis)
+        hit = np.flatnonzero(mask.any(axis=others))
+        if not hit.size:
+            raise ValueError("an empty mask has no bounding box")
+        margin = int(np.ceil(margin_mm / zoom)) + 1
+        box.append(slice(max(int(hit[0]) - margin, 0), int(hit[-1]) + margin + 1))
+    return box[0], box[1], box[2]
+
+
+def every_nth(zooms: Zooms, apart_mm: float) -> Box:
+    """Slices that take voxels about so far apart along each axis."""
+    i, j, k = (slice(None, None, max(1, round(apart_mm / z))) for z in zooms)
+    return i, j, k
+
+
+def shape_multiple(shape: Shape3, multiple: int) -> Shape3:
+    """The smallest shape that holds `shape` with sides a multiple of `multiple`."""
+    i, j, k = (-(-n // multiple) * multiple for n in shape)
+    return i, j, k
