@@ -210,7 +210,7 @@ def _work_through(
         write_citation(settings, card, place, __version__)
         jobs = [
             Job(run, settings.recipe, place, __version__, site.network.threads,
-                runs.earlier.get(run), templates, identity=settings.identity_check,
+                templates=templates, identity=settings.identity_check,
                 memory_gb=site.memory_gb, forced=settings.force)
             for run in runs.to_do
         ]  # fmt: skip

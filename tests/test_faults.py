@@ -229,6 +229,36 @@ def test_a_run_that_another_call_did_meanwhile_is_skipped(
     assert "0 done, 2 skipped, 0 failed" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_a_border_starts_from_what_lies_there_when_the_run_is_its_own(
+    call: Call, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another call redoes the run by another network between this one's plan and its work."""
+    from bids_strip.execution import local
+
+    first = ["--participant-label", "01", "--outputs", "mask", "sdt"]
+    other = write_network(tmp_path / "other", middle=0.8)
+    work, calls = local.work, []
+
+    def late(job, network_of_call, *rest):
+        if not calls:
+            calls.append(job)
+            assert call(*first, "--model", str(other)) == 0
+        return work(job, network_of_call, *rest)
+
+    assert call(*first, "--border", "3") == 0
+    fresh = (out / MASK).read_bytes()
+    assert call(*first, "--model", str(other), "--border", "3") == 0
+    assert (out / MASK).read_bytes() != fresh
+    assert call(*first) == 0
+    monkeypatch.setattr(local, "work", late)
+    assert call(*first, "--border", "3") == 0
+    assert calls
+    assert (out / MASK).read_bytes() == fresh
+    record = json.loads((out / QC).read_text())
+    assert record["network"]["name"] == "tiny"
+    assert record["options"]["border_mm"] == 3.0
+
+
 _STUCK = """
 import sys, time
 from bids_strip import cli, invocation, termination

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from threading import Lock
 
 from bids_strip.card import Card, find_card
 from bids_strip.errors import ModelError
 from bids_strip.lock import locked
-from bids_strip.participant.attempt import attempt, done_elsewhere
-from bids_strip.participant.job import Failed, Job, Outcome
+from bids_strip.participant.attempt import attempt
+from bids_strip.participant.job import Done, Failed, Job, Outcome
 from bids_strip.participant.predict import OnnxPredictor, load_predictor
+from bids_strip.participant.resume import Listings, asked_for, done_but_for_border, known
 from bids_strip.resources import available_gb
 
 _PATIENCE_S = 1800.0
@@ -91,8 +92,20 @@ def work(job: Job, network: Network) -> Outcome:
     with threadpool_limits(limits=1, user_api="blas"), locked(lock, wait_s=_PATIENCE_S) as alone:
         if not alone:
             return _busy(job)
-        known = None if job.forced else done_elsewhere(job, network.sha256)
-        return known or attempt(job, partial(opened, network))
+        return _done_elsewhere_or_here(job, network)
+
+
+def _done_elsewhere_or_here(job: Job, network: Network) -> Outcome:
+    """What another call made of the run, if that is what this one wants; else an attempt."""
+    open_network = partial(opened, network)
+    if job.forced:
+        return attempt(job, open_network)
+    asked = asked_for(job.place.output_dir, job.recipe, network=network.sha256,
+                      version=job.version)  # fmt: skip
+    state = known(job.run, asked, Listings())
+    if state.record and not state.why:
+        return Done(job.run, state.record, elsewhere=True)
+    return attempt(replace(job, earlier=done_but_for_border(job.run, state, asked)), open_network)
 
 
 def _busy(job: Job) -> Failed:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from bids_strip.errors import BidsStripError, EditError, RunError
 from bids_strip.naming import names_of, page_name
 from bids_strip.participant.describe import describe, software
-from bids_strip.participant.job import Clock, Done, Failed, Job, Outcome
+from bids_strip.participant.job import Clock, Failed, Job, Outcome
 from bids_strip.participant.pipeline import reborder_run, strip_run
 from bids_strip.participant.predict import Predictor
 from bids_strip.participant.report import renew_page
-from bids_strip.participant.resume import Asked, Listings, known, outlives
+from bids_strip.participant.resume import outlives
 from bids_strip.participant.write import publish, remove_outputs, write_record
 from bids_strip.record import FAILED, Record, fingerprint, read_record, without_places
 
@@ -48,21 +48,6 @@ def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
         judged = isinstance(error, EditError)  # beside what it was drawn on, which stays
         return recorded(job, failed, describe(job, predictor), keep_outputs=judged)
     return replace(done, remark=paged(job))
-
-
-def done_elsewhere(job: Job, network: str) -> Done | None:
-    """A job that another call has done since this one began, None if it is still to do.
-
-    Parameters
-    ----------
-    network
-        SHA-256 of the network's file.
-    """
-    asked = Asked(job.place.output_dir, job.recipe, network, software(job))
-    state = known(job.run, asked, Listings())
-    if state.why or state.record is None:
-        return None
-    return Done(job.run, state.record, elsewhere=True)
 
 
 def failure(job: Job, error: BaseException, *, stage: str) -> Failed:

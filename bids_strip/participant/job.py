@@ -34,7 +34,8 @@ class Job:
         Threads of the network.
     earlier
         The run's record where it is done but for the border: its stored distances are read instead
-        of predicted. None otherwise.
+        of predicted. None otherwise, and before the run is its worker's alone: until then another
+        call may change what lies there.
     templates
         Where the templates of the recipe's spaces lie.
     identity

@@ -21,9 +21,8 @@ from bids_strip.naming import (
     dataset_description,
     to_json,
 )
-from bids_strip.participant.resume import Asked, Known, Listings, known, needs_border_alone
+from bids_strip.participant.resume import Known, Listings, asked_for, done_but_for_border, known
 from bids_strip.place import Place
-from bids_strip.record import Record
 from bids_strip.settings import Settings
 
 
@@ -37,8 +36,8 @@ class Worklist:
         Runs to do, and those that are done already.
     not_bids
         Names that were left out.
-    earlier
-        Records of the runs to do in which nothing but the border changes.
+    opens_network
+        True if any run seems to need more than its stored distances: another call may change that.
     why
         Why each of the runs to do is to be done.
     """
@@ -46,13 +45,8 @@ class Worklist:
     to_do: tuple[Run, ...]
     done: tuple[Run, ...]
     not_bids: tuple[str, ...] = ()
-    earlier: Mapping[Run, Record] = field(default_factory=dict)
+    opens_network: bool = True
     why: Mapping[Run, str] = field(default_factory=dict)
-
-    @property
-    def opens_network(self) -> bool:
-        """True if any run needs more than its stored distances."""
-        return any(run not in self.earlier for run in self.to_do)
 
 
 def plan(settings: Settings, card: Card) -> Worklist:
@@ -69,21 +63,17 @@ def plan(settings: Settings, card: Card) -> Worklist:
     found = select(settings)
     runs = found.runs
     check_collisions(runs)
-    asked, listings = asked_for(settings, card), Listings()
+    asked = asked_for(settings.output_dir, settings.recipe, network=card.sha256,
+                      version=__version__)  # fmt: skip
+    listings = Listings()
     states = {
         run: Known(None, "forced") if settings.force else known(run, asked, listings)
         for run in runs
     }
     why = {run: state.why for run, state in states.items() if state.why}
     done = tuple(run for run in runs if run not in why)
-    earlier = {run: state.record for run, state in states.items() if run in why and state.record
-               and needs_border_alone(run, state.record, asked.recipe)}  # fmt: skip
-    return Worklist(tuple(why), done, found.not_bids, earlier, why)
-
-
-def asked_for(settings: Settings, card: Card) -> Asked:
-    """What a call wants of each run."""
-    return Asked(settings.output_dir, settings.recipe, card.sha256, f"{APP} {__version__}")
+    opens_network = any(done_but_for_border(run, states[run], asked) is None for run in why)
+    return Worklist(tuple(why), done, found.not_bids, opens_network, why)
 
 
 def shift_note(settings: Settings, runs: Worklist) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bids_strip.domain import Run
 from bids_strip.manual import same_manual
-from bids_strip.naming import manual_name, names_of
+from bids_strip.naming import APP, manual_name, names_of
 from bids_strip.recipe import Recipe
 from bids_strip.record import OK, Record, other_input, read_record, same_input
 
@@ -35,6 +35,11 @@ class Asked:
     recipe: Recipe
     network: str
     software: str
+
+
+def asked_for(output_dir: Path, recipe: Recipe, *, network: str, version: str) -> Asked:
+    """What a call of some version of the program wants."""
+    return Asked(output_dir, recipe, network, f"{APP} {version}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +153,13 @@ def outlives(run: Run, record: Record | None, output_dir: Path) -> bool:
         and not _torn(record, output_dir, Listings())
         and not other_input(run, record.input)
     )
+
+
+def done_but_for_border(run: Run, state: Known, asked: Asked) -> Record | None:
+    """The record from whose stored distances a new border is made; None if all is to be made."""
+    if state.why and state.record and needs_border_alone(run, state.record, asked.recipe):
+        return state.record
+    return None
 
 
 def needs_border_alone(run: Run, record: Record, asked: Recipe) -> bool:
