@@ -242,7 +242,7 @@ def attempt(job: Job, predictor: FakePredictor) -> Outcome:
     return attempting.attempt(job, lambda: predictor)
 
 
-def work_or_die(job: Job, _network: object) -> Outcome:
+def work_or_die(job: Job, _network: object, _wait_s: float = 0.0) -> Outcome:
     """Stand-in for `worker.work`: the process dies of a run that has 'deadly' in its name."""
     if "deadly" in job.run.path.name:
         os._exit(9)

@@ -423,11 +423,11 @@ import sys, time
 from bids_strip import cli
 from bids_strip.execution import local
 real = local.work
-def slow(job, network):
+def slow(job, network, *rest):
     if "sub-02" in job.run.path.name:
         print("waiting", flush=True)
         time.sleep(60)
-    return real(job, network)
+    return real(job, network, *rest)
 local.work = slow
 sys.exit(cli.main(sys.argv[1:]))
 """

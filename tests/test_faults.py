@@ -217,12 +217,12 @@ def test_a_run_that_another_call_did_meanwhile_is_skipped(
 
     work, calls = local.work, []
 
-    def late(job, network_of_call):
+    def late(job, network_of_call, *rest):
         if not calls:
             calls.append(job)
             monkeypatch.setattr(local, "work", work)
             assert call() == 0
-        return work(job, network_of_call)
+        return work(job, network_of_call, *rest)
 
     monkeypatch.setattr(local, "work", late)
     assert call() == 0
@@ -265,7 +265,7 @@ from bids_strip import cli, invocation, termination
 from bids_strip.execution import local
 from functools import partial
 invocation.overdue = partial(termination.overdue, grace_s=1.0)
-def stuck(job, network):
+def stuck(job, network, *rest):
     import ctypes
     job.place.batch().__enter__().put("sub-01/half", b"half")
     print("waiting", flush=True)

@@ -2,6 +2,8 @@
 
 `worker`
     What any process does with a run; the network it keeps open.
+`turns`
+    Which run is next: those that another call has come last.
 `local`
     This process, or a pool of spawned ones.
 `futures`

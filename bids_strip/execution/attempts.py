@@ -61,6 +61,11 @@ class Attempt:
             return False
         return True
 
+    def release(self) -> None:
+        """Leave it to be begun again: another call has the run."""
+        with contextlib.suppress(OSError):
+            self._begun.unlink()
+
     def close(self, outcome: Outcome) -> None:
         """Note that the record is written, and the exit code it stands for."""
         if not self._begun.exists():  # the call is over; writing made its folder anew

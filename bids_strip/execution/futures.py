@@ -9,15 +9,14 @@ dies again, the run is to blame.
 from __future__ import annotations
 
 import socket
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from functools import partial
 from pathlib import Path
 
 from bids_strip import __version__
 from bids_strip.errors import ClusterError
 from bids_strip.execution.attempts import Unfinished, attempt_of
+from bids_strip.execution.turns import PATIENCE_S, Held, Turns
 from bids_strip.execution.worker import Network, work
 from bids_strip.participant.attempt import failure, recorded
 from bids_strip.participant.describe import describe
@@ -27,7 +26,7 @@ _LOOK_S = 2.0
 _DEATHS = ("KilledWorker", "BrokenProcessPool")
 """Exceptions by which engines say that a worker died; Dask may not be installed."""
 
-Ended = Outcome | Unfinished
+Ended = Outcome | Unfinished | Held
 
 
 def execute(
@@ -58,37 +57,43 @@ def execute(
     """
     again: list[Job] = []
 
-    def submit(number: int, job: Job) -> Future[Ended]:
-        return executor.submit(attempt_on_worker, job, network=network, number=number)
+    def first(job: Job, wait_s: float) -> Future[Ended]:
+        return executor.submit(attempt_on_worker, job, network=network, number=1, wait_s=wait_s)
 
-    waiting = deque(jobs)
-    for job, future in _ending(waiting, partial(submit, 1), at_once or len(jobs), look):
+    def second(job: Job, _wait_s: float) -> Future[Ended]:
+        return executor.submit(attempt_on_worker, job, network=network, number=2,
+                               wait_s=PATIENCE_S)  # fmt: skip
+
+    turns = Turns(jobs)
+    for job, future in _ending(turns, first, at_once or len(jobs), look):
         ended = _outcome(job, future)
         if isinstance(ended, Unfinished):
             again.append(job)
-            continue
-        yield ended
-        if stop_on_failure and isinstance(ended, Failed):
-            waiting.clear()
-            again.clear()
-    for job, future in _ending(deque(again), partial(submit, 2), 1, look):
+        elif isinstance(ended, Held):
+            turns.back(job)
+        else:
+            yield ended
+            if stop_on_failure and isinstance(ended, Failed):
+                turns.clear()
+                again.clear()
+    for job, future in _ending(Turns(again), second, 1, look):
         ended = _outcome(job, future)
-        yield _blamed(job) if isinstance(ended, Unfinished) else ended
+        yield _blamed(job) if isinstance(ended, Unfinished | Held) else ended
 
 
 def _ending(
-    waiting: deque[Job], submit: Callable[[Job], Future[Ended]], at_once: int,
+    turns: Turns, submit: Callable[[Job, float], Future[Ended]], at_once: int,
     look: Callable[[int], None],
 ) -> Generator[tuple[Job, Future[Ended]]]:  # fmt: skip
     """Submit jobs, so many at a time, and give each with its future when that has ended."""
     under_way: dict[Future[Ended], Job] = {}
-    while waiting or under_way:
-        while waiting and len(under_way) < at_once:
-            job = waiting.popleft()
-            under_way[submit(job)] = job
+    while turns or under_way:
+        while turns and len(under_way) < at_once:
+            job, wait_s = turns.take()
+            under_way[submit(job, wait_s)] = job
         ended, _ = wait(under_way, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
         if not ended or any(future.cancelled() for future in ended):
-            look(len(waiting) + len(under_way))
+            look(len(turns) + len(under_way))
         for future in ended:
             yield under_way.pop(future), future
 
@@ -125,8 +130,8 @@ def _blamed(job: Job) -> Outcome:
     return recorded(job, Failed(job.run, "run", reason, 1), describe(job, None))
 
 
-def attempt_on_worker(job: Job, *, network: Network, number: int) -> Ended:
-    """One attempt at a run, in a worker.
+def attempt_on_worker(job: Job, *, network: Network, number: int, wait_s: float = 0.0) -> Ended:
+    """One attempt at a run, in a worker; see `bids_strip.execution.worker.work`.
 
     Returns
     -------
@@ -134,6 +139,8 @@ def attempt_on_worker(job: Job, *, network: Network, number: int) -> Ended:
         Of this attempt, or of an earlier one that was thought lost.
     Unfinished
         If the attempt was begun by somebody before.
+    Held
+        If another call is working on the run and was not waited for.
 
     Raises
     ------
@@ -154,9 +161,12 @@ def attempt_on_worker(job: Job, *, network: Network, number: int) -> Ended:
             return Unfinished(job.run)
     except FileNotFoundError:
         raise ClusterError(here + unseen("OUTPUT_DIR", job.place.staging)) from None
-    outcome = work(job, network)
-    attempt.close(outcome)
-    return outcome
+    ended = work(job, network, wait_s)
+    if isinstance(ended, Held):
+        attempt.release()
+    else:
+        attempt.close(ended)
+    return ended
 
 
 def _root_of(job: Job) -> Path:

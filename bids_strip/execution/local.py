@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
 from concurrent.futures import wait as finished
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from bids_strip.card import Card
 from bids_strip.execution.room import Room, usual_gb
+from bids_strip.execution.turns import Held, Turns
 from bids_strip.execution.worker import Network, network_of, opened, work
 from bids_strip.participant.attempt import recorded
 from bids_strip.participant.describe import describe
@@ -125,10 +125,15 @@ def execute(
         with closing(_pooled(jobs, network, nprocs, stop_on_failure, room)) as outcomes:
             yield from outcomes
         return
-    for job in jobs:
-        outcome = work(job, network)
-        yield outcome
-        if stop_on_failure and isinstance(outcome, Failed):
+    turns = Turns(jobs)
+    while turns:
+        job, wait_s = turns.take()
+        ended = work(job, network, wait_s)
+        if isinstance(ended, Held):
+            turns.back(job)
+            continue
+        yield ended
+        if stop_on_failure and isinstance(ended, Failed):
             return
 
 
@@ -138,16 +143,19 @@ def _pooled(
     """A pool, and a new one each time a worker dies.
 
     The runs that were under way then, the first ones not finished, are tried again each on its own:
-    if its process dies once more, the run is to blame.
+    if its process dies once more, the run is to blame. What another call has goes to the end.
     """
     left = {job.run.path: job for job in jobs}
     while left:
         try:
             again = _pool(tuple(left.values()), network, nprocs, stop_on_failure, room)
             with closing(again) as outcomes:
-                for outcome in outcomes:
-                    del left[outcome.run.path]
-                    yield outcome
+                for ended in outcomes:
+                    job = left.pop(ended.run.path)
+                    if isinstance(ended, Held):
+                        left[ended.run.path] = job
+                    else:
+                        yield ended
             return
         except BrokenProcessPool:
             for job in tuple(left.values())[: nprocs + 1]:
@@ -159,7 +167,7 @@ def _alone(job: Job, network: Network) -> Outcome:
     """One run in a process of its own."""
     try:
         with closing(_pool((job,), network, 1, stop_on_failure=False)) as outcomes:
-            return next(outcomes)
+            return next(ended for ended in outcomes if not isinstance(ended, Held))
     except BrokenProcessPool:
         reason = (
             f"{job.run.path}: the process working on it died, most likely for want of memory; "
@@ -171,7 +179,7 @@ def _alone(job: Job, network: Network) -> Outcome:
 def _pool(
     jobs: Sequence[Job], network: Network, nprocs: int, stop_on_failure: bool,
     room: Room | None = None,
-) -> Generator[Outcome]:  # fmt: skip
+) -> Generator[Outcome | Held]:  # fmt: skip
     """Outcomes of a pool of spawned workers, none of which outlives this call.
 
     After a failure that stops, what is under way is finished and nothing more is started.
@@ -179,21 +187,25 @@ def _pool(
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(nprocs, mp_context=context, initializer=_follow_parent)
-    waiting = deque(jobs)
-    under_way: dict[Future[Outcome], float] = {}
+    turns = Turns(jobs)
+    under_way: dict[Future[Outcome | Held], tuple[Job, float]] = {}
     try:
-        while waiting or under_way:
-            while waiting and len(under_way) < nprocs:
-                needed_mb = room.needed_mb(waiting[0]) if room else 0.0
-                if room and not room.holds(needed_mb, under_way.values(), nprocs=nprocs):
+        while turns or under_way:
+            while turns and len(under_way) < nprocs:
+                needed_mb = room.needed_mb(turns.first) if room else 0.0
+                taken_mb = [mb for _, mb in under_way.values()]
+                if room and not room.holds(needed_mb, taken_mb, nprocs=nprocs):
                     break
-                under_way[pool.submit(work, waiting.popleft(), network)] = needed_mb
+                job, wait_s = turns.take()
+                under_way[pool.submit(work, job, network, wait_s)] = (job, needed_mb)
             for future in finished(under_way, return_when=FIRST_COMPLETED).done:
-                del under_way[future]
-                outcome = future.result()
-                if stop_on_failure and isinstance(outcome, Failed):
-                    waiting.clear()
-                yield outcome
+                job, _ = under_way.pop(future)
+                ended = future.result()
+                if isinstance(ended, Held):
+                    turns.back(job)
+                elif stop_on_failure and isinstance(ended, Failed):
+                    turns.clear()
+                yield ended
     finally:
         workers = set(multiprocessing.active_children()) - others
         pool.shutdown(wait=False, cancel_futures=True)

@@ -8,15 +8,13 @@ from threading import Lock
 
 from bids_strip.card import Card, find_card
 from bids_strip.errors import ModelError
+from bids_strip.execution.turns import Held
 from bids_strip.lock import locked
 from bids_strip.participant.attempt import attempt
 from bids_strip.participant.job import Done, Failed, Job, Outcome
 from bids_strip.participant.predict import OnnxPredictor, load_predictor
 from bids_strip.participant.resume import Listings, asked_for, done_but_for_border, known
 from bids_strip.resources import available_gb
-
-_PATIENCE_S = 1800.0
-"""How long to wait for another call that works on the same run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +76,28 @@ def _opened(network: Network) -> OnnxPredictor:
     return load_predictor(card, device=network.device, threads=network.threads, memory_gb=memory_gb)
 
 
-def work(job: Job, network: Network) -> Outcome:
+def work(job: Job, network: Network, wait_s: float = 0.0) -> Outcome | Held:
     """One run, in whichever process this is; one process at a time works on it.
 
     Other calls may share OUTPUT_DIR: a run that another has done meanwhile is not done again.
 
     Its matrix products are small: one thread each. Threads that wait for one another there cost
     seconds where other programs share the processors.
+
+    Parameters
+    ----------
+    job, network
+        What to do, and by what.
+    wait_s
+        How long to wait for another call that works on the run. One that was waited for in vain
+        fails here and is not touched; `Held` is one that was not waited for.
     """
     from threadpoolctl import threadpool_limits
 
     lock = job.place.staging.parent / f"{job.run.name}.lock"
-    with threadpool_limits(limits=1, user_api="blas"), locked(lock, wait_s=_PATIENCE_S) as alone:
+    with threadpool_limits(limits=1, user_api="blas"), locked(lock, wait_s=wait_s) as alone:
         if not alone:
-            return _busy(job)
+            return _busy(job, wait_s) if wait_s else Held(job.run)
         return _done_elsewhere_or_here(job, network)
 
 
@@ -108,10 +114,10 @@ def _done_elsewhere_or_here(job: Job, network: Network) -> Outcome:
     return attempt(replace(job, earlier=done_but_for_border(job.run, state, asked)), open_network)
 
 
-def _busy(job: Job) -> Failed:
+def _busy(job: Job, wait_s: float) -> Failed:
     """Not recorded: the run is another call's."""
     reason = (
-        f"{job.run.path}: another call has been working on it for {_PATIENCE_S / 60:.0f} minutes; "
+        f"{job.run.path}: another call has been working on it for {wait_s / 60:.0f} minutes; "
         "call again when that one has ended"
     )
     return Failed(job.run, "run", reason, 1)

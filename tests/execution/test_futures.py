@@ -17,6 +17,7 @@ from bids_strip.execution import futures
 from bids_strip.execution.attempts import Unfinished, attempt_of
 from bids_strip.execution.futures import attempt_on_worker, execute
 from bids_strip.execution.worker import Network, network_of
+from bids_strip.lock import locked
 from bids_strip.naming import names_of
 from bids_strip.participant.job import Done, Failed, Job, Outcome
 from bids_strip.place import Place
@@ -59,7 +60,7 @@ class Engine(Executor):
         self.fate = fate
         self.calls: list[tuple[str, int]] = []
 
-    def submit(self, fn, /, job: Job, *, network: Network, number: int) -> Future:
+    def submit(self, fn, /, job: Job, *, network: Network, number: int, wait_s: float) -> Future:
         self.calls.append((job.run.name, number))
         future: Future = Future()
         error = self.fate(job, number)
@@ -69,7 +70,7 @@ class Engine(Executor):
         elif error is not None:
             future.set_exception(error)
         else:
-            future.set_result(fn(job, network=network, number=number))
+            future.set_result(fn(job, network=network, number=number, wait_s=wait_s))
         return future
 
 
@@ -196,6 +197,21 @@ def test_giving_up_comes_through(jobs_of: Jobs, network: Network, monkeypatch) -
         run(jobs_of("01", "02"), network, silent, look=look)
 
 
+def test_what_another_call_has_comes_last(
+    jobs_of: Jobs, network: Network, threads: Executor
+) -> None:
+    jobs = jobs_of("01", "02")
+    outcomes = execute(jobs, network, threads, at_once=1, look=lambda _: None,
+                       stop_on_failure=False)  # fmt: skip
+    lock = jobs[0].place.staging.parent / f"{jobs[0].run.name}.lock"
+    with locked(lock, wait_s=0) as alone:
+        assert alone
+        assert next(outcomes).run == jobs[1].run
+    (last,) = outcomes
+    assert isinstance(last, Done)
+    assert last.run == jobs[0].run
+
+
 # in the worker -------------------------------------------------------------------------------
 
 
@@ -266,11 +282,11 @@ def test_what_ends_after_the_call_leaves_no_folder(
     (job,) = jobs_of("01")
     real = futures.work
 
-    def outlive(job: Job, network: Network) -> Outcome:
+    def outlive(job: Job, network: Network, wait_s: float) -> Outcome:
         for path in job.place.staging.iterdir():
             path.unlink()
         job.place.staging.rmdir()
-        return real(job, network)
+        return real(job, network, wait_s)
 
     monkeypatch.setattr(futures, "work", outlive)
     assert isinstance(attempt_on_worker(job, network=network, number=1), Done)

@@ -14,6 +14,7 @@ from bids_strip.errors import ModelError
 from bids_strip.execution import local, worker
 from bids_strip.execution.local import execute
 from bids_strip.execution.worker import Network, network_of
+from bids_strip.lock import locked
 from bids_strip.naming import names_of
 from bids_strip.participant.job import Done, Failed, Job
 from bids_strip.participant.predict import CPU, CUDA, OnnxPredictor
@@ -154,3 +155,38 @@ def test_stopping_lets_what_is_under_way_finish(jobs_of, opened: Network) -> Non
     started = {o.run for o in outcomes}
     for job in jobs:
         assert job.run in started or not (job.place.output_dir / names_of(job.run)["mask"]).exists()
+
+
+# beside another call -------------------------------------------------------------------------
+
+
+def lock_of(job: Job) -> Path:
+    return job.place.staging.parent / f"{job.run.name}.lock"
+
+
+@pytest.mark.parametrize("nprocs", [1, 2])
+def test_what_another_call_has_comes_last(jobs_of, opened: Network, nprocs: int) -> None:
+    jobs = jobs_of("01", "02", "03")
+    outcomes = execute(jobs, opened, nprocs=nprocs, stop_on_failure=False)
+    with locked(lock_of(jobs[0]), wait_s=0) as alone:
+        assert alone
+        first = [next(outcomes), next(outcomes)]
+        assert {o.run for o in first} == {jobs[1].run, jobs[2].run}
+        assert not (jobs[0].place.output_dir / names_of(jobs[0].run)["qc"]).exists()
+    (last,) = outcomes
+    assert isinstance(last, Done)
+    assert last.run == jobs[0].run
+    assert not last.elsewhere
+
+
+def test_a_run_that_another_call_keeps_too_long(
+    jobs_of, opened: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails here, in a line; its files are the other's."""
+    monkeypatch.setattr("bids_strip.execution.turns.PATIENCE_S", 0.2)
+    jobs = jobs_of("01", "02")
+    with locked(lock_of(jobs[0]), wait_s=0):
+        outcomes = list(execute(jobs, opened, nprocs=1, stop_on_failure=False))
+    assert [type(o) for o in outcomes] == [Done, Failed]
+    assert "another call" in outcomes[1].reason
+    assert not (jobs[0].place.output_dir / names_of(jobs[0].run)["qc"]).exists()
