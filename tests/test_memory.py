@@ -24,6 +24,8 @@ from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import read_record
 from bids_strip.resources import RUN_GB
+from bids_strip.space import parse_space
+from bids_strip.templates import TemplateFiles
 from tests.fakes import CARD, GRIDS, grid_affine, run_of
 
 MASK, ALL = Recipe(("mask",)), Recipe(("mask", "sdt", "brain", "preproc", "dseg"))
@@ -153,6 +155,22 @@ def test_a_run_begins_when_there_is_room(tmp_path: Path) -> None:
     assert exact.holds(need, [need, need], nprocs=3)
     assert not exact.holds(need + 1, [need, need], nprocs=3)
     assert not exact.holds(need, [need, need], nprocs=4)  # the fourth process is there too
+
+
+def test_a_header_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    heads = [tmp_path / f"sub-0{n}_T1w.nii" for n in (1, 2)]
+    image = tmp_path / "template.nii"
+    for path in (*heads, image):
+        nib.save(nib.Nifti1Image(np.zeros((9, 9, 9), np.int16), np.eye(4)), path)
+    files = TemplateFiles(parse_space("MNI152NLin2009cAsym"), image, image)
+    monkeypatch.setattr("bids_strip.execution.room.head_size",
+                        lambda path: (read.append(path), head_size(path))[1])  # fmt: skip
+    room = Room(64.0, CARD)
+    for head in (*heads, *heads):
+        need = room.needed_mb(replace(job_of(head), templates=(files,)))
+        assert need == needed_mb(head_size(head), CARD, MASK, [head_size(image)])
+    assert sorted(read) == sorted([*heads, image])
 
 
 def test_a_run_alone_always_begins() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from bids_strip.card import Card
@@ -17,11 +17,14 @@ _ASKED = 20
 """Heads whose size stands for all: reading the headers of ten thousand takes as long as runs."""
 
 
-@dataclass(frozen=True, slots=True)
+_REMEMBERED = 64
+"""Headers: of the templates, and of the heads that wait for room."""
+
+
 class Room:
     """Memory, and what of it runs need.
 
-    Attributes
+    Parameters
     ----------
     memory_gb
         What all processes may take together.
@@ -29,16 +32,18 @@ class Room:
         Of the network.
     """
 
-    memory_gb: float
-    card: Card
+    def __init__(self, memory_gb: float, card: Card) -> None:
+        self.memory_gb = memory_gb
+        self._card = card
+        self._size = lru_cache(_REMEMBERED)(head_size)
 
     def needed_mb(self, job: Job) -> float:
         """What a run takes by its header; nothing where there is none to read."""
-        head = head_size(job.run.path)
+        head = self._size(job.run.path)
         if head is None:
             return 0.0
-        templates = [head_size(files.image) for files in job.templates]
-        return needed_mb(head, self.card, job.recipe, templates)
+        templates = [self._size(files.image) for files in job.templates]
+        return needed_mb(head, self._card, job.recipe, templates)
 
     def holds(self, needed_mb: float, under_way_mb: Collection[float], *, nprocs: int) -> bool:
         """True if one more run fits: always if it would be alone, for its worker refuses it.
@@ -54,7 +59,7 @@ class Room:
         """
         if not under_way_mb:
             return True
-        resting = max(0, nprocs - len(under_way_mb) - 1) + 1
+        resting = max(1, nprocs - len(under_way_mb))
         return sum(under_way_mb) + needed_mb + resting * IDLE_MB <= self.memory_gb * 1e3
 
 
