@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from bids_strip.identity.store import descriptor_name, key_of, read_descriptor
 from bids_strip.participant.job import Done, Failed, Job
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
-from tests.fakes import FakePredictor, TrueSphere, attempt, run_of
+from tests.fakes import FakePredictor, TrueSphere, attempt, make_phantom, run_of
 
 NAME = "sub-01/anat/sub-01_T1w.nii.gz"
 
@@ -83,13 +84,24 @@ def test_another_border_from_what_is_stored_does_so_too(phantoms, tmp_path) -> N
     assert not path.exists()
 
 
-def test_a_redo_that_fails_leaves_no_descriptor(phantoms, tmp_path) -> None:
+@pytest.mark.parametrize("other_input", [False, True])
+def test_a_descriptor_stays_and_goes_with_its_result(phantoms, tmp_path, other_input) -> None:
+    """A redo that fails keeps the result unless its input is another now."""
     root = phantoms([NAME])
     record = stripped(root, tmp_path, "mask").record
+    path = tmp_path / descriptor_name(record.bids_name)
+    before = path.read_bytes()
+    if other_input:
+        nib.save(make_phantom(seed=9).image, root / NAME)
     job = Job(run_of(root / NAME, root), Recipe(("mask",)),
               Place(tmp_path, tmp_path / ".work" / "x"), "1", 1, identity=True)  # fmt: skip
-    assert isinstance(attempt(job, FakePredictor(nothing)), Failed)
-    assert not (tmp_path / descriptor_name(record.bids_name)).exists()
+    failed = attempt(job, FakePredictor(nothing))
+    assert isinstance(failed, Failed)
+    assert failed.kept is not other_input
+    assert path.exists() is not other_input
+    if failed.kept:
+        assert path.read_bytes() == before
+        assert before.startswith(key_of(record).encode())
 
 
 def test_the_key_is_of_what_was_made(phantoms, tmp_path) -> None:
