@@ -17,7 +17,7 @@ from bids_strip.settings import (
     Settings,
     build_parser,
 )
-from bids_strip.termination import MESSAGE, Terminated, terminable
+from bids_strip.termination import MESSAGE, Terminated, overdue, terminable
 
 if TYPE_CHECKING:
     from bids_strip.card import Card
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments[:1] == [SLURM_SCRIPT]:
             return slurm_script(arguments[1:])
         settings = parse(arguments)
-        with terminable():
+        with terminable(), overdue(()):  # reading a dataset, too, may take a while
             return group(settings) if settings.level == "group" else participant(settings)
     except BidsStripError as error:
         return _stopped(str(error), error.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 
 _LOOK_S = 0.1
 _NONE = -1
+_HELD = (errno.EWOULDBLOCK, errno.EACCES)
+"""What a kernel says of a lock that another holds; some servers say the second."""
 
 
 @contextlib.contextmanager
@@ -54,15 +57,19 @@ def _taken(path: Path) -> int | None:
         return _NONE
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        return None if error.errno in _HELD else _NONE
+    try:
         if os.path.samestat(os.fstat(descriptor), path.stat()):
             return descriptor
-    except (BlockingIOError, PermissionError, FileNotFoundError):  # held, or gone with its holder
-        pass
+        found = None
+    except FileNotFoundError:  # gone with its holder
+        found = None
     except OSError:
-        os.close(descriptor)
-        return _NONE
+        found = _NONE
     os.close(descriptor)
-    return None
+    return found
 
 
 def sweep(folder: Path) -> None:

@@ -72,9 +72,10 @@ def overdue(folders: Sequence[Path], *, grace_s: float = GRACE_S) -> Iterator[No
     ended = threading.Event()
 
     def watch() -> None:
-        while received := reader.recv(1):
-            if received[0] == signal.SIGTERM and not ended.wait(grace_s):
-                _end(folders)
+        with reader:
+            while received := reader.recv(1):
+                if received[0] == signal.SIGTERM and not ended.wait(grace_s):
+                    _end(folders)
 
     threading.Thread(target=watch, daemon=True).start()
     try:
