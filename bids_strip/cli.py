@@ -144,7 +144,8 @@ def participant(settings: Settings) -> int:
             contextlib.closing(_work_through(settings, card, runs, place)) as ended,
         ):
             outcomes = list(found.each(ended))
-        return _conclude(settings, outcomes, runs)
+        LOG.info("%s; results in %s", found.summary(), settings.output_dir)
+        return int(_exit_code(outcomes, runs))
 
 
 def _begin(settings: Settings) -> None:
@@ -237,23 +238,12 @@ def _site(
         yield cluster
 
 
-def _conclude(settings: Settings, outcomes: Sequence[Outcome], runs: Worklist) -> int:
-    """The last line, and the exit code that goes with it."""
-    from bids_strip.invocation import LOG
+def _exit_code(outcomes: Sequence[Outcome], runs: Worklist) -> ExitCode:
+    """Exit code of what the runs came to."""
     from bids_strip.participant.job import Failed
 
-    failed = [o for o in outcomes if isinstance(o, Failed)]
-    elsewhere = sum(not isinstance(o, Failed) and o.elsewhere for o in outcomes)
-    counts = {
-        "done": len(outcomes) - len(failed) - elsewhere,
-        "skipped": len(runs.done) + elsewhere,
-        "failed": len(failed),
-        "not started": len(runs.to_do) - len(outcomes),
-    }
-    said = ", ".join(f"{n} {what}" for what, n in counts.items() if n or what != "not started")
-    LOG.info("%s; results in %s", said, settings.output_dir)
-    others = sum(counts.values()) - counts["failed"]
-    return int(exit_code([f.exit_code for f in failed], others))
+    failed = [o.exit_code for o in outcomes if isinstance(o, Failed)]
+    return exit_code(failed, len(runs.to_do) + len(runs.done) - len(failed))
 
 
 def exit_code(failures: Sequence[int], others: int) -> ExitCode:

@@ -130,8 +130,7 @@ def _say(outcome: Outcome, place: str) -> None:
     if outcome.remark:
         LOG.warning("%s page not renewed: %s", place, outcome.remark)
     if not isinstance(outcome, Done):
-        LOG.error("%s failed at %s: %s%s", place, outcome.stage, outcome.reason,
-                  "; the result of an earlier call stays" if outcome.kept else "")  # fmt: skip
+        LOG.error("%s failed at %s: %s", place, outcome.stage, outcome.told)
         LOG.debug("%s", outcome.details, extra=_FILE_ONLY)
         return
     record = outcome.record

@@ -7,8 +7,9 @@ for each run; a call that is killed leaves that one.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -57,26 +58,27 @@ class Line:
         return "\t".join(" ".join(cell.split()) or _NOTHING for cell in cells)
 
 
-@dataclass(frozen=True, slots=True)
 class Manifest:
     """The lines of a call as they come.
 
-    Attributes
+    Parameters
     ----------
     output_dir
         OUTPUT_DIR, which no line names.
     why
         Why each run that is to do is to be done.
-    lines
-        Of the runs that have ended, by path of the source.
     file
-        Where they are noted as they come; None if the disk takes nothing.
+        Where the lines are noted as they come; None if the disk takes nothing.
     """
 
-    output_dir: Path
-    why: Mapping[Run, str]
-    lines: dict[str, Line] = field(default_factory=dict)
-    file: TextIO | None = None
+    def __init__(
+        self, output_dir: Path, why: Mapping[Run, str], file: TextIO | None = None
+    ) -> None:
+        self.output_dir = output_dir
+        self.why = why
+        self.file = file
+        self.lines: dict[str, Line] = {}
+        """Of the runs that have ended, by path of the source."""
 
     def skip(self, runs: Iterable[Run]) -> None:
         """Note runs that are done already."""
@@ -98,15 +100,21 @@ class Manifest:
         rows = [HEADER, *(str(self.lines[name]) for name in sorted(self.lines))]
         return ("\n".join(rows) + "\n").encode("utf-8", "backslashreplace")
 
+    def summary(self) -> str:
+        """How many runs came to what: the last line of a call."""
+        counts = Counter(line.state for line in self.lines.values())
+        always, if_any = (DONE, SKIPPED, FAILED), (NOT_STARTED,)
+        states = (*always, *(state for state in if_any if counts[state]))
+        return ", ".join(f"{counts[state]} {state}" for state in states)
+
     def _line(self, outcome: Outcome) -> Line:
         run, why = outcome.run, self.why.get(outcome.run, "")
         if isinstance(outcome, Done):
             if outcome.elsewhere:
                 return Line(run.relative, SKIPPED, "another call did it meanwhile")
             return Line(run.relative, DONE, why, seconds=outcome.record.elapsed_s)
-        reason = without_places(outcome.reason, run, self.output_dir)
-        kept = "; the result of an earlier call stays" if outcome.kept else ""
-        return Line(run.relative, FAILED, why, outcome.stage, reason + kept, outcome.elapsed_s)
+        reason = without_places(outcome.told, run, self.output_dir)
+        return Line(run.relative, FAILED, why, outcome.stage, reason, outcome.elapsed_s)
 
     def _note(self, *lines: Line) -> None:
         self.lines.update((line.run, line) for line in lines)

@@ -109,6 +109,11 @@ class Failed:
     kept: bool = False
     elapsed_s: float | None = None
 
+    @property
+    def told(self) -> str:
+        """The reason, and what becomes of an earlier result."""
+        return self.reason + ("; the result of an earlier call stays" if self.kept else "")
+
 
 Outcome = Done | Failed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from bids_strip.domain import Run
@@ -58,22 +58,22 @@ class Known:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
 class Listings:
-    """Files of folders and their sizes, bytes: each folder is listed once.
+    """Files of folders and their sizes, bytes; the last folder is remembered.
 
     A listing brings the sizes of a folder's files over a network file system in one answer; asking
-    for every output of every run takes one each.
+    for every output of every run takes one each. Runs come in order, folder by folder.
     """
 
-    _of: dict[Path, Mapping[str, int]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._sizes: Mapping[str, int] = {}
 
     def __call__(self, folder: Path) -> Mapping[str, int]:
         """Names and sizes; none of a folder that is not there."""
-        if folder not in self._of:
-            self._of.clear()  # runs come in order: no folder is asked for again
-            self._of[folder] = _sizes(folder)
-        return self._of[folder]
+        if folder != self._folder:
+            self._folder, self._sizes = folder, _sizes(folder)
+        return self._sizes
 
 
 def known(run: Run, asked: Asked, listings: Listings) -> Known:
