@@ -6,10 +6,10 @@ import contextlib
 import errno
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 
 from bids_strip.errors import WriteError
 from bids_strip.record import OutputFile
@@ -18,7 +18,7 @@ _CANNOT_FLUSH = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 """What file systems say that have nothing to flush."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """Where outputs go.
 
@@ -34,7 +34,7 @@ class Place:
     staging: Path
 
     def put(self, name: str, content: bytes) -> OutputFile:
-        """Write a file under its final name by rename.
+        """Write a file, have the disk keep it, and give it its final name by rename.
 
         Parameters
         ----------
@@ -51,20 +51,12 @@ class Place:
         with _writing(self.output_dir / name):
             unfinished = self._staged(name, content)
             try:
+                _flush(unfinished)
                 _move(unfinished, self.output_dir / name)
             except OSError:
                 unfinished.unlink(missing_ok=True)
                 raise
         return OutputFile(name, len(content))
-
-    @contextlib.contextmanager
-    def batch(self) -> Iterator[Batch]:
-        """Hold files back until all are there; those not published by the end are removed."""
-        batch = Batch(self.output_dir, self.staging)
-        try:
-            yield batch
-        finally:
-            batch.discard()
 
     def _staged(self, name: str, content: bytes) -> Path:
         """Write a file among the unfinished ones; none stays if that fails."""
@@ -80,17 +72,21 @@ class Place:
         return unfinished
 
 
-@dataclass(frozen=True, slots=True)
 class Batch(Place):
     """Files that are to appear together: `put` writes each to `staging`, `publish` moves them all.
 
-    Attributes
+    Parameters
     ----------
-    held
-        Name below OUTPUT_DIR -> unfinished file, in the order they came.
+    place
+        Where they are to go.
     """
 
-    held: dict[str, Path] = field(default_factory=dict)
+    held: dict[str, Path]
+    """Name below OUTPUT_DIR -> unfinished file, in the order they came."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place.output_dir, place.staging)
+        self.held = {}
 
     def put(self, name: str, content: bytes) -> OutputFile:
         """Write a file and hold it back.
@@ -117,22 +113,23 @@ class Batch(Place):
         WriteError
             If the file system refuses.
         """
-        # at once: a journal takes them together, in the time of two or three
-        with ThreadPoolExecutor(max_workers=max(1, len(self.held))) as pool:
-            flushed = {name: pool.submit(_flush, path) for name, path in self.held.items()}
-        for name, future in flushed.items():
-            with _writing(self.output_dir / name):
-                future.result()
+        _flush_all({path: self.output_dir / name for name, path in self.held.items()})
 
     def publish(self) -> None:
         """Move every file to its name, in the order they came.
+
+        The disk keeps the names of all others before the last one, which says that they are there.
 
         Raises
         ------
         WriteError
             If the file system refuses.
         """
-        for name in tuple(self.held):
+        names = tuple(self.held)
+        for name in names:
+            if name == names[-1]:
+                folders = _folders(self.output_dir, names[:-1])
+                _flush_all({folder: folder for folder in folders})
             with _writing(self.output_dir / name):
                 _move(self.held[name], self.output_dir / name)
             del self.held[name]
@@ -143,6 +140,36 @@ class Batch(Place):
             with contextlib.suppress(OSError):
                 unfinished.unlink(missing_ok=True)
         self.held.clear()
+
+
+@contextlib.contextmanager
+def batched(place: Place) -> Iterator[Batch]:
+    """Hold files back until all are there; those not published by the end are removed."""
+    batch = Batch(place)
+    try:
+        yield batch
+    finally:
+        batch.discard()
+
+
+def _folders(output_dir: Path, names: Iterable[str]) -> set[Path]:
+    """Every folder on the way to some names, OUTPUT_DIR too: any may be new."""
+    return {output_dir / folder for name in names for folder in PurePath(name).parents}
+
+
+def _flush_all(finals: Mapping[Path, Path]) -> None:
+    """Flush files and folders, at once: a journal takes them together, in the time of two or three.
+
+    Parameters
+    ----------
+    finals
+        What to flush -> the file to name in what goes wrong.
+    """
+    with ThreadPoolExecutor(max_workers=max(1, len(finals))) as pool:
+        flushed = {path: pool.submit(_flush, path) for path in finals}
+    for path, future in flushed.items():
+        with _writing(finals[path]):
+            future.result()
 
 
 def _move(unfinished: Path, final: Path) -> None:

@@ -15,6 +15,7 @@ from bids_strip.participant.predict import Predictor
 from bids_strip.participant.report import renew_page
 from bids_strip.participant.resume import outlives
 from bids_strip.participant.write import publish, remove_outputs, write_record
+from bids_strip.place import batched
 from bids_strip.record import FAILED, Record, fingerprint, read_record, without_places
 
 
@@ -33,7 +34,7 @@ def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
     clock = Clock()
     predictor: Predictor | None = None
     try:
-        with job.place.batch() as batch:
+        with batched(job.place) as batch:
             held = replace(job, place=batch)
             done = reborder_run(held, job.earlier, clock) if job.earlier else None
             if done is None:

@@ -81,7 +81,7 @@ def known(run: Run, asked: Asked, listings: Listings) -> Known:
 
     A run is done if its record is of this input, network and program, has the options that are
     asked for, and every file it names is there in its full size. A file of the right size is whole:
-    it was flushed to the disk before it got its name, and its name before the record.
+    it was flushed to the disk before it got its name, and its folder before the record got its own.
     """
     path = asked.output_dir / names_of(run)["qc"]
     sizes = listings(path.parent)
