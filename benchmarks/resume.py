@@ -47,8 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         for number in range(2, args.runs + 1):
             copy_run(program, out, f"sub-{number:05d}")
-        one, one_cpu, skipped_one = _seconds(program, out, *kinds, "--participant-label", "01")
-        every, every_cpu, skipped = _seconds(program, out, *kinds)
+        first = (*kinds, "--participant-label", "01")
+        one, one_cpu, skipped_one = _seconds(program, out, *first, runs=1)
+        every, every_cpu, skipped = _seconds(program, out, *kinds, runs=args.runs)
     each_ms = 1000 * every / args.runs
     rows = [[1, one, one_cpu, 1000 * one], [args.runs, every, every_cpu, each_ms]]
     print(text_table(["skipped runs", "seconds", "processor seconds", "ms each"], rows))
@@ -73,14 +74,14 @@ def copy_run(program: Program, out: Path, subject: str) -> None:
             other.write_text(json.dumps(record, indent=2), encoding="utf-8")
 
 
-def _seconds(program: Program, out: Path, *options: str) -> tuple[float, float, bool]:
-    """Seconds of a call, those of the processor, and whether it did nothing."""
+def _seconds(program: Program, out: Path, *options: str, runs: int) -> tuple[float, float, bool]:
+    """Seconds of a call, those of the processor, and whether it skipped so many runs, no more."""
     command = [sys.executable, "-m", "bids_strip", str(program.raw), str(out), "participant",
                *program.options, *options]  # fmt: skip
     before = _processor_s()
     done = measure(command)
     last = done.output.strip().splitlines()[-1]
-    skipped = done.code == 0 and last.startswith("0 done")
+    skipped = done.code == 0 and last.startswith(f"0 done, {runs} skipped, 0 failed")
     return done.elapsed_s, _processor_s() - before, skipped
 
 
