@@ -17,7 +17,13 @@ import numpy as np
 
 from bids_strip.card import Card
 from bids_strip.errors import MemoryLimitError
-from bids_strip.nifti import DAMAGED, read_header
+from bids_strip.nifti import (
+    DAMAGED,
+    are_intensities,
+    promise_of,
+    read_header,
+    volume_shape,
+)
 from bids_strip.recipe import Recipe
 
 
@@ -85,19 +91,23 @@ def head_size(path: Path) -> HeadSize | None:
     Returns
     -------
     HeadSize or None
-        None where there is no readable header: reading the image will say why.
+        None where there is no readable header, or none of one volume of intensities: reading the
+        image will say why, and takes no memory for it.
     """
     try:
         header = read_header(path)
-        shape = tuple(max(int(n), 0) for n in header["dim"][1 : int(header["dim"][0]) + 1])
+        promise = promise_of(header)
+        shape = volume_shape(promise.shape)
+        if shape is None or not are_intensities(header.get_data_dtype()):
+            return None
         zooms = nib.affines.voxel_sizes(header.get_best_affine())
-        bits = int(header["bitpix"])
     except DAMAGED:
         return None
-    voxels = math.prod(shape)
-    known = len(shape) >= 3 and bool(np.isfinite(zooms).all())
-    field_mm = tuple(n * float(z) for n, z in zip(shape, zooms, strict=False)) if known else ()
-    return HeadSize(shape, voxels / 1e6, voxels * max(bits, 8) / 8e6, field_mm)
+    known = bool(np.isfinite(zooms).all())
+    field_mm = (
+        tuple(n * float(z) for n, z in zip(shape, zooms, strict=True)) if known else (0.0,) * 3
+    )
+    return HeadSize(shape, math.prod(shape) / 1e6, promise.stored_bytes / 1e6, field_mm)
 
 
 def needed_mb(

@@ -8,7 +8,8 @@ import logging
 import math
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -50,6 +51,41 @@ _GEOMETRY = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a header says of its voxels.
+
+    Attributes
+    ----------
+    shape
+        Voxels along the axes.
+    stored_bytes
+        What all of them take in the file, unpacked.
+    """
+
+    shape: tuple[int, ...]
+    stored_bytes: int
+
+
+def promise_of(header: Any) -> Promise:
+    """What a header promises, by its fields ``dim`` and ``bitpix``, whether it is kept or not."""
+    shape = tuple(max(int(n), 0) for n in header["dim"][1 : int(header["dim"][0]) + 1])
+    return Promise(shape, math.prod(shape) * max(int(header["bitpix"]), 8) // 8)
+
+
+def volume_shape(shape: Sequence[int]) -> tuple[int, int, int] | None:
+    """A shape without last dimensions of 1; None if it is not that of one volume."""
+    if len(shape) < 3 or min(shape[:3]) < 2 or any(n != 1 for n in shape[3:]):
+        return None
+    i, j, k = (int(n) for n in shape[:3])
+    return i, j, k
+
+
+def are_intensities(kind: np.dtype[Any]) -> bool:
+    """False for the types of colours and complex numbers."""
+    return kind.fields is None and not np.issubdtype(kind, np.complexfloating)
+
+
 def read_nifti(path: Path) -> Any:
     """The image in a NIfTI file.
 
@@ -66,21 +102,19 @@ def read_nifti(path: Path) -> Any:
     one of `DAMAGED`
         If it is damaged.
     """
-    if path.name.endswith(".nii"):
-        with path.open("rb") as file:
-            head = file.read(540)
-        if head.startswith(_GZIP_MAGIC):
-            raise ImageFileError("it is compressed: its name has to end in .nii.gz")
-        _check_promise(head, path.stat().st_size)
-    if not path.name.endswith(".nii.gz"):
+    if not is_nifti(path):
         return nib.load(path)
-    packed = path.read_bytes()
-    if len(packed) >= _LEAST_HEADER and not packed.startswith(_GZIP_MAGIC):
-        raise ImageFileError("it is not compressed: its name has to end in .nii")
-    head = isal_zlib.decompressobj(_GZIP).decompress(packed, 540)
-    promised = _check_promise(head, _MOST_PACKED * len(packed))
-    content = _unpacked(packed, promised + _SPARE_BYTES)
-    return _kind(head).from_bytes(content)
+    header = read_header(path)
+    if not path.name.endswith(".gz"):
+        return nib.load(path)
+    most = promise_of(header).stored_bytes + max(int(header["vox_offset"]), 0) + _SPARE_BYTES
+    content = _unpacked(path.read_bytes(), most)
+    return _kind(content[:540]).from_bytes(content)
+
+
+def is_nifti(path: Path) -> bool:
+    """True if a file is NIfTI by its name."""
+    return path.name.endswith((".nii", ".nii.gz"))
 
 
 def read_header(path: Path) -> Any:
@@ -94,10 +128,19 @@ def read_header(path: Path) -> Any:
     with path.open("rb") as file:
         head = file.read(_BEFORE_HEADER)
     most = path.stat().st_size
-    if path.name.endswith(".gz"):
+    packed = head.startswith(_GZIP_MAGIC)
+    if not path.name.endswith(".gz"):
+        if packed:
+            raise ImageFileError("it is compressed: its name has to end in .nii.gz")
+    else:
+        if len(head) >= _LEAST_HEADER and not packed:
+            raise ImageFileError("it is not compressed: its name has to end in .nii")
         head, most = isal_zlib.decompressobj(_GZIP).decompress(head, 540), most * _MOST_PACKED
-    _check_promise(head, most)
-    return _kind(head).header_class.from_fileobj(io.BytesIO(head), check=False)
+    if len(head) < _LEAST_HEADER:
+        raise ImageFileError(f"{len(head)} bytes hold no header")
+    header = _kind(head).header_class.from_fileobj(io.BytesIO(head), check=False)
+    _check_promise(promise_of(header), most)
+    return header
 
 
 @contextlib.contextmanager
@@ -124,25 +167,19 @@ def _kind(head: bytes) -> type[nib.Nifti1Image]:
     return nib.Nifti2Image if second else nib.Nifti1Image
 
 
-def _check_promise(head: bytes, most: int) -> int:
-    """Bytes that a header promises.
+def _check_promise(promise: Promise, most: int) -> None:
+    """Refuse a header that promises more than its file holds.
 
     Raises
     ------
     ImageFileError
-        If they are more than a file holds.
+        Then.
     """
-    if len(head) < _LEAST_HEADER:
-        raise ImageFileError(f"{len(head)} bytes hold no header")
-    header = _kind(head).header_class.from_fileobj(io.BytesIO(head), check=False)
-    shape = [max(int(n), 0) for n in header["dim"][1 : int(header["dim"][0]) + 1]]
-    size = math.prod(shape) * max(int(header["bitpix"]), 8) // 8
-    if size > most:
+    if promise.stored_bytes > most:
         raise ImageFileError(
-            f"its header promises {'x'.join(map(str, shape))} voxels, {size / 1e9:.3g} GB; the "
-            f"file holds at most {most / 1e9:.3g} GB"
+            f"its header promises {'x'.join(map(str, promise.shape))} voxels, "
+            f"{promise.stored_bytes / 1e9:.3g} GB; the file holds at most {most / 1e9:.3g} GB"
         )
-    return size + max(int(header["vox_offset"]), 0)
 
 
 def _unpacked(packed: bytes, most: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from bids_strip import memory
 from bids_strip.card import find_card
 from bids_strip.cli import main
 from bids_strip.domain import Grid, Volume
-from bids_strip.errors import MemoryLimitError
+from bids_strip.errors import LoadError, MemoryLimitError
 from bids_strip.execution.room import Room, usual_gb
 from bids_strip.memory import check_memory, grid_megavoxels, head_size, needed_mb
 from bids_strip.nifti import read_header
 from bids_strip.participant.conform import frame_of
 from bids_strip.participant.job import Job
+from bids_strip.participant.load import load
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import read_record
@@ -31,15 +33,19 @@ from tests.fakes import CARD, GRIDS, grid_affine, run_of
 MASK, ALL = Recipe(("mask",)), Recipe(("mask", "sdt", "brain", "preproc", "dseg"))
 
 
-def header_alone(path: Path, shape: tuple[int, ...], *, zoom: float = 1.0, kind=np.int16) -> Path:
-    """A file that promises an image and ends after its header."""
+def promising(path: Path, shape: tuple[int, ...], *, zoom: float = 1.0, kind=np.int16) -> Path:
+    """A file as long as an image's may be, of which only the header is written."""
     header = nib.Nifti1Header()
     header.set_data_dtype(kind)
     header.set_data_shape(shape)
     header.set_zooms((zoom,) * len(shape))
     path.parent.mkdir(parents=True, exist_ok=True)
     content = header.binaryblock + b"\0" * 4
-    path.write_bytes(gzip.compress(content) if path.name.endswith(".gz") else content)
+    size = 352 + math.prod(shape) * header["bitpix"].item() // 8
+    packed = path.name.endswith(".gz")
+    with path.open("wb") as file:
+        file.write(gzip.compress(content) if packed else content)
+        file.truncate(size // 1000 + 100 if packed else size)
     return path
 
 
@@ -64,7 +70,7 @@ def test_a_header_is_nibabels(tmp_path: Path, name: str, kind, rng) -> None:
 
 
 def test_nothing_beyond_the_header_is_read(tmp_path: Path) -> None:
-    found = head_size(header_alone(tmp_path / "a.nii.gz", (512, 512, 512), kind=np.float64))
+    found = head_size(promising(tmp_path / "a.nii.gz", (512, 512, 512), kind=np.float64))
     assert found is not None
     assert found.stored_mb == pytest.approx(512**3 * 8 / 1e6)
 
@@ -75,6 +81,45 @@ def test_no_header_is_no_size(tmp_path: Path, name: str, content: bytes) -> None
     (tmp_path / name).write_bytes(content)
     assert head_size(tmp_path / name) is None
     assert head_size(tmp_path / "absent.nii") is None
+
+
+COLOURS = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+REFUSED = {
+    "1200 volumes": ((104, 90, 72, 1200), np.int16),
+    "not a volume": ((4000, 4000, 1), np.int16),
+    "colours": ((600, 600, 600), COLOURS),
+    "complex64": ((600, 600, 600), np.complex64),
+}
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_is_refused_for_what_it_is_needs_no_memory(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    """Reading says why; by the header, for there are no voxels behind it."""
+    shape, kind = REFUSED[words]
+    path = promising(tmp_path / name, shape, kind=kind)
+    assert head_size(path) is None
+    check_memory(path, CARD, MASK, [], 0.001)
+    with pytest.raises(LoadError, match=words):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_a_broken_promise_is_no_size(tmp_path: Path, name: str) -> None:
+    path = promising(tmp_path / name, (10_000, 10_000, 10_000))
+    with path.open("r+b") as file:
+        file.truncate(100_000)
+    assert head_size(path) is None
+    with pytest.raises(LoadError, match="10000x10000x10000 voxels, 2e"):
+        load(path)
+
+
+def test_one_volume_of_a_series_has_its_size(tmp_path: Path) -> None:
+    found = head_size(promising(tmp_path / "a.nii", (64, 64, 32, 1, 1)))
+    assert found is not None
+    assert found.shape == (64, 64, 32)
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -90,7 +135,7 @@ def test_the_networks_grid_is_that_of_conform(tmp_path: Path, name: str) -> None
 
 
 def test_needs_grow_with_all_that_takes_memory(tmp_path: Path) -> None:
-    head = head_size(header_alone(tmp_path / "a.nii", (256, 256, 256)))
+    head = head_size(promising(tmp_path / "a.nii", (256, 256, 256)))
     assert head is not None
     needs = [
         needed_mb(head, CARD, MASK),
@@ -106,7 +151,7 @@ def test_needs_grow_with_all_that_takes_memory(tmp_path: Path) -> None:
 
 
 def test_a_head_that_needs_more_than_there_is(tmp_path: Path) -> None:
-    path = header_alone(tmp_path / "sub-01_T1w.nii.gz", (2000, 2000, 2000), zoom=0.1)
+    path = promising(tmp_path / "sub-01_T1w.nii.gz", (2000, 2000, 2000), zoom=0.1)
     with pytest.raises(MemoryLimitError) as caught:
         check_memory(path, CARD, MASK, [], 16.0)
     line = str(caught.value)
@@ -114,12 +159,12 @@ def test_a_head_that_needs_more_than_there_is(tmp_path: Path) -> None:
     for part in (str(path), "2000x2000x2000", "16 GB", "--mem-gb", "--nprocs"):
         assert part in line
     check_memory(path, CARD, MASK, [], 16_000.0)
-    check_memory(header_alone(path, (200, 200, 200)), CARD, MASK, [], 16.0)
+    check_memory(promising(path, (200, 200, 200)), CARD, MASK, [], 16.0)
 
 
 def test_the_grid_of_a_foreign_network_counts(tmp_path: Path) -> None:
     """A card that asks for .02 mm: 10^12 voxels."""
-    path = header_alone(tmp_path / "a.nii", (256, 256, 256))
+    path = promising(tmp_path / "a.nii", (256, 256, 256))
     with pytest.raises(MemoryLimitError, match="GB"):
         check_memory(path, replace(CARD, zooms=(0.02, 0.02, 0.02)), MASK, [], 64.0)
 
@@ -128,7 +173,7 @@ def test_a_refused_run_is_recorded_and_the_others_go_on(
     phantoms, network: Path, tmp_path: Path, capsys
 ) -> None:
     raw = phantoms(["sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz"])
-    header_alone(raw / "sub-01/anat/sub-01_T1w.nii.gz", (2500, 2500, 2500), zoom=0.1)
+    promising(raw / "sub-01/anat/sub-01_T1w.nii.gz", (2500, 2500, 2500), zoom=0.1)
     out = tmp_path / "out"
     code = main([str(raw), str(out), "participant", "--model", str(network), "--device", "cpu",
                  "--outputs", "mask", "--mem-gb", "4"])  # fmt: skip
@@ -140,6 +185,21 @@ def test_a_refused_run_is_recorded_and_the_others_go_on(
     assert records["sub-02"].status == "ok"
 
 
+def test_bad_images_are_told_as_such_however_little_memory_there_is(
+    phantoms, network: Path, tmp_path: Path, capsys
+) -> None:
+    raw = phantoms(["sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz"])
+    promising(raw / "sub-01/anat/sub-01_T1w.nii.gz", (104, 90, 72, 1200))
+    with promising(raw / "sub-02/anat/sub-02_T1w.nii.gz", (10_000,) * 3).open("r+b") as file:
+        file.truncate(100_000)
+    code = main([str(raw), str(tmp_path / "out"), "participant", "--model", str(network),
+                 "--device", "cpu", "--outputs", "mask", "--mem-gb", "0.1"])  # fmt: skip
+    said = capsys.readouterr().err
+    assert code == 65, said
+    assert "holds 1200 volumes" in said
+    assert "promises 10000x10000x10000 voxels" in said
+
+
 # the room that runs share ----------------------------------------------------------------------
 
 
@@ -148,7 +208,7 @@ def job_of(path: Path) -> Job:
 
 
 def test_a_run_begins_when_there_is_room(tmp_path: Path) -> None:
-    job = job_of(header_alone(tmp_path / "sub-01_T1w.nii", (256, 256, 256)))
+    job = job_of(promising(tmp_path / "sub-01_T1w.nii", (256, 256, 256)))
     need = Room(64.0, CARD).needed_mb(job)
     assert need == needed_mb(head_size(job.run.path), CARD, MASK)  # type: ignore[arg-type]
     exact = Room((3 * need + memory.IDLE_MB) / 1e3, CARD)
@@ -184,9 +244,9 @@ def test_a_file_without_a_header_waits_for_nothing(tmp_path: Path) -> None:
 
 
 def test_the_usual_head_is_not_the_largest(tmp_path: Path) -> None:
-    heads = [header_alone(tmp_path / f"{i}.nii", (100, 100, 100)) for i in range(40)]
+    heads = [promising(tmp_path / f"{i}.nii", (100, 100, 100)) for i in range(40)]
     usual = usual_gb(heads, CARD, MASK)
-    header_alone(heads[0], (900, 900, 900))
+    promising(heads[0], (900, 900, 900))
     assert usual_gb(heads, CARD, MASK) == usual
     assert usual_gb([], CARD, MASK) == RUN_GB
     assert usual_gb([tmp_path / "absent.nii"], CARD, MASK) == RUN_GB

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -14,7 +15,17 @@ from numpy.typing import NDArray
 from bids_strip.dataset.content import describe_missing
 from bids_strip.domain import Affine, Float3, Grid, Source, Volume
 from bids_strip.errors import LoadError
-from bids_strip.nifti import DAMAGED, in_rows, quiet_headers, read_nifti
+from bids_strip.nifti import (
+    DAMAGED,
+    are_intensities,
+    in_rows,
+    is_nifti,
+    promise_of,
+    quiet_headers,
+    read_header,
+    read_nifti,
+    volume_shape,
+)
 
 _FORM_TOLERANCE_MM = 0.5
 _LEAST_MM3 = 1e-18
@@ -44,6 +55,10 @@ def load(path: Path) -> Source:
         raise LoadError(f"{path}: no such file; was it moved while this ran?")
     try:
         with quiet_headers():  # nibabel prints what it mends in a header
+            if is_nifti(path):  # what is no volume is not unpacked
+                header = read_header(path)
+                _shape(promise_of(header).shape, str(path))
+                _check_values(header.get_data_dtype(), str(path))
             image = read_nifti(path)
             if not isinstance(image, SpatialImage):
                 raise LoadError(f"{path}: holds no volume; give a NIfTI image")
@@ -73,8 +88,8 @@ def from_image(image: SpatialImage, *, name: str = "image") -> Source:
     """
     if not isinstance(image, SpatialImage):
         raise LoadError(f"{name}: a {type(image).__name__}; give a path or an image of nibabel's")
-    i, j, k = _shape(image, name)
-    _check_values(image, name)
+    i, j, k = _shape(image.shape, name)
+    _check_values(image.get_data_dtype(), name)
     header = image.header if isinstance(image.header, nib.Nifti1Header) else _nifti_header(image)
     affine = _affine(image, name)
     _check_units(header, Grid((i, j, k), affine), name)
@@ -93,26 +108,31 @@ def from_image(image: SpatialImage, *, name: str = "image") -> Source:
     )
 
 
-def _shape(image: SpatialImage, name: str) -> tuple[int, int, int]:
-    """The shape without last dimensions of 1; no voxel is read for it."""
-    shape = [int(n) for n in image.shape]
-    while len(shape) > 3 and shape[-1] == 1:
-        shape.pop()
-    if len(shape) == 3 and min(shape) > 1:
-        return shape[0], shape[1], shape[2]
-    series = f"holds {math.prod(shape[3:])} volumes ({_by(shape)} voxels)"
+def _shape(shape: Sequence[int], name: str) -> tuple[int, int, int]:
+    """The shape of one volume.
+
+    Raises
+    ------
+    LoadError
+        If it is not that of one.
+    """
+    found = volume_shape(shape)
+    if found is not None:
+        return found
+    volumes = math.prod(shape[3:])
+    series = f"holds {volumes} volumes ({_by(shape)} voxels)"
     flat = f"shape {_by(shape)} is not a volume"
     raise LoadError(
-        f"{name}: {series if len(shape) > 3 else flat}; give a 3-D image (extract one frame of a "
+        f"{name}: {series if volumes != 1 else flat}; give a 3-D image (extract one frame of a "
         "series)"
     )
 
 
 def _by(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
+    return "x".join(map(str, shape)) or "0"
 
 
-def _check_values(image: SpatialImage, name: str) -> None:
+def _check_values(kind: np.dtype[Any], name: str) -> None:
     """Refuse colours and complex numbers, before they are read.
 
     Raises
@@ -120,8 +140,7 @@ def _check_values(image: SpatialImage, name: str) -> None:
     LoadError
         Then.
     """
-    kind = image.get_data_dtype()
-    if kind.fields is not None or np.issubdtype(kind, np.complexfloating):
+    if not are_intensities(kind):
         what = "colours (" + ", ".join(kind.fields) + ")" if kind.fields else f"{kind} values"
         raise LoadError(f"{name}: holds {what}, not intensities; give a magnitude image")
 
