@@ -111,7 +111,7 @@ def head_size(path: Path) -> HeadSize | None:
 
 
 def needed_mb(
-    head: HeadSize, card: Card, recipe: Recipe, templates: Iterable[HeadSize | None] = ()
+    head: HeadSize, card: Card | None, recipe: Recipe, templates: Iterable[HeadSize | None] = ()
 ) -> float:
     """Memory that a process needs to strip a head, MB.
 
@@ -120,8 +120,8 @@ def needed_mb(
     head
         Of the image.
     card
-        Of the network, whose grid counts too. The line is the embedded network's; a larger one
-        takes more.
+        Of the network, whose grid counts too; None where it stays closed. The model is of the
+        embedded network; a larger one takes more.
     recipe
         What is made of it.
     templates
@@ -139,14 +139,19 @@ def needed_mb(
     )
 
 
-def grid_megavoxels(field_mm: Sequence[float], card: Card) -> float:
-    """Voxels of the network's grid around a field of view, in millions."""
+def grid_megavoxels(field_mm: Sequence[float], card: Card | None) -> float:
+    """Voxels of the network's grid around a field of view, in millions: an upper bound.
+
+    Where the air is dark the field is cut to the head, which no header tells. No network, no grid.
+    """
+    if card is None:
+        return 0.0
     step = min(card.zooms) * card.multiple
     return math.prod(math.ceil(mm / step) * card.multiple for mm in field_mm) / 1e6
 
 
 def check_memory(
-    path: Path, card: Card, recipe: Recipe, templates: Iterable[Path], memory_gb: float
+    path: Path, card: Card | None, recipe: Recipe, templates: Iterable[Path], memory_gb: float
 ) -> None:
     """Refuse a head that needs more memory than there is, before anything is read of it.
 

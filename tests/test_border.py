@@ -177,6 +177,18 @@ def test_a_border_that_leaves_nothing_is_a_failure(phantoms, tmp_path: Path) -> 
     assert not images(out)
 
 
+def test_a_border_asks_for_memory_too_and_leaves_the_border_that_was(
+    phantoms, tmp_path: Path
+) -> None:
+    root = phantoms(["sub-01/anat/sub-01_T1w.nii.gz"])
+    attempt(job := job_at(root, tmp_path / "out", 0.0), TRUE)
+    before = images(tmp_path / "out")
+    found = attempt(replace(again(job, 2.0), memory_gb=0.001), CLOSED)
+    assert isinstance(found, Failed)
+    assert (found.stage, found.exit_code, found.kept) == ("memory", 1, True)
+    assert images(tmp_path / "out") == before
+
+
 def test_a_full_disk_leaves_the_border_that_was(phantoms, tmp_path: Path, monkeypatch) -> None:
     root = phantoms(["sub-01/anat/sub-01_T1w.nii.gz"])
     out = tmp_path / "out"

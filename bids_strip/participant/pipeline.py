@@ -48,6 +48,7 @@ from bids_strip.participant.restore import restore
 from bids_strip.participant.segment import segment
 from bids_strip.participant.stored import read_stored
 from bids_strip.participant.write import write, write_figures, write_record
+from bids_strip.recipe import Recipe
 from bids_strip.record import OK, Record, fingerprint
 from bids_strip.resources import available_gb
 from bids_strip.templates import read_template
@@ -63,7 +64,7 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
         If a stage fails.
     """
     run, begun = job.run, time.perf_counter()
-    check_fits(job, predictor.card)
+    check_fits(job, job.recipe, predictor.card)
     source = clock("load", load, run.path)
     edit = find_manual(run, job.place.output_dir)
     recipe = job.recipe.for_edited() if edit else job.recipe
@@ -107,8 +108,17 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     return finished(job, replace(record, outputs=outputs), clock, begun)
 
 
-def check_fits(job: Job, card: Card) -> None:
+def check_fits(job: Job, recipe: Recipe, card: Card | None) -> None:
     """Refuse a head that needs more memory than there is.
+
+    Parameters
+    ----------
+    job
+        The run.
+    recipe
+        What is made of it.
+    card
+        Of the network; None where it stays closed.
 
     Raises
     ------
@@ -116,7 +126,7 @@ def check_fits(job: Job, card: Card) -> None:
         Then.
     """
     memory_gb = available_gb() if job.memory_gb is None else job.memory_gb
-    check_memory(job.run.path, card, job.recipe, [t.image for t in job.templates], memory_gb)
+    check_memory(job.run.path, card, recipe, [t.image for t in job.templates], memory_gb)
 
 
 def predicted(volume: Volume, predictor: Predictor, clock: Clock) -> tuple[Conformed, Prediction]:
@@ -157,6 +167,7 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
     run, out, begun = job.run, job.place.output_dir, time.perf_counter()
     # whatever was made with the old border follows, asked for this time or not
     recipe = replace(job.recipe, outputs=tuple(earlier.options["outputs"]))
+    check_fits(job, recipe, None)
     source = clock("load", load, run.path)
     anatomies = tuple(files.space.anatomy for files in job.templates)
     stored = clock("stored", read_stored, run, out, source.volume.grid.shape,
