@@ -70,7 +70,10 @@ def test_a_record_cut_short_is_none(tmp_path: Path, share: float) -> None:
     ("field", "value"),
     [("metrics", None), ("entities", None), ("flags", [1]), ("network", None), ("options", 5),
      ("metrics", {"a": True}), ("metrics", {"a": 10**400}), ("elapsed_s", "1"), ("software", 7),
-     ("stage_seconds", {"load": None}), ("reasons", [1]), ("scanner", {"a": 1}), ("verdict", 0),
+     ("stage_seconds", {"load": None}),
+     ("stage_seconds", {"load": "1"}), ("stage_seconds", {"load": True}),
+     ("stage_seconds", [1.0]), ("metrics", {"a": "1"}), ("metrics", {"a": [1.0]}),
+     ("reasons", [1]), ("scanner", {"a": 1}), ("verdict", 0),
      ("options", {"border_mm": "wide"}), ("options", {"spaces": 3})],
 )  # fmt: skip
 def test_fields_of_the_wrong_sort_make_no_record(tmp_path: Path, field: str, value) -> None:
