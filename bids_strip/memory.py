@@ -1,7 +1,7 @@
 """How much memory a run takes, known before it begins: a measured model.
 
-Peaks are near a line in the voxels of the image, of the network's grid and of the templates.
-``python -m benchmarks.memory`` measures them anew and prints the lines below.
+Peaks grow evenly with the voxels of the image, of the network's grid and of the templates.
+``python -m benchmarks.memory`` measures them anew and prints the models below.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bids_strip.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryLine:
+class MemoryModel:
     """Peak memory of a process that strips one head.
 
     Attributes
@@ -40,7 +40,8 @@ class MemoryLine:
     stored_mb
         MB a MB that the voxels take in the file, unpacked, beyond two bytes each.
     grid_mb
-        MB a megavoxel of the network's grid.
+        MB a megavoxel of the network's grid around the whole field of view: an upper bound, for
+        `conform` cuts the field to the head where the air is dark.
     template_mb
         MB a megavoxel of each template.
     """
@@ -52,13 +53,13 @@ class MemoryLine:
     template_mb: float = 0.0
 
 
-LINES: Mapping[str, MemoryLine] = MappingProxyType({
-    "mask": MemoryLine(base_mb=250, image_mb=40, stored_mb=3, grid_mb=60),
-    "all": MemoryLine(base_mb=250, image_mb=80, stored_mb=3, grid_mb=60, template_mb=40),
+MODELS: Mapping[str, MemoryModel] = MappingProxyType({
+    "mask": MemoryModel(base_mb=250, image_mb=40, stored_mb=3, grid_mb=60),
+    "all": MemoryModel(base_mb=250, image_mb=80, stored_mb=3, grid_mb=60, template_mb=40),
 })  # fmt: skip
 """Masks alone, and everything."""
 MARGIN = 1.15
-"""What is asked for is the line times this: measured peaks lie within it."""
+"""What is asked for is the model's peak times this: measured peaks lie within it."""
 IDLE_MB = 250.0
 """Of a process between two runs."""
 
@@ -127,15 +128,15 @@ def needed_mb(
     templates
         Of the template spaces asked for.
     """
-    line = LINES["all" if recipe.pictured or recipe.spaces else "mask"]
+    model = MODELS["all" if recipe.pictured or recipe.spaces else "mask"]
     extra_mb = max(0.0, head.stored_mb - 2 * head.megavoxels)
     resampled = sum(template.megavoxels for template in templates if template)
     return MARGIN * (
-        line.base_mb
-        + line.image_mb * head.megavoxels
-        + line.stored_mb * extra_mb
-        + line.grid_mb * grid_megavoxels(head.field_mm, card)
-        + line.template_mb * resampled
+        model.base_mb
+        + model.image_mb * head.megavoxels
+        + model.stored_mb * extra_mb
+        + model.grid_mb * grid_megavoxels(head.field_mm, card)
+        + model.template_mb * resampled
     )
 
 
