@@ -10,6 +10,7 @@ from typing import Any
 from bids_strip.domain import Zooms
 from bids_strip.errors import ModelError
 from bids_strip.network_file import read_network
+from bids_strip.printable import folded
 from bids_strip.text_file import read_json
 
 EMBEDDED = "strip-v1"
@@ -141,7 +142,7 @@ def find_card(model: str | None) -> Card:
     try:
         card = parse_card(read_json(beside, most=_MOST_BYTES), path)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        reason = " ".join(repr(error).split())[:_LONGEST_TEXT]
+        reason = folded(repr(error))[:_LONGEST_TEXT]
         raise ModelError(f"{beside}: not a network card ({reason}); see the README") from error
     read_network(path, card.sha256)
     return card

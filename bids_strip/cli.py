@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bids_strip import __version__
 from bids_strip.errors import BidsStripError, ExitCode, LevelError, MissingInputError
-from bids_strip.line import one_line
+from bids_strip.printable import folded, one_line
 from bids_strip.settings import (
     LEVEL_SYNONYMS,
     LEVELS,
@@ -151,7 +151,7 @@ def participant(settings: Settings) -> int:
 def _begin(settings: Settings) -> None:
     """Say at once, to who sits before a terminal, that something happens: pybids takes a while."""
     if sys.stderr.isatty():
-        where = " ".join(str(settings.bids_dir).split())
+        where = one_line(str(settings.bids_dir))
         print(f"bids_strip {__version__}: reading {where}", file=sys.stderr, flush=True)
 
 
@@ -267,5 +267,5 @@ def exit_code(failures: Sequence[int], others: int) -> ExitCode:
 
 def _stopped(message: str, code: ExitCode) -> int:
     """One line on stderr."""
-    print(f"bids_strip: {one_line(' '.join(message.split()))}", file=sys.stderr)
+    print(f"bids_strip: {one_line(folded(message))}", file=sys.stderr)
     return int(code)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from bids_strip import __version__
 from bids_strip.errors import BidsStripError, OutputError
-from bids_strip.line import one_line
 from bids_strip.lock import sweep
+from bids_strip.printable import one_line
 from bids_strip.settings import Settings
 from bids_strip.termination import overdue
 

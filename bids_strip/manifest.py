@@ -17,6 +17,7 @@ from bids_strip.domain import Run
 from bids_strip.errors import WriteError
 from bids_strip.participant.job import Done, Outcome
 from bids_strip.place import Place
+from bids_strip.printable import folded, one_line
 from bids_strip.record import without_places
 
 HEADER = "run\tstate\twhy\tstage\treason\tseconds"
@@ -27,7 +28,7 @@ _NOTHING = "n/a"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Entry:
     """What became of a run.
 
     Attributes
@@ -55,16 +56,16 @@ class Line:
         """As a row of the table, without its end."""
         seconds = "" if self.seconds is None else f"{self.seconds:.3f}"
         cells = (self.run, self.state, self.why, self.stage, self.reason, seconds)
-        return "\t".join(" ".join(cell.split()) or _NOTHING for cell in cells)
+        return "\t".join(one_line(folded(cell)) or _NOTHING for cell in cells)
 
 
 class Manifest:
-    """The lines of a call as they come.
+    """The entries of a call as they come.
 
     Parameters
     ----------
     output_dir
-        OUTPUT_DIR, which no line names.
+        OUTPUT_DIR, which no entry names.
     why
         Why each run that is to do is to be done.
     file
@@ -77,50 +78,50 @@ class Manifest:
         self.output_dir = output_dir
         self.why = why
         self.file = file
-        self.lines: dict[str, Line] = {}
+        self.entries: dict[str, Entry] = {}
         """Of the runs that have ended, by path of the source."""
 
     def skip(self, runs: Iterable[Run]) -> None:
         """Note runs that are done already."""
-        self._note(*(Line(run.relative, SKIPPED) for run in runs))
+        self._note(*(Entry(run.relative, SKIPPED) for run in runs))
 
     def each(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
         """Pass outcomes on and note them."""
         for outcome in outcomes:
-            self._note(self._line(outcome))
+            self._note(self._entry(outcome))
             yield outcome
 
     def rest(self, state: str) -> None:
         """Note what has not ended."""
-        left = ((run, why) for run, why in self.why.items() if run.relative not in self.lines)
-        self._note(*(Line(run.relative, state, why) for run, why in left))
+        left = ((run, why) for run, why in self.why.items() if run.relative not in self.entries)
+        self._note(*(Entry(run.relative, state, why) for run, why in left))
 
     def table(self) -> bytes:
         """The whole, runs by path."""
-        rows = [HEADER, *(str(self.lines[name]) for name in sorted(self.lines))]
+        rows = [HEADER, *(str(self.entries[name]) for name in sorted(self.entries))]
         return ("\n".join(rows) + "\n").encode("utf-8", "backslashreplace")
 
     def summary(self) -> str:
         """How many runs came to what: the last line of a call."""
-        counts = Counter(line.state for line in self.lines.values())
+        counts = Counter(entry.state for entry in self.entries.values())
         always, if_any = (DONE, SKIPPED, FAILED), (NOT_STARTED,)
         states = (*always, *(state for state in if_any if counts[state]))
         return ", ".join(f"{counts[state]} {state}" for state in states)
 
-    def _line(self, outcome: Outcome) -> Line:
+    def _entry(self, outcome: Outcome) -> Entry:
         run, why = outcome.run, self.why.get(outcome.run, "")
         if isinstance(outcome, Done):
             if outcome.elsewhere:
-                return Line(run.relative, SKIPPED, "another call did it meanwhile")
-            return Line(run.relative, DONE, why, seconds=outcome.record.elapsed_s)
+                return Entry(run.relative, SKIPPED, "another call did it meanwhile")
+            return Entry(run.relative, DONE, why, seconds=outcome.record.elapsed_s)
         reason = without_places(outcome.told, run, self.output_dir)
-        return Line(run.relative, FAILED, why, outcome.stage, reason, outcome.elapsed_s)
+        return Entry(run.relative, FAILED, why, outcome.stage, reason, outcome.elapsed_s)
 
-    def _note(self, *lines: Line) -> None:
-        self.lines.update((line.run, line) for line in lines)
+    def _note(self, *entries: Entry) -> None:
+        self.entries.update((entry.run, entry) for entry in entries)
         if self.file is not None:
             with contextlib.suppress(OSError):  # a full disk: the runs' own lines tell of it
-                self.file.writelines(f"{line}\n" for line in lines)
+                self.file.writelines(f"{entry}\n" for entry in entries)
                 self.file.flush()
 
 

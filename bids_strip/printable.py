@@ -1,4 +1,4 @@
-"""A text of others as one line of a terminal."""
+"""Texts of others as one line of a terminal."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ def one_line(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )
+
+
+def folded(text: str) -> str:
+    """The words of a text in one line: a blank for whatever white space stood between them."""
+    return " ".join(text.split())

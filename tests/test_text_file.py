@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bids_strip.cli import main
-from bids_strip.line import one_line
+from bids_strip.manifest import HEADER, Entry
+from bids_strip.printable import one_line
 from bids_strip.text_file import MOST_BYTES, read_json, read_text
 
 NESTED = "[" * 200_000
@@ -121,3 +122,19 @@ def test_names_of_files_do_nothing_to_the_terminal_or_the_log(
     for text in (said, lines[0]):
         assert not {"\x1b", "\u202e"} & set(text)
     assert not any(line.startswith("INFO forged") for line in said.splitlines())
+
+
+def test_a_row_of_the_manifest_stays_a_row() -> None:
+    row = str(Entry("sub-01_T1w.nii.gz", "failed", "new", "load", HOSTILE))
+    assert len(row.splitlines()) == 1
+    assert row.count("\t") == HEADER.count("\t")
+    assert {"\x1b", "\u202e", "\udc80"}.isdisjoint(row)
+
+
+def test_the_first_line_does_nothing_to_the_terminal(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    main([str(tmp_path / "raw\x1b[2J\n\u202e"), str(tmp_path / "out"), "participant"])
+    said = capsys.readouterr().err
+    assert "reading " in said
+    assert "\\x1b[2J\\n" in said
+    assert {"\x1b", "\u202e"}.isdisjoint(said)

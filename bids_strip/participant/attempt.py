@@ -16,6 +16,7 @@ from bids_strip.participant.report import renew_page
 from bids_strip.participant.resume import outlives
 from bids_strip.participant.write import publish, remove_outputs, write_record
 from bids_strip.place import batched
+from bids_strip.printable import folded
 from bids_strip.record import FAILED, Record, fingerprint, read_record, without_places
 
 
@@ -65,7 +66,7 @@ def failure(job: Job, error: BaseException, *, stage: str) -> Failed:
     return Failed(
         run=job.run,
         stage=error.stage if isinstance(error, RunError) else stage,
-        reason=" ".join(reason.split()),
+        reason=folded(reason),
         exit_code=int(error.exit_code) if isinstance(error, RunError) else 1,
         details="".join(traceback.format_exception(error)),
     )
@@ -115,6 +116,6 @@ def paged(job: Job) -> str:
     try:
         renew_page(subject, job.place, software=software(job))
     except Exception as error:  # noqa: BLE001 - the masks are written
-        reason = " ".join(str(error).split())
+        reason = folded(str(error))
         return reason if page.name in reason else f"{page}: {type(error).__name__}: {reason}"
     return ""
