@@ -21,7 +21,8 @@ def ceiling(more_gb: float | None) -> Iterator[None]:
 
     What asks for more is refused by the kernel (``RLIMIT_DATA``, setrlimit(2)), which numpy and
     onnxruntime turn into an exception. A stricter limit that is set already stays. Linux alone
-    counts mapped memory there; elsewhere nothing is limited.
+    counts mapped memory there; elsewhere nothing is limited. The process's other threads are under
+    it too; another block waits.
 
     Parameters
     ----------
