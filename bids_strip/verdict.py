@@ -80,6 +80,7 @@ RULES: tuple[Rule, ...] = (
     Rule("already_stripped", "already_stripped", "the input was stripped already", most=0.5),
     Rule("sheared", "sheared", "the voxel axes are not at right angles", most=0.5),
     Rule("no_orientation", "no_orientation", "the header does not tell left from right", most=0.5),
+    Rule("form_mismatch", "form_mismatch", "the header places the head twice, apart", most=0.5),
 )  # fmt: skip
 
 

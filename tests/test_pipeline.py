@@ -419,6 +419,8 @@ def test_the_wayward_header_is_flagged(phantoms, tmp_path: Path) -> None:
     nib.save(image, path)
     record = done(attempt(job_of(path, root, tmp_path / "out"), TRUE)).record
     assert record.flags["form_mismatch"] is True
+    assert "form_mismatch" in record.reasons
+    assert record.verdict == "check"
 
 
 def test_nan_in_the_input_is_counted(phantoms, tmp_path: Path) -> None:

@@ -78,7 +78,9 @@ ASKED = [fault for fault in FAULTS if fault.name in {
     "leak into an eye, tissue too", "leak into the scalp", "lost temporal pole", "4 mm too fat",
     "4 mm too thin", "shifted by 6 mm", "half the head empty", "header top-bottom", "stripped",
 }]  # fmt: skip
-OTHERWISE = {"unlike_a_brain", "cut_brain", "lower_edge", "sheared", "no_orientation"}
+OTHERWISE = {
+    "unlike_a_brain", "cut_brain", "lower_edge", "sheared", "no_orientation", "form_mismatch",
+}  # fmt: skip
 """Of noise, which only a real network can be asked; of the scan."""
 
 
