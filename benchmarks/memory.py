@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep what was measured")
     parser.add_argument("--again", type=Path, metavar="FILE", help="fit what was kept")
     parser.add_argument("--only", nargs="+", metavar="OPTIONS", choices=_OPTIONS)
-    parser.add_argument("--space", metavar="NAME", help="a template space, res-1")
+    parser.add_argument("--space", metavar="NAME:res-1", help="a template space")
     parser.add_argument("--threads", type=int, default=2, metavar="N")
     parser.add_argument("--draw", nargs=7, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
