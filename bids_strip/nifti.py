@@ -41,6 +41,8 @@ _MOST_PACKED = 1032
 _LEAST_HEADER = 348
 _BEFORE_HEADER = 1 << 17
 """Packed bytes that hold a header, whatever gzip's own fields hold before it."""
+_MOST_OFFSET = 1 << 26
+"""Where voxels may begin: extensions hold a scanner's own header, some MB."""
 _SPARE_BYTES = 1 << 20
 """What a file may hold behind its voxels."""
 _TEMPLATE_CODE = 4
@@ -140,6 +142,11 @@ def read_header(path: Path) -> Any:
         raise ImageFileError(f"{len(head)} bytes hold no header")
     header = _kind(head).header_class.from_fileobj(io.BytesIO(head), check=False)
     _check_promise(promise_of(header), most)
+    if int(header["vox_offset"]) > _MOST_OFFSET:
+        raise ImageFileError(
+            f"its header has the voxels begin at byte {int(header['vox_offset'])}, beyond any "
+            "header's extensions"
+        )
     return header
 
 

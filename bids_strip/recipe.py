@@ -53,6 +53,11 @@ class Recipe:
             and set(self.spaces) == {*options.get("spaces", ())}
         )
 
+    def adds_to(self, options: Mapping[str, Any]) -> bool:
+        """True if what a record with these options has stays right beside what is asked for."""
+        outputs, spaces = (tuple(options.get(name, ())) for name in ("outputs", "spaces"))
+        return replace(self, outputs=outputs, spaces=spaces).is_covered_by(options)
+
     def to_options(self) -> dict[str, Any]:
         """As a record keeps it: plain values, the kinds sorted."""
         return {

@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,16 @@ def read_record(path: Path) -> Record | None:
 def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object; thousands of records share the names of their fields and metrics."""
     return {sys.intern(key): value for key, value in pairs}
+
+
+def joined(record: Record, earlier: Record) -> Record:
+    """A record that also names what an earlier one of the same run has beyond it."""
+    beyond = {
+        name: sorted({*record.options.get(name, ()), *earlier.options.get(name, ())})
+        for name in ("outputs", "spaces")
+    }
+    outputs = {output.name: output for output in (*earlier.outputs, *record.outputs)}
+    return replace(record, options={**record.options, **beyond}, outputs=tuple(outputs.values()))
 
 
 def record_in(path: Path) -> Record:

@@ -19,6 +19,7 @@ import pytest
 from benchmarks import kills
 from bids_strip import cli
 from bids_strip.lock import locked, sweep
+from bids_strip.participant import pipeline
 from bids_strip.place import Place
 from tests.fakes import damage, make_phantom, write_network
 
@@ -343,3 +344,41 @@ def test_a_few_kills(tmp_path: Path) -> None:
     [tally] = json.loads(found.read_text()).values()
     assert tally["kills"] == 2
     assert tally["wrong"] == []
+
+
+def test_another_kind_of_output_is_made_beside_those_that_are_there(call: Call, out: Path) -> None:
+    """Two pipelines with different wishes do not undo each other every night."""
+    assert call() == 0
+    mask = (out / MASK).stat().st_mtime_ns
+    assert call("--outputs", "sdt") == 0
+    sdt = out / MASK.replace("_mask", "_sdt")
+    assert call("--outputs", "brain") == 0
+    record = json.loads((out / QC).read_text())
+    assert record["options"]["outputs"] == ["brain", "mask", "sdt"]
+    assert {Path(o["name"]).name for o in record["outputs"]} >= {sdt.name, Path(MASK).name}
+    assert sdt.is_file()
+    assert call("--outputs", "mask", "sdt", "brain") == 0
+    assert {row["state"] for row in newest(out).values()} == {"skipped"}
+    assert call("--outputs", "mask", "--bias-smoothness", "20") == 0  # what was there is of another
+    assert not sdt.exists()
+    assert (out / MASK).stat().st_mtime_ns > mask
+
+
+def test_an_input_that_is_replaced_meanwhile_is_not_recorded_as_done(
+    call: Call, raw: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = pipeline.load
+
+    def load_and_replace(path: Path):
+        source = loaded(path)
+        if path.name.startswith("sub-01"):
+            path.write_bytes((raw / TWO).read_bytes() + b"\0")
+        return source
+
+    monkeypatch.setattr(pipeline, "load", load_and_replace)
+    assert call() == 1
+    assert "replaced while" in newest(out)[ONE]["reason"]
+    assert not (out / MASK).exists()
+    monkeypatch.undo()
+    assert call() == 0
+    assert json.loads((out / QC).read_text())["status"] == "ok"

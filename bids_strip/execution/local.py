@@ -160,7 +160,10 @@ def _pooled(
         except BrokenProcessPool:
             for job in tuple(left.values())[: nprocs + 1]:
                 del left[job.run.path]
-                yield _alone(job, network)
+                ended = _alone(job, network)
+                yield ended
+                if stop_on_failure and isinstance(ended, Failed):
+                    return
 
 
 def _alone(job: Job, network: Network) -> Outcome:

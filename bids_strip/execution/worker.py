@@ -13,7 +13,13 @@ from bids_strip.lock import locked
 from bids_strip.participant.attempt import attempt
 from bids_strip.participant.job import Done, Failed, Job, Outcome
 from bids_strip.participant.predict import OnnxPredictor, load_predictor
-from bids_strip.participant.resume import Listings, asked_for, done_but_for_border, known
+from bids_strip.participant.resume import (
+    Listings,
+    asked_for,
+    done_but_for_border,
+    done_but_for_more,
+    known,
+)
 from bids_strip.resources import available_gb
 
 
@@ -111,7 +117,9 @@ def _done_elsewhere_or_here(job: Job, network: Network) -> Outcome:
     state = known(job.run, asked, Listings())
     if state.record and not state.why:
         return Done(job.run, state.record, elsewhere=True)
-    return attempt(replace(job, earlier=done_but_for_border(job.run, state, asked)), open_network)
+    earlier = done_but_for_border(job.run, state, asked)
+    standing = None if earlier else done_but_for_more(state, asked)
+    return attempt(replace(job, earlier=earlier, standing=standing), open_network)
 
 
 def _busy(job: Job, wait_s: float) -> Failed:

@@ -42,7 +42,8 @@ def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
                 clock = Clock()
                 predictor = open_predictor()
                 done = strip_run(held, predictor, clock)
-            publish(job.run, done.record, batch, renewed=predictor is None)
+            renewed = predictor is None or job.standing is not None
+            publish(job.run, done.record, batch, renewed=renewed)
     except Exception as error:  # noqa: BLE001 - the seam
         failed = failure(job, error, stage=next(reversed(clock.seconds), "open"))
         failed = replace(failed, elapsed_s=round(sum(clock.seconds.values()), 3))

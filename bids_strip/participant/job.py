@@ -42,6 +42,8 @@ class Job:
         True if a descriptor of the brain is to be kept.
     memory_gb
         What the run may take; None for what is free where and when it is done.
+    standing
+        Its record where only other kinds of output, or other spaces, are asked for: its files stay.
     forced
         True if it is done again though another call may have done it meanwhile.
     """
@@ -56,6 +58,7 @@ class Job:
     identity: bool = False
     memory_gb: float | None = None
     forced: bool = False
+    standing: Record | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from bids_strip.domain import (
     Template,
     Volume,
 )
+from bids_strip.errors import LoadError
 from bids_strip.manual import find_manual
 from bids_strip.memory import check_memory
 from bids_strip.naming import BORDERED
@@ -49,7 +50,7 @@ from bids_strip.participant.segment import segment
 from bids_strip.participant.stored import read_stored
 from bids_strip.participant.write import write, write_figures, write_record
 from bids_strip.recipe import Recipe
-from bids_strip.record import OK, Record, fingerprint
+from bids_strip.record import OK, Record, fingerprint, joined, other_input
 from bids_strip.resources import available_gb
 from bids_strip.templates import read_template
 from bids_strip.verdict import reasons, verdict
@@ -65,6 +66,7 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     """
     run, begun = job.run, time.perf_counter()
     check_fits(job, job.recipe, predictor.card)
+    taken = fingerprint(run)
     source = clock("load", load, run.path)
     edit = find_manual(run, job.place.output_dir)
     recipe = job.recipe.for_edited() if edit else job.recipe
@@ -92,7 +94,7 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     record = replace(
         describe(job, predictor),
         status=OK,
-        input=fingerprint(run),
+        input=taken,
         flags=flags_of(source, brain, prediction, registrations, metrics),
         metrics=rounded(metrics),
         options=recipe.to_options(),
@@ -168,6 +170,7 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
     # whatever was made with the old border follows, asked for this time or not
     recipe = replace(job.recipe, outputs=tuple(earlier.options["outputs"]))
     check_fits(job, recipe, None)
+    taken = fingerprint(run)
     source = clock("load", load, run.path)
     anatomies = tuple(files.space.anatomy for files in job.templates)
     stored = clock("stored", read_stored, run, out, source.volume.grid.shape,
@@ -190,7 +193,7 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
                     threads=job.threads)  # fmt: skip
     record = replace(
         earlier,
-        input=fingerprint(run),
+        input=taken,
         options=recipe.to_options(),
         software=software(job),
         metrics={**earlier.metrics, **rounded(metrics)},
@@ -210,6 +213,10 @@ def picture(job: Job, products: Products, clock: Clock) -> None:
 
 def finished(job: Job, record: Record, clock: Clock, begun: float) -> Done:
     """Write the record with its verdict and what the run cost."""
+    if record.input is not None and other_input(job.run, record.input):
+        raise LoadError(f"{job.run.path}: was replaced while its mask was made; call again")
+    if job.standing is not None:
+        record = joined(record, job.standing)
     found = reasons(record.metrics, record.flags)
     record = replace(
         record,

@@ -162,6 +162,13 @@ def done_but_for_border(run: Run, state: Known, asked: Asked) -> Record | None:
     return None
 
 
+def done_but_for_more(state: Known, asked: Asked) -> Record | None:
+    """The record whose files stay while other kinds, or other spaces, are made beside them."""
+    if state.why and state.record and asked.recipe.adds_to(state.record.options):
+        return state.record
+    return None
+
+
 def needs_border_alone(run: Run, record: Record, asked: Recipe) -> bool:
     """True if what a record names is all that a new border needs."""
     needed = {"sdt", *(["preproc"] if "brain" in record.options.get("outputs", ()) else [])}

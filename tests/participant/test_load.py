@@ -324,3 +324,14 @@ def test_axes_that_do_not_point_in_three_directions(values: np.ndarray) -> None:
     affine[0, 2] = -1e30
     with pytest.raises(LoadError, match="three directions"):
         from_image(nib.Nifti1Image(values, affine))
+
+
+def test_voxels_that_begin_beyond_any_header_are_refused_unread(tmp_path: Path) -> None:
+    """A gzip file of some kB could unpack to as much as it says."""
+    image = nib.Nifti1Image(np.arange(1000, dtype=np.int16).reshape(10, 10, 10), np.eye(4))
+    content = bytearray(image.to_bytes())
+    content[108:112] = np.float32(3e9).tobytes()  # vox_offset
+    path = tmp_path / "sub-01_T1w.nii.gz"
+    path.write_bytes(gzip.compress(bytes(content)))
+    with pytest.raises(LoadError, match=r"sub-01_T1w.nii.gz.*begin at byte 3000000000"):
+        load(path)
