@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bids_strip import cli
 from bids_strip.domain import Grid, Source, Volume
 from bids_strip.example.dataset import write_example
 from bids_strip.participant.load import from_image
@@ -88,6 +89,31 @@ def phantoms(tiny_bids: TinyBids) -> TinyBids:
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ONNX network that calls what is bright the brain; its card lies beside it."""
     return write_network(tmp_path_factory.mktemp("network"))
+
+
+@pytest.fixture
+def raw(phantoms: TinyBids) -> Path:
+    """Two participants, the second with a session."""
+    return phantoms(["sub-01/anat/sub-01_T1w.nii.gz", "sub-02/ses-1/anat/sub-02_ses-1_T1w.nii.gz"])
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """OUTPUT_DIR, not made yet."""
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def call(raw: Path, out: Path, network: Path) -> Callable[..., int]:
+    """Participant level on `raw` into `out`, on one processor."""
+
+    def run(*options: str, bids: Path = raw, to: Path = out, level: str = "participant") -> int:
+        return cli.main(
+            [str(bids), str(to), level, "--model", str(network), "--nprocs", "1",
+             "--omp-nthreads", "1", "--device", "cpu", *options]
+        )  # fmt: skip
+
+    return run
 
 
 @pytest.fixture(scope="session")

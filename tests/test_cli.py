@@ -32,29 +32,6 @@ MASK = "sub-01/anat/sub-01_desc-brain_mask.nii.gz"
 Call = Callable[..., int]
 
 
-@pytest.fixture
-def raw(phantoms) -> Path:
-    return phantoms([ONE, TWO])
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def call(raw: Path, out: Path, network: Path) -> Call:
-    """Participant level on `raw` into `out`, on one processor."""
-
-    def run(*options: str, bids: Path = raw, to: Path = out, level: str = "participant") -> int:
-        return cli.main(
-            [str(bids), str(to), level, "--model", str(network), "--nprocs", "1",
-             "--omp-nthreads", "1", "--device", "cpu", *options]
-        )  # fmt: skip
-
-    return run
-
-
 def listing(folder: Path) -> dict[str, int]:
     return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*")}
 

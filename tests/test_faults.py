@@ -8,24 +8,22 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import pytest
 
 from benchmarks import kills
-from bids_strip import cli
-from bids_strip.lock import locked, sweep
 from bids_strip.participant import pipeline
 from bids_strip.place import Place
 from tests.fakes import damage, make_phantom, write_network
 
 ROOT = Path(__file__).parents[1]
 ONE = "sub-01/anat/sub-01_T1w.nii.gz"
-TWO = "sub-02/anat/sub-02_T1w.nii.gz"
+TWO = "sub-02/ses-1/anat/sub-02_ses-1_T1w.nii.gz"
 QC = "sub-01/anat/sub-01_desc-brain_qc.json"
 MASK = "sub-01/anat/sub-01_desc-brain_mask.nii.gz"
 MANUAL = "sub-01/anat/sub-01_desc-manual_mask.nii.gz"
@@ -34,23 +32,9 @@ Call = Callable[..., int]
 
 
 @pytest.fixture
-def raw(phantoms) -> Path:
-    return phantoms([ONE, TWO])
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def call(raw: Path, out: Path, network: Path) -> Call:
-    def run(*options: str) -> int:
-        return cli.main([str(raw), str(out), "participant", "--model", str(network), "--nprocs",
-                         "1", "--omp-nthreads", "1", "--device", "cpu", "--outputs", "mask",
-                         *options])  # fmt: skip
-
-    return run
+def call(call: Call) -> Call:
+    """Masks alone: what goes wrong is the same."""
+    return partial(call, "--outputs", "mask")
 
 
 def newest(out: Path) -> dict[str, dict[str, str]]:
@@ -169,45 +153,6 @@ def test_want_of_memory_in_one_run_leaves_the_others(
     lines = newest(out)
     assert (lines[ONE]["state"], lines[TWO]["state"]) == ("failed", "done")
     assert json.loads((out / QC).read_text())["status"] == "failed"
-
-
-def test_a_lock_has_one_holder_and_leaves_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "x" / "run.lock"
-    order: list[str] = []
-
-    def second() -> None:
-        with locked(path, wait_s=10) as alone:
-            order.append(f"second {alone}")
-
-    with locked(path, wait_s=0) as alone:
-        assert alone
-        with locked(path, wait_s=0) as again:
-            assert not again
-        thread = threading.Thread(target=second)
-        thread.start()
-        time.sleep(0.3)
-        order.append("first")
-    thread.join()
-    assert order == ["first", "second True"]
-    assert not path.exists()
-
-
-def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
-    path = tmp_path / "run.lock"
-    code = (
-        "import sys, time; from pathlib import Path; from bids_strip.lock import locked\n"
-        "with locked(Path(sys.argv[1]), wait_s=0): print('held', flush=True); time.sleep(60)"
-    )
-    holder = subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=ROOT,
-                              stdout=subprocess.PIPE, text=True)  # fmt: skip
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    sweep(tmp_path)
-    assert path.exists()
-    holder.kill()
-    holder.communicate()
-    sweep(tmp_path)
-    assert not path.exists()
 
 
 def test_a_run_that_another_call_did_meanwhile_is_skipped(
