@@ -22,6 +22,7 @@ from bids_strip.nifti import (
     are_intensities,
     promise_of,
     read_header,
+    stored_type,
     volume_shape,
 )
 from bids_strip.recipe import Recipe
@@ -99,7 +100,7 @@ def head_size(path: Path) -> HeadSize | None:
         header = read_header(path)
         promise = promise_of(header)
         shape = volume_shape(promise.shape)
-        if shape is None or not are_intensities(header.get_data_dtype()):
+        if shape is None or not are_intensities(stored_type(header)):
             return None
         zooms = nib.affines.voxel_sizes(header.get_best_affine())
     except DAMAGED:

@@ -75,6 +75,20 @@ def promise_of(header: Any) -> Promise:
     return Promise(shape, math.prod(shape) * max(int(header["bitpix"]), 8) // 8)
 
 
+def stored_type(header: Any) -> np.dtype[Any]:
+    """The type of a header's voxels.
+
+    Raises
+    ------
+    ImageFileError
+        If it is none of NIfTI's.
+    """
+    try:
+        return np.dtype(header.get_data_dtype())
+    except KeyError as error:
+        raise ImageFileError(f"its data type {error} is none of NIfTI's") from error
+
+
 def volume_shape(shape: Sequence[int]) -> tuple[int, int, int] | None:
     """A shape without last dimensions of 1; None if it is not that of one volume."""
     if len(shape) < 3 or min(shape[:3]) < 2 or any(n != 1 for n in shape[3:]):

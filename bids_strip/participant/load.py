@@ -24,6 +24,7 @@ from bids_strip.nifti import (
     quiet_headers,
     read_header,
     read_nifti,
+    stored_type,
     volume_shape,
 )
 
@@ -58,7 +59,7 @@ def load(path: Path) -> Source:
             if is_nifti(path):  # what is no volume is not unpacked
                 header = read_header(path)
                 _shape(promise_of(header).shape, str(path))
-                _check_values(header.get_data_dtype(), str(path))
+                _check_values(stored_type(header), str(path))
             image = read_nifti(path)
             if not isinstance(image, SpatialImage):
                 raise LoadError(f"{path}: holds no volume; give a NIfTI image")
