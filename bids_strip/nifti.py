@@ -84,9 +84,10 @@ def stored_type(header: Any) -> np.dtype[Any]:
         If it is none of NIfTI's.
     """
     try:
-        return np.dtype(header.get_data_dtype())
+        kind: np.dtype[Any] = header.get_data_dtype()
     except KeyError as error:
         raise ImageFileError(f"its data type {error} is none of NIfTI's") from error
+    return kind
 
 
 def volume_shape(shape: Sequence[int]) -> tuple[int, int, int] | None:
