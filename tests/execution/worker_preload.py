@@ -13,13 +13,14 @@ import time
 from pathlib import Path
 
 from bids_strip.execution import futures
+from bids_strip.execution.turns import Held
 from bids_strip.execution.worker import Network, work
 from bids_strip.participant.job import Job, Outcome
 
 NOTES = Path(os.environ["BIDS_STRIP_TEST_NOTES"])
 
 
-def noted(job: Job, network: Network) -> Outcome:
+def noted(job: Job, network: Network, wait_s: float = 0.0) -> Outcome | Held:
     name = job.run.name
     (NOTES / f"begun {name} {os.getpid()}").touch()
     if "deadly" in name:
@@ -27,7 +28,7 @@ def noted(job: Job, network: Network) -> Outcome:
     until = time.monotonic() + 300
     while "hold" in name and not (NOTES / "go").exists() and time.monotonic() < until:
         time.sleep(0.05)
-    outcome = work(job, network)
+    outcome = work(job, network, wait_s)
     (NOTES / f"ended {name} {os.getpid()}").touch()
     return outcome
 
