@@ -168,18 +168,18 @@ def _peak(case: Case, folder: Path, space: str | None, threads: int) -> Case:
     known = json.loads(sizes.read_text(encoding="utf-8"))
     known["peak_mb"] = round(run.peak_process_mb, 1)
     if case.options == "space":
-        known["template_megavoxels"] = _template_megavoxels(out)
+        known["template_megavoxels"] = _template_megavoxels(str(space))
     return Case(**{**asdict(case), **known})
 
 
-def _template_megavoxels(out: Path) -> float:
-    """Of a mask in the template's space."""
+def _template_megavoxels(space: str) -> float:
+    """Of a template."""
     from bids_strip.memory import head_size
+    from bids_strip.templates import find_templates
 
-    for path in out.rglob("*_space-*_mask.nii.gz"):
-        size = head_size(path)
-        return size.megavoxels if size else 0.0
-    return 0.0
+    (files,) = find_templates([space], offline=True)
+    size = head_size(files.image)
+    return size.megavoxels if size else 0.0
 
 
 def draw(zoom: str, i: str, j: str, k: str, dtype: str, noise: str, out: str) -> dict[str, float]:
