@@ -20,6 +20,7 @@
         ├── ConformError
         ├── PredictError
         ├── DeriveError
+        ├── NormaliseError
         └── WriteError        (74 when every selected run failed so)
 
 Each message is one line that names the file or option, the reason and the remedy.
@@ -150,6 +151,12 @@ class DeriveError(RunError):
     """No brain in the prediction."""
 
     stage = "derive"
+
+
+class NormaliseError(RunError):
+    """Brightness that no field explains."""
+
+    stage = "normalise"
 
 
 class WriteError(RunError):

@@ -31,6 +31,8 @@ from bids_strip.nifti import (
 _FORM_TOLERANCE_MM = 0.5
 _LEAST_MM3 = 1e-18
 """A voxel of a micrometre given in metres; what is smaller has no volume."""
+_UNIT_CODES = {1: "meter", 3: "micron"}
+"""NIfTI's, of ``xyzt_units``' lowest three bits; codes that mean nothing pass, as mm do."""
 _UNITS_MM = {"meter": 1000.0, "micron": 0.001}
 _FIELD_MM = (10.0, 700.0)
 """Longest side of a field of view, from a small animal's to all that is scanned of people."""
@@ -171,7 +173,7 @@ def _check_units(header: nib.Nifti1Header, grid: Grid, name: str) -> None:
     LoadError
         Then.
     """
-    unit = header.get_xyzt_units()[0]
+    unit = _UNIT_CODES.get(int(header["xyzt_units"]) & 7, "")
     longest = max(n * zoom for n, zoom in zip(grid.shape, grid.zooms, strict=True))
     low, high = _FIELD_MM
     if low <= longest <= high or not low <= longest * _UNITS_MM.get(unit, 0.0) <= high:

@@ -22,6 +22,7 @@ from bids_strip.domain import (
     Volume,
     Zooms,
 )
+from bids_strip.errors import NormaliseError
 from bids_strip.geometry import Box, bounding_box, every_nth, within
 from bids_strip.mixture import Shares, Values, first_guess, fitted, posterior, trusted
 from bids_strip.prior import tissue_prior
@@ -44,6 +45,7 @@ _FEW = 97
 """Every so many voxels are looked at for the source's own step."""
 
 
+@np.errstate(over="ignore", invalid="ignore")  # values of no image: what comes of them is refused
 def normalise(
     native: Volume, brain: BrainMask, prediction: Prediction, frame: Frame, *, suffix: str,
     smoothness_mm: float, threads: int = 1,
@@ -66,6 +68,11 @@ def normalise(
         Half of the field's shortest wavelength, mm; 0 for no field.
     threads : int
         Slabs that are corrected side by side.
+
+    Raises
+    ------
+    NormaliseError
+        If the values are beyond what single precision can reckon with.
 
     Notes
     -----
@@ -91,6 +98,11 @@ def normalise(
     log_field = field_over(waves, fitted_field.coefficients, inside.shape, threads=threads)
     held = _held(log_field, inside)
     scale = WHITE_MATTER / np.exp(_white_matter(samples, log_field, held, fitted_field.shares))
+    if not (np.isfinite(scale) and np.isfinite(held.mean)):
+        raise NormaliseError(
+            f"brightness within the brain runs from {data[seen].min():.3g} to "
+            f"{data[seen].max():.3g}, which is no image's; is the file damaged? convert it again"
+        )
     corrected = np.empty_like(native.data)
 
     def correct(rows: slice) -> None:

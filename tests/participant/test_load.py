@@ -335,3 +335,9 @@ def test_voxels_that_begin_beyond_any_header_are_refused_unread(tmp_path: Path) 
     path.write_bytes(gzip.compress(bytes(content)))
     with pytest.raises(LoadError, match=r"sub-01_T1w.nii.gz.*begin at byte 3000000000"):
         load(path)
+
+
+def test_a_unit_that_means_nothing_passes() -> None:
+    image = nib.Nifti1Image(np.arange(8000, dtype=np.int16).reshape(20, 20, 20), np.eye(4))
+    image.header["xyzt_units"] = 7
+    assert from_image(image).volume.data.shape == (20, 20, 20)

@@ -12,6 +12,7 @@ import pytest
 
 from bids_strip.card import find_card
 from bids_strip.domain import BrainMask, Conformed, Frame, Prediction, Volume
+from bids_strip.errors import NormaliseError
 from bids_strip.geometry import quantised, within
 from bids_strip.participant.clean import clean
 from bids_strip.participant.conform import conform
@@ -207,3 +208,10 @@ def test_a_real_head_times_a_known_field() -> None:
                      for one in (plain, biased))  # fmt: skip
     assert second == pytest.approx(first, rel=0.05)
     assert nib.load(path).shape == plain.volume.data.shape
+
+
+def test_values_of_no_image_are_named() -> None:
+    head = make_head()
+    wild = np.random.default_rng(1).uniform(-3.3e38, 3.3e38, head.volume.data.shape)
+    with pytest.raises(NormaliseError, match=r"runs from .* to .*, which is no image's"):
+        replace(head, volume=replace(head.volume, data=wild.astype(np.float32))).normalised()
