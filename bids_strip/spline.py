@@ -22,7 +22,6 @@ _PLANES = 8
 _STEEPEST = 0.5
 """Samples by which neighbouring lines may be moved against each other: beyond that what lies beside
 a voxel is another place, and a spline along that axis would mix them (oblique thick slices)."""
-_SLAB = 16
 _LEAST = 1e-3
 """Below this a move shrinks an axis to nothing."""
 
@@ -126,7 +125,7 @@ def _at_once(data: Float3, matrix: Affine, shape: Shape3, threads: int) -> Float
         ndimage.affine_transform(coefficients, matrix[:3, :3], corner, output_shape=slab.shape,
                                  order=3, prefilter=False, output=slab)  # fmt: skip
 
-    in_slabs(make, shape[0], threads=threads, thick=_SLAB)
+    in_slabs(make, shape[0], threads=threads)
     return found
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -311,3 +314,15 @@ def write_card(path: Path, **changes: Any) -> Path:
 def damage(path: Path) -> None:
     """Cut an image short."""
     path.write_bytes(path.read_bytes()[:1500])
+
+
+def ends_on_sigterm(process: subprocess.Popen[str], *, once_it_says: str) -> None:
+    """Wait for a line, send SIGTERM, and see the call end in time with 143 and one word of it."""
+    assert process.stdout is not None
+    assert process.stdout.readline() == f"{once_it_says}\n"
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert time.monotonic() - begun < 10
+    assert "terminated" in error

@@ -19,7 +19,7 @@ import pytest
 from benchmarks import kills
 from bids_strip.participant import pipeline
 from bids_strip.place import Place
-from tests.fakes import damage, make_phantom, write_network
+from tests.fakes import damage, ends_on_sigterm, make_phantom, write_network
 
 ROOT = Path(__file__).parents[1]
 ONE = "sub-01/anat/sub-01_T1w.nii.gz"
@@ -236,14 +236,7 @@ def test_sigterm_ends_a_call_that_is_stuck_in_a_library(
          "--nprocs", "1", "--omp-nthreads", "1"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "waiting\n"
-    begun = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    _, error = process.communicate(timeout=20)
-    assert process.returncode == 143
-    assert time.monotonic() - begun < 10
-    assert "terminated" in error
+    ends_on_sigterm(process, once_it_says="waiting")
     assert not (out / ".work").exists()
 
 

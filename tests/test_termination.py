@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+from tests.fakes import ends_on_sigterm
 
 ROOT = Path(__file__).parents[1]
 _STUCK = """
@@ -33,12 +33,5 @@ def test_a_call_that_is_stuck_in_reading_ends(raw: Path, out: Path, network: Pat
         [sys.executable, "-c", _STUCK, str(raw), str(out), "participant", "--model", str(network)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "reading\n"
-    begun = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    _, error = process.communicate(timeout=20)
-    assert process.returncode == 143
-    assert time.monotonic() - begun < 10
-    assert "terminated" in error
+    ends_on_sigterm(process, once_it_says="reading")
     assert not out.exists()
