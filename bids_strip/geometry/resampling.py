@@ -155,5 +155,13 @@ def to_native(data: Float3, frame: Frame, window: Box, *, hold: bool = False) ->
         matrix = resampling_matrix(n_in, frame.native_shape[own], first=-first / step,
                                    step=1 / step, widen=False, hold=hold)  # fmt: skip
         matrices.append((matrix[::-1] if frame.flips[axis] else matrix)[window[own]])
-    found = resampled(data, (matrices[0], matrices[1], matrices[2]))
+    needed = [_needed(matrix) for matrix in matrices]
+    i, j, k = (matrix[:, part] for matrix, part in zip(matrices, needed, strict=True))
+    found = resampled(data[tuple(needed)], (i, j, k))
     return np.ascontiguousarray(found.transpose(np.argsort(frame.axes)))
+
+
+def _needed(matrix: NDArray[np.float32]) -> slice:
+    """Samples from the first to the last that count."""
+    used = np.flatnonzero(matrix.any(axis=0))
+    return slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0, 1)

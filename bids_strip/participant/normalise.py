@@ -90,7 +90,7 @@ def normalise(
         return Normalised(native, np.zeros_like(native.data), 0.0, 1.0)
     samples = Samples(
         brightness=np.log(data[seen] - np.float32(floor)),
-        prior=tissue_prior(prediction, frame, brain, window)[:, seen],
+        prior=tissue_prior(prediction, frame, brain, window, seen, threads=threads),
         places=[at * side.step for at, side in zip(np.nonzero(seen), window, strict=True)],
     )
     waves = cosines(_box(inside, native.grid.zooms), native.grid.zooms, smoothness_mm)

@@ -18,7 +18,16 @@ from bids_strip.domain import (
     Zooms,
 )
 from bids_strip.geometry import bounding_box, every_nth, to_native, within
-from bids_strip.mixture import Classes, Shares, Values, first_guess, fitted, posterior, trusted
+from bids_strip.mixture import (
+    VOXELS,
+    Classes,
+    Shares,
+    Values,
+    first_guess,
+    fitted,
+    posterior,
+    trusted,
+)
 from bids_strip.prior import tissue_prior
 from bids_strip.slabs import in_slabs, side_by_side
 
@@ -32,7 +41,6 @@ _ALIKE = 0.5
 _SWEEPS = 3
 _OUTSIDE = (4, 5)
 """Bone and soft tissue."""
-_VOXELS = 1 << 16
 _ROWS = 32
 """Of a part that a thread works on."""
 
@@ -72,21 +80,22 @@ def segment(
     box = bounding_box(inside, margin_mm=0.0, zooms=grid.zooms)
     part = inside[box]
     values = normalised.volume.data[box][part]
-    prior = tissue_prior(prediction, frame, brain, box)[:, part]
+    prior = tissue_prior(prediction, frame, brain, box, part, threads=threads)
     few = every_nth(grid.zooms, _SAMPLES_MM)
     chosen = np.zeros(part.shape, dtype=bool)
     chosen[few] = True
-    sample = chosen[part]
+    sample = np.flatnonzero(chosen[part])
     classes = tissue_classes(values[sample], prior[:, sample], suffix=suffix)
-    shares = with_neighbours(posterior(values, prior, classes), values, prior, classes, part,
-                             grid.zooms, threads=threads)  # fmt: skip
-    steps = np.zeros((3, *grid.shape), dtype=np.uint8)
-    steps[(slice(None), *box)][:, part] = in_steps(shares)
+    shares = with_neighbours(values, prior, classes, part, grid.zooms, threads=threads)
     labels = np.zeros(grid.shape, dtype=np.uint8)
     if outside and prediction.shares is not None and not brain.already_stripped:
         labels = _outside(prediction.shares, frame, grid.shape, threads=threads)
     labels[inside] = 0
-    labels[box][part] = 1 + shares.argmax(axis=0).astype(np.uint8)
+    steps = np.zeros((3, *grid.shape), dtype=np.uint8)
+    likeliest, found = in_steps(shares, threads=threads)
+    labels[box][part] = likeliest
+    for tissue in range(3):
+        steps[tissue][box][part] = found[tissue]
     return Segmented(labels, steps)
 
 
@@ -100,17 +109,17 @@ def tissue_classes(values: Values, prior: Shares, *, suffix: str) -> Classes:
 
 
 def with_neighbours(
-    shares: Shares, values: Values, prior: Shares, classes: Classes, inside: Bool3, zooms: Zooms,
-    *, threads: int = 1,
+    values: Values, prior: Shares, classes: Classes, inside: Bool3, zooms: Zooms, *,
+    threads: int = 1,
 ) -> Shares:  # fmt: skip
-    """Shares that also follow those of the neighbours.
+    """Shares that follow brightness, prior and those of the neighbours.
 
     Parameters
     ----------
-    shares, prior : (3, N) float32
-        Of the voxels of `inside`, in its order.
     values : (N,) float32
-        Their brightness.
+        Brightness of the voxels of `inside`, in its order.
+    prior : (3, N) float32
+        Of the tissues.
     classes
         Of the tissues.
     inside : (I, J, K) bool
@@ -119,26 +128,37 @@ def with_neighbours(
         mm; a neighbour counts by its nearness.
     threads : int
         Parts that are worked on side by side.
-    """
-    near = neighbours(inside, zooms)
-    every = near @ with_outside(np.ones(len(values), dtype=np.float32))
 
-    def followed(rows: slice) -> Shares:
-        pull = np.exp(np.float32(_ALIKE) * support[:, rows])
-        return posterior(values[rows], prior[:, rows] * pull, classes)
+    Returns
+    -------
+    (3, N) float32
+    """
+    near = neighbours(inside, zooms, threads=threads)
+    every = near @ with_outside(np.ones(len(values), dtype=np.float32))
+    shares = np.empty_like(prior)
+
+    def alone(rows: slice) -> None:
+        shares[:, rows] = posterior(values[rows], prior[:, rows], classes)
 
     def support_of(share: Values) -> Values:
         return np.asarray(near @ with_outside(share))
 
+    in_slabs(alone, len(values), threads=threads, thick=VOXELS)
     for _ in range(_SWEEPS):
         grey, white = side_by_side(support_of, shares[:2], threads=threads)
-        support = np.stack([grey, white, every - grey - white])
-        parts = in_slabs(followed, len(values), threads=threads, thick=_VOXELS)
-        shares = np.concatenate(parts, axis=1)
+
+        def followed(rows: slice, grey: Values = grey, white: Values = white) -> None:
+            support = np.stack([grey[rows], white[rows], every[rows] - grey[rows] - white[rows]])
+            support *= np.float32(_ALIKE)
+            pull = np.exp(support, out=support)
+            pull *= prior[:, rows]
+            shares[:, rows] = posterior(values[rows], pull, classes)
+
+        in_slabs(followed, len(values), threads=threads, thick=VOXELS)
     return shares
 
 
-def neighbours(inside: Bool3, zooms: Zooms) -> csr_array:
+def neighbours(inside: Bool3, zooms: Zooms, *, threads: int = 1) -> csr_array:
     """How much each voxel of a region counts in each other one.
 
     Parameters
@@ -147,6 +167,8 @@ def neighbours(inside: Bool3, zooms: Zooms) -> csr_array:
         The region, N voxels.
     zooms
         mm.
+    threads : int
+        Parts that are worked on side by side.
 
     Returns
     -------
@@ -155,17 +177,22 @@ def neighbours(inside: Bool3, zooms: Zooms) -> csr_array:
         column stands for all that lies outside.
     """
     padded = np.pad(inside, 1)
-    at = np.flatnonzero(padded)
+    at = np.flatnonzero(padded).astype(np.int32)
     number = np.full(padded.size, len(at), dtype=np.int32)
     number[at] = np.arange(len(at), dtype=np.int32)
     nearness = [3 / z / sum(1 / other for other in zooms) for z in zooms]
     strides = (padded.shape[1] * padded.shape[2], padded.shape[2], 1)
+    ways = np.array([*(-s for s in strides), *strides], dtype=np.int32)
     found = np.empty((len(at), 6), dtype=np.int32)
-    for column, way in enumerate((*(-s for s in strides), *strides)):
-        found[:, column] = number[at + way]
-    weights = np.tile(np.array([*nearness, *nearness], dtype=np.float32), len(at))
+    weights = np.empty((len(at), 6), dtype=np.float32)
+
+    def fill(rows: slice) -> None:
+        number.take(at[rows, None] + ways, out=found[rows], mode="clip")
+        weights[rows] = [*nearness, *nearness]
+
+    in_slabs(fill, len(at), threads=threads, thick=VOXELS)
     starts = np.arange(0, weights.size + 1, 6, dtype=np.int32)
-    return csr_array((weights, found.ravel(), starts), shape=(len(at), len(at) + 1))
+    return csr_array((weights.ravel(), found.ravel(), starts), shape=(len(at), len(at) + 1))
 
 
 def with_outside(share: Values) -> Values:
@@ -173,11 +200,36 @@ def with_outside(share: Values) -> Values:
     return np.append(share, np.float32(0))
 
 
-def in_steps(shares: Shares) -> NDArray[np.uint8]:
-    """(3, N) shares in steps of 1/255 whose sum is 255; what rounding leaves goes to fluid."""
-    grey = np.rint(shares[0] * FULL)
-    white = np.minimum(np.rint(shares[1] * FULL), FULL - grey)
-    return np.stack([grey, white, FULL - grey - white]).astype(np.uint8)
+def in_steps(
+    shares: Shares, *, threads: int = 1
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The likeliest tissue, from 1, and shares in steps of 1/255.
+
+    Parameters
+    ----------
+    shares : (3, N) float32
+        Of grey matter, white matter, fluid.
+    threads : int
+        Parts that are worked on side by side.
+
+    Returns
+    -------
+    (N,) uint8, (3, N) uint8
+        The sum of a voxel's steps is 255; what rounding leaves goes to fluid.
+    """
+    likeliest = np.empty(shares.shape[1], dtype=np.uint8)
+    steps = np.empty(shares.shape, dtype=np.uint8)
+
+    def fill(rows: slice) -> None:
+        grey, white, fluid = shares[:, rows]
+        second = white > grey
+        likeliest[rows] = np.where(fluid > np.where(second, white, grey), 3, 1 + second)
+        of_grey = np.rint(grey * FULL)
+        of_white = np.minimum(np.rint(white * FULL), FULL - of_grey)
+        steps[:, rows] = of_grey, of_white, FULL - of_grey - of_white
+
+    in_slabs(fill, len(likeliest), threads=threads, thick=VOXELS)
+    return likeliest, steps
 
 
 def _outside(shares: Float4, frame: Frame, shape: Shape3, *, threads: int = 1) -> NDArray[np.uint8]:

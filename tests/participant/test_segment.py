@@ -71,7 +71,8 @@ def test_shares_sum_to_one_inside_and_to_none_outside() -> None:
 
 def test_rounding_never_goes_below_nothing() -> None:
     shares = np.array([[0.5, 0.5, 0.0], [0.1, 0.9, 0.0], [1 / 3, 1 / 3, 1 / 3]], np.float32).T
-    steps = in_steps(shares).astype(int)
+    _, steps = in_steps(shares)
+    steps = steps.astype(int)
     assert (steps.sum(axis=0) == 255).all()
     assert np.abs(steps / 255 - shares).max() <= 1.01 / 255
 
