@@ -13,7 +13,12 @@
 """
 
 from bids_strip.geometry.boxes import Box, bounding_box, every_nth, shape_multiple
-from bids_strip.geometry.distance import distance_within, redistanced, signed_distance
+from bids_strip.geometry.distance import (
+    distance_within,
+    gradient_at,
+    redistanced,
+    signed_distance,
+)
 from bids_strip.geometry.masks import (
     Rest,
     brain_region,
@@ -34,7 +39,7 @@ from bids_strip.geometry.stored import STORED_STEP_MM, off_threshold, quantised,
 
 __all__ = [
     "STORED_STEP_MM", "Box", "Rest", "affine_resampled", "bounding_box", "brain_region", "closed",
-    "dice", "dilated", "distance_within", "every_nth", "filled", "largest_component",
-    "native_box", "off_threshold", "quantised", "redistanced", "resampled", "resampling_matrix",
-    "shape_multiple", "signed_distance", "to_native", "within",
+    "dice", "dilated", "distance_within", "every_nth", "filled", "gradient_at",
+    "largest_component", "native_box", "off_threshold", "quantised", "redistanced", "resampled",
+    "resampling_matrix", "shape_multiple", "signed_distance", "to_native", "within",
 ]  # fmt: skip

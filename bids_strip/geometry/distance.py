@@ -6,6 +6,8 @@ seconds.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -13,8 +15,11 @@ from scipy import ndimage
 from bids_strip.domain import SDT_STEP_MM, Bool3, Float3, Zooms
 from bids_strip.geometry.boxes import bounding_box
 from bids_strip.geometry.resampling import resampled, resampling_matrix
+from bids_strip.slabs import in_slabs
 
 _NEAR_MM = 5.0
+_ROWS = 8
+"""Of a part that is measured at a time."""
 
 
 def signed_distance(
@@ -119,7 +124,9 @@ def _redistanced_coarsely(level: Float3, zooms: Zooms, limit_mm: float, coarse_m
     return resampled(coarse, matrices)
 
 
-def redistanced(level: Float3, *, zooms: Zooms, limit_mm: float) -> Float3:
+def redistanced(
+    level: Float3, *, zooms: Zooms, limit_mm: float, threads: int = 1
+) -> Float3:  # fmt: skip
     """True distances to the zero surface of a level-set function.
 
     Parameters
@@ -131,6 +138,8 @@ def redistanced(level: Float3, *, zooms: Zooms, limit_mm: float) -> Float3:
         Voxel sizes in mm.
     limit_mm : float
         Distances are clipped to +-limit_mm.
+    threads : int
+        Parts that are worked on side by side.
 
     Returns
     -------
@@ -152,32 +161,59 @@ def redistanced(level: Float3, *, zooms: Zooms, limit_mm: float) -> Float3:
     if not near.any():
         sdt[box] = np.where(inner, -limit_mm, limit_mm)
         return sdt
-    feet, normals = _surface_points(phi, near, zooms)
-    index = ndimage.distance_transform_edt(
+    nearest = ndimage.distance_transform_edt(
         ~near, sampling=zooms, return_distances=False, return_indices=True
     )
-    distance = _distance_to_patches(feet, normals, tuple(index), zooms)
-    sdt[box] = np.clip(np.where(inner, -distance, np.maximum(distance, 1e-3)), -limit_mm, limit_mm)
+    patches, part = _patches(phi, near, zooms), sdt[box]
+
+    def measure(rows: slice) -> None:
+        distance = _distance_to_patches(patches, nearest[:, rows], rows, zooms)
+        signed = np.where(inner[rows], -distance, np.maximum(distance, 1e-3))
+        np.clip(signed, -limit_mm, limit_mm, out=part[rows])
+
+    in_slabs(measure, len(inner), threads=threads, thick=_ROWS)
     return sdt
 
 
+@dataclass(frozen=True, eq=False)
+class _Patches:
+    """Patches of a surface, each about a voxel wide, N of them.
+
+    Attributes
+    ----------
+    number : (I, J, K) int32
+        Of the patch beside a voxel; 0 where there is none.
+    feet : three of (N,) float32
+        A point of each, mm.
+    normals : three of (N,) float32
+        Directions across it.
+    """
+
+    number: NDArray[np.int32]
+    feet: list[NDArray[np.float32]]
+    normals: list[NDArray[np.float32]]
+
+
 def _distance_to_patches(
-    feet: list[Float3], normals: list[Float3], index: tuple[NDArray[np.int32], ...], zooms: Zooms
+    patches: _Patches, nearest: NDArray[np.int32], rows: slice, zooms: Zooms
 ) -> Float3:
-    """Distance of each voxel to the patch of surface around its foot, mm.
+    """Distance of each voxel of some rows to the patch beside the voxel nearest to it, mm.
 
     The foot is one point of a patch about a voxel wide: the part of the way that runs along the
     patch, up to a voxel, is not distance.
     """
-    squared = np.zeros(feet[0].shape, dtype=np.float32)
+    shape = patches.number.shape
+    i, j, k = nearest
+    number = patches.number.ravel().take((i * shape[1] + j) * shape[2] + k)
+    squared = np.zeros(number.shape, dtype=np.float32)
     across = np.zeros_like(squared)
     for axis, zoom in enumerate(zooms):
         view = [1, 1, 1]
         view[axis] = -1
-        here = (np.arange(squared.shape[axis], dtype=np.float32) * zoom).reshape(view)
-        way = here - feet[axis][index]
+        here = np.arange(shape[axis], dtype=np.float32)[rows if axis == 0 else slice(None)] * zoom
+        way = here.reshape(view) - patches.feet[axis].take(number)
         squared += way**2
-        across += way * normals[axis][index]
+        across += way * patches.normals[axis].take(number)
     along = np.minimum(np.maximum(squared - across**2, 0), max(zooms) ** 2)
     return np.asarray(np.sqrt(np.maximum(squared - along, 0)), dtype=np.float32)
 
@@ -195,17 +231,49 @@ def _beside_surface(inside: Bool3) -> Bool3:
     return near
 
 
-def _surface_points(phi: Float3, near: Bool3, zooms: Zooms) -> tuple[list[Float3], list[Float3]]:
-    """Foot of each near voxel on the zero surface, mm, and the surface's normal there."""
-    gradient = [np.asarray(g, dtype=np.float32) for g in np.gradient(phi, *zooms)]
-    slope = np.sqrt(sum(g[near] ** 2 for g in gradient)) + 1e-6
+def _patches(phi: Float3, near: Bool3, zooms: Zooms) -> _Patches:
+    """The zero surface beside each near voxel: the point nearest to it, and its normal there."""
+    at = np.nonzero(near)
+    number = np.zeros(near.shape, dtype=np.int32)
+    number[at] = np.arange(len(at[0]), dtype=np.int32)
+    gradient = gradient_at(phi, at, zooms)
+    slope = np.sqrt(sum(g**2 for g in gradient)) + 1e-6
     # never farther than a voxel: where the slope is flat the foot is the voxel itself
-    step = np.clip(phi[near] / slope, -max(zooms), max(zooms))
-    feet, normals = [], []
-    for axis, zoom in enumerate(zooms):
-        foot, normal = np.zeros_like(phi), np.zeros_like(phi)
-        normal[near] = gradient[axis][near] / slope
-        foot[near] = np.nonzero(near)[axis] * zoom - step * normal[near]
-        feet.append(foot)
-        normals.append(normal)
-    return feet, normals
+    step = np.clip(phi[at] / slope, -max(zooms), max(zooms))
+    normals = [np.asarray(g / slope, dtype=np.float32) for g in gradient]
+    feet = [
+        (index * zoom - step * normal).astype(np.float32)
+        for index, zoom, normal in zip(at, zooms, normals, strict=True)
+    ]
+    return _Patches(number, feet, normals)
+
+
+def gradient_at(
+    data: Float3, at: tuple[NDArray[np.int64], ...], zooms: Zooms
+) -> list[NDArray[np.float32]]:
+    """Slopes at some voxels, a mm: `numpy.gradient` there alone.
+
+    Parameters
+    ----------
+    data : (I, J, K) float32
+        Along an axis with one voxel the slope is 0.
+    at : three of (N,) int
+        Voxels.
+    zooms : tuple of float
+        Voxel sizes in mm.
+
+    Returns
+    -------
+    three of (N,) float32
+    """
+    flat = data.ravel()
+    here = np.ravel_multi_index(at, data.shape)
+    found = []
+    for index, size, stride, zoom in zip(
+        at, data.shape, (data.shape[1] * data.shape[2], data.shape[2], 1), zooms, strict=True
+    ):
+        ahead, behind = index < size - 1, index > 0
+        rise = flat.take(here + stride * ahead) - flat.take(here - stride * behind)
+        apart = np.maximum(ahead.astype(np.float32) + behind, 1)
+        found.append(rise / (apart * np.float32(zoom)))
+    return found

@@ -10,7 +10,7 @@ import numpy as np
 
 from bids_strip.domain import SDT_LIMIT_MM, Float3, Prediction, Surface, Zooms
 from bids_strip.errors import DeriveError
-from bids_strip.geometry import filled, largest_component, redistanced
+from bids_strip.geometry import filled, gradient_at, largest_component, redistanced
 
 _LEAST_ML = 50.0
 _BAND_MM = 2.0
@@ -85,8 +85,8 @@ def _level(prediction: Prediction, no_csf: bool) -> Float3:
 
 def _slope(level: Float3, zooms: Zooms) -> tuple[float, float]:
     """Mean gradient length within `_BAND_MM` of the surface, and its mean difference from 1."""
-    band = np.abs(level) <= _BAND_MM
-    if not band.any():
+    band = np.nonzero(np.abs(level) <= _BAND_MM)
+    if not band[0].size:
         return 0.0, 1.0
-    lengths = np.sqrt(sum(np.asarray(g)[band] ** 2 for g in np.gradient(level, *zooms)))
+    lengths = np.sqrt(sum(g**2 for g in gradient_at(level, band, zooms)))
     return float(lengths.mean()), float(np.abs(lengths - 1).mean())

@@ -200,9 +200,7 @@ def with_outside(share: Values) -> Values:
     return np.append(share, np.float32(0))
 
 
-def in_steps(
-    shares: Shares, *, threads: int = 1
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def in_steps(shares: Shares, *, threads: int = 1) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The likeliest tissue, from 1, and shares in steps of 1/255.
 
     Parameters
