@@ -274,12 +274,12 @@ def _taken_for(faulty: Prediction, found: Found, label: int | None) -> Predictio
     changed = (faulty.brain_mm <= 0) != (found.prediction.brain_mm <= 0)
     if np.count_nonzero(changed & found.seen) * float(np.prod(found.zooms)) / 1000 < LEAST_ML:
         return None
-    if label is None or faulty.shares is None or faulty.tissue is None:
+    if label is None or faulty.shares is None:
         return faulty
     shares: Float4 = faulty.shares.copy()
     shares[:, changed] = 0.0
     shares[label, changed] = 1.0
-    return replace(faulty, shares=shares, tissue=np.where(changed, np.uint8(label), faulty.tissue))
+    return replace(faulty, shares=shares)
 
 
 # failures of the image ----------------------------------------------------------------------

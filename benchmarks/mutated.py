@@ -63,7 +63,7 @@ class Ball:
             for n, z in zip(conformed.data.shape, conformed.zooms, strict=True)
         ]
         i, j, k = np.ix_(*sides)
-        return Prediction(np.sqrt(i**2 + j**2 + k**2, dtype=np.float32) - 70, tissue=None)
+        return Prediction(np.sqrt(i**2 + j**2 + k**2, dtype=np.float32) - 70)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,3 +95,39 @@ def robust(residual: Points) -> tuple[Points, float]:
     """Weights of Geman and McClure, and the scale of the residuals in whose units they are."""
     scale = max(1.4826 * float(np.median(np.abs(residual))), 1e-6)
     return 1.0 / (1.0 + (residual / (3 * scale)) ** 2) ** 2 / scale**2, scale
+
+
+def rotation(turn_deg: Points) -> Points:
+    """Rotation matrix of a rotation vector.
+
+    Parameters
+    ----------
+    turn_deg : (3,) float64
+        Degrees about its own direction, right-handed.
+
+    Returns
+    -------
+    (3, 3) float64
+
+    Notes
+    -----
+    The formula of Rodrigues; scipy's class for it takes a quarter of a second to import.
+    """
+    x, y, z = np.deg2rad(turn_deg)
+    angle = np.hypot(np.hypot(x, y), z)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    sine, rest = np.sinc(angle / np.pi), np.sinc(angle / (2 * np.pi)) ** 2 / 2
+    return np.asarray(np.eye(3) + sine * cross + rest * (cross @ cross))
+
+
+def rotation_vector_deg(matrix: Points) -> Points:
+    """Rotation vector of a rotation matrix, (3,) degrees; undoes `rotation` below a half turn."""
+    skew = np.array([matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0],
+                     matrix[1, 0] - matrix[0, 1]])  # fmt: skip
+    sine = np.linalg.norm(skew)
+    angle = np.arctan2(sine, np.trace(matrix) - 1)
+    # the axis is what the matrix leaves alone; the skew part tells its sign, but near a half turn
+    # is too short to tell the axis itself
+    _, vectors = np.linalg.eigh(matrix + matrix.T)
+    axis = vectors[:, 2] if angle > np.pi / 2 else skew / max(sine, 1e-300)
+    return np.asarray(np.rad2deg(angle) * axis * (-1 if axis @ skew < 0 else 1))

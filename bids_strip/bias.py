@@ -110,9 +110,10 @@ def fit(
         return np.zeros(basis.shape[1])
     mean = float((weight * target).sum(dtype=np.float64)) / total
     centre = (weight @ basis).astype(np.float64) / total
-    weighted = basis * weight[:, None]
-    gram = (weighted.T @ basis).astype(np.float64) / total - np.outer(centre, centre)
-    aim = (weighted.T @ (target - np.float32(mean))).astype(np.float64) / total
+    root = np.sqrt(weight)
+    weighted = basis * root[:, None]  # by itself: half of a symmetric product is reckoned
+    gram = (weighted.T @ weighted).astype(np.float64) / total - np.outer(centre, centre)
+    aim = (((target - np.float32(mean)) * root) @ weighted).astype(np.float64) / total
     gram[np.diag_indices_from(gram)] += _STIFFNESS / lengths**4 + 1e-6
     return np.asarray(np.linalg.solve(gram, aim))
 

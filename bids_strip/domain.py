@@ -201,16 +201,14 @@ class Prediction:
     ----------
     brain_mm : (I, J, K) float32, mm
         Signed distance to the brain surface.
-    tissue : (I, J, K) uint8
-        0 BG, 1 GM, 2 WM, 3 CSF, 4 bone, 5 soft tissue; None if the network gives none.
     shares : (6, I, J, K) float32
-        The network's share of each of these labels in a voxel, their sum 1; None likewise.
+        Of each label in a voxel, their sum 1: 0 BG, 1 GM, 2 WM, 3 CSF, 4 bone, 5 soft tissue; None
+        if the network gives none.
     no_csf_mm : (I, J, K) float32, mm
         Signed distance to the surface of the tissue; None if the network gives none.
     """
 
     brain_mm: Float3
-    tissue: NDArray[np.uint8] | None
     shares: Float4 | None = None
     no_csf_mm: Float3 | None = None
 

@@ -13,9 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial.transform import Rotation
 
-from bids_strip.affine import Points, away, length, mapped, moved, products, robust, rows, solved
+from bids_strip.affine import (
+    Points,
+    away,
+    length,
+    mapped,
+    moved,
+    products,
+    robust,
+    rotation,
+    rotation_vector_deg,
+    rows,
+    solved,
+)
 from bids_strip.domain import Affine, Float3
 from bids_strip.reference import Reference, scale_of
 
@@ -89,8 +100,7 @@ def turn_deg(pose: Affine) -> NDArray[np.float64]:
     ear, about the third turns the face to the left.
     """
     left, _, right = np.linalg.svd(pose[:3, :3])
-    turn: NDArray[np.float64] = Rotation.from_matrix(left @ right).as_rotvec(degrees=True)
-    return turn
+    return rotation_vector_deg(left @ right)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +181,7 @@ def _best(
 def _turned(pose: Affine, turn: tuple[float, ...], centre: Points) -> Affine:
     """Turn a head about the reference's centre."""
     change = np.eye(4)
-    change[:3, :3] = Rotation.from_rotvec(turn, degrees=True).as_matrix()
+    change[:3, :3] = rotation(np.array(turn))
     change[:3, 3] = centre - change[:3, :3] @ centre
     return np.asarray(pose @ change)
 

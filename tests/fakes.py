@@ -230,7 +230,7 @@ class FakePredictor:
     provider: str = "fake"
 
     def __call__(self, conformed: Conformed) -> Prediction:
-        return Prediction(brain_mm=self.answer(conformed), tissue=None)
+        return Prediction(brain_mm=self.answer(conformed))
 
 
 def run_of(path: Path, root: Path) -> Run:

@@ -15,6 +15,7 @@ from bids_strip.geometry import (
     dice,
     dilated,
     filled,
+    gradient_at,
     largest_component,
     native_box,
     off_threshold,
@@ -431,3 +432,23 @@ def test_the_native_box_holds_all_that_a_conformed_box_reaches(rng) -> None:
         reached = to_native(held, frame, (slice(None), slice(None), slice(None))) > 0
         reached[native_box(box, frame)] = False
         assert not reached.any()
+
+
+# slopes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zooms", ALL_ZOOMS)
+def test_slopes_at_some_voxels_are_numpys(zooms, rng) -> None:
+    """Those at the array's edges too."""
+    data = rng.standard_normal((5, 2, 7)).astype(np.float32)
+    at = np.nonzero(np.ones(data.shape, bool))
+    for found, expected in zip(
+        gradient_at(data, at, zooms), np.gradient(data, *zooms), strict=True
+    ):
+        assert found == pytest.approx(np.asarray(expected)[at], abs=1e-5)
+
+
+def test_one_plane_has_no_slope_across_it(rng) -> None:
+    data = rng.standard_normal((3, 1, 3)).astype(np.float32)
+    _, across, _ = gradient_at(data, np.nonzero(data < 9), ISO)
+    assert not across.any()

@@ -39,7 +39,7 @@ class TwoSurfaces:
 
     def __call__(self, conformed: Conformed) -> Prediction:
         brain, tissue = (TrueSphere(radius=r)(conformed) for r in (RADIUS_MM, TISSUE_MM))
-        return Prediction(brain, None, no_csf_mm=tissue)
+        return Prediction(brain, no_csf_mm=tissue)
 
 
 @pytest.mark.parametrize("stripped", [False, True])
@@ -90,20 +90,20 @@ def test_it_never_leaves_the_brain() -> None:
     brain = sphere_sdt(world, (46.0, 47.0, 48.0), 28.0)
     tissue = sphere_sdt(world, (52.0, 47.0, 48.0), 26.0)
     assert ((tissue <= 0) & (brain > 0)).any()
-    surface = clean(Prediction(brain, None, no_csf_mm=tissue), (2.0, 2.0, 2.0), no_csf=True)
+    surface = clean(Prediction(brain, no_csf_mm=tissue), (2.0, 2.0, 2.0), no_csf=True)
     assert np.array_equal(surface.mm <= 0, (tissue <= 0) & (brain <= 0))
 
 
 def test_the_brains_surface_is_the_default() -> None:
     world = world_of((48, 48, 48), np.diag([2.0, 2.0, 2.0, 1.0]))
     brain, tissue = (sphere_sdt(world, (46.0, 47.0, 48.0), r) for r in (28.0, 22.0))
-    surface = clean(Prediction(brain, None, no_csf_mm=tissue), (2.0, 2.0, 2.0))
+    surface = clean(Prediction(brain, no_csf_mm=tissue), (2.0, 2.0, 2.0))
     assert np.array_equal(surface.mm <= 0, brain <= 0)
 
 
 def test_a_prediction_without_it_is_an_error() -> None:
     with pytest.raises(DeriveError, match="--no-csf"):
-        clean(Prediction(np.zeros((8, 8, 8), np.float32), None), (2.0, 2.0, 2.0), no_csf=True)
+        clean(Prediction(np.zeros((8, 8, 8), np.float32)), (2.0, 2.0, 2.0), no_csf=True)
 
 
 @pytest.mark.parametrize("level", ["run", "dry run"])

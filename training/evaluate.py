@@ -97,7 +97,7 @@ def rendered_score(predictor: Predictor, source: TrainingMap, item: SynthesisDra
     truth, mask = (truth_mm <= 0) & seen, (found.brain_mm <= 0) & seen
     near = (np.abs(truth_mm) <= SURFACE_MM) & seen
     labels = sample.tissue[0].numpy()
-    tissue = np.zeros(labels.shape, np.uint8) if found.tissue is None else found.tissue
+    tissue = np.zeros(labels.shape) if found.shares is None else found.shares.argmax(axis=0)
     gm, wm, csf = (_tissue_dice(tissue == n, labels == n, mask, truth) for n in (1, 2, 3))
     return Score(
         groups=groups_of(item, source),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from bids_strip.card import Card, parse_card
@@ -39,8 +38,8 @@ class TorchPredictor:
         image = torch.from_numpy(conformed.data)[None, None].to(where)
         with torch.inference_mode():
             sdt, tissue = self.net(image)
-        labels = tissue[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
-        return Prediction(brain_mm=sdt[0, 0].float().cpu().numpy(), tissue=np.asarray(labels))
+        shares = tissue[0].float().softmax(dim=0).cpu().numpy()
+        return Prediction(brain_mm=sdt[0, 0].float().cpu().numpy(), shares=shares)
 
 
 def torch_predictor(net: StripNet, zoom_mm: float) -> TorchPredictor:

@@ -6,16 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_strip.domain import SDT_LIMIT_MM, SDT_STEP_MM, Bool3, Float3
+from bids_strip.slabs import in_slabs
 
+_ROWS = 8
+"""Of a slab that is worked on at a time."""
 STORED_STEP_MM = float(np.float32(SDT_STEP_MM))
 """The step of stored distances as a NIfTI header holds it."""
 
 
-def quantised(distance_mm: Float3) -> NDArray[np.int16]:
+def quantised(distance_mm: Float3, *, threads: int = 1) -> NDArray[np.int16]:
     """Distances in mm -> int16 steps, clipped to the stored range."""
-    steps = np.clip(distance_mm, -SDT_LIMIT_MM, SDT_LIMIT_MM)
-    steps /= np.float32(STORED_STEP_MM)
-    return np.rint(steps, out=steps).astype(np.int16)
+    found = np.empty(distance_mm.shape, dtype=np.int16)
+
+    def make(rows: slice) -> None:
+        steps = np.clip(distance_mm[rows], -SDT_LIMIT_MM, SDT_LIMIT_MM)
+        steps /= np.float32(STORED_STEP_MM)
+        found[rows] = np.rint(steps, out=steps)
+
+    in_slabs(make, len(found), threads=threads, thick=_ROWS)
+    return found
 
 
 def within(steps: NDArray[np.int16], border_mm: float) -> Bool3:

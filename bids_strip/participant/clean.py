@@ -10,16 +10,24 @@ import numpy as np
 
 from bids_strip.domain import SDT_LIMIT_MM, Float3, Prediction, Surface, Zooms
 from bids_strip.errors import DeriveError
-from bids_strip.geometry import filled, gradient_at, largest_component, redistanced
+from bids_strip.geometry import (
+    bounding_box,
+    filled,
+    gradient_at,
+    largest_component,
+    redistanced,
+)
 
 _LEAST_ML = 50.0
 _BAND_MM = 2.0
 _MARGIN_MM = 4.0
+_NOWHERE = (slice(0, 1),) * 3
 
 
 def clean(
-    prediction: Prediction, zooms: Zooms, *, no_csf: bool = False, required: bool = True
-) -> Surface:
+    prediction: Prediction, zooms: Zooms, *, no_csf: bool = False, required: bool = True,
+    threads: int = 1,
+) -> Surface:  # fmt: skip
     """Keep the largest piece, fill its holes, measure distances anew.
 
     Parameters
@@ -30,36 +38,38 @@ def clean(
         Voxel sizes of that grid, mm.
     no_csf
         True takes the surface of the tissue, as far as it lies inside that of the brain.
-
     required
         False takes no brain for an answer: a rater has drawn it.
+    threads : int
+        Parts that are worked on side by side.
 
     Raises
     ------
     DeriveError
         If there is no brain: less than 50 ml.
     """
-    level = _level(prediction, no_csf)
-    predicted = level
+    predicted = _level(prediction, no_csf)
+    slope, deviation = _slope(predicted, zooms)
+    inside = predicted <= 0
+    box = bounding_box(inside, margin_mm=0.0, zooms=zooms) if inside.any() else _NOWHERE
+    brain, extra = largest_component(inside[box])
     voxel_ml = float(np.prod(zooms)) / 1000.0
-    inside = level <= 0
-    brain, extra = largest_component(inside)
     volume = float(brain.sum()) * voxel_ml
     if volume < _LEAST_ML and not required:
-        nowhere = np.full(level.shape, SDT_LIMIT_MM + _MARGIN_MM, dtype=np.float32)
-        return Surface(nowhere, 0, 0.0, 0.0, *_slope(predicted, zooms))
+        nowhere = np.full(predicted.shape, SDT_LIMIT_MM + _MARGIN_MM, dtype=np.float32)
+        return Surface(nowhere, 0, 0.0, 0.0, slope, deviation)
     if volume < _LEAST_ML:
         raise DeriveError(
             f"no brain found ({volume:.0f} ml); is this the head of a person, with voxel sizes in "
             "mm and the right axes in its header?"
         )
-    whole = filled(brain)
-    holes = whole & ~brain
-    level = np.where(inside & ~brain, _BAND_MM, level)
-    level = np.where(holes, -_MARGIN_MM, level).astype(np.float32)
-    slope, deviation = _slope(predicted, zooms)
+    holes = filled(brain) & ~brain
+    level = predicted.copy()
+    part = level[box]
+    part[inside[box] & ~brain] = _BAND_MM
+    part[holes] = -_MARGIN_MM
     return Surface(
-        mm=redistanced(level, zooms=zooms, limit_mm=SDT_LIMIT_MM + _MARGIN_MM),
+        mm=redistanced(level, zooms=zooms, limit_mm=SDT_LIMIT_MM + _MARGIN_MM, threads=threads),
         components_removed=extra.components,
         component_ml_removed=extra.voxels * voxel_ml,
         holes_filled_ml=float(holes.sum()) * voxel_ml,

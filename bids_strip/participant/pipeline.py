@@ -74,7 +74,7 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     drawn = clock("edit", read_edit, edit, source.volume.grid) if edit else None
     conformed, prediction = predicted(source.volume, predictor, clock)
     surface = clock("clean", clean, prediction, conformed.zooms, no_csf=recipe.no_csf,
-                    required=drawn is None)  # fmt: skip
+                    required=drawn is None, threads=job.threads)  # fmt: skip
     distance = clock("restore", restore, surface, conformed.frame)
     brain = clock("derive", derive, source.volume, distance, border_mm=recipe.border_mm,
                   drawn=drawn, no_csf=recipe.no_csf)  # fmt: skip

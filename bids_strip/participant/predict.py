@@ -15,6 +15,7 @@ from bids_strip.ceiling import ceiling
 from bids_strip.domain import Conformed, Float3, Float4, Prediction
 from bids_strip.errors import ModelError, PredictError, ProviderError
 from bids_strip.network_file import read_network
+from bids_strip.slabs import in_slabs
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -29,6 +30,8 @@ _DEVICE_NODES = ("/dev/nvidiactl", "/dev/dxg")
 _GPU_REMEDY = (
     "add --nv (Singularity) or --gpus all (docker), install 'bids_strip[gpu]', or take --device cpu"
 )
+_ROWS = 4
+"""Of a slab that is worked on at a time."""
 _LOGIT_MM = 1.0
 """A logit of 1 is taken for 1 mm: only its sign is used, distances are measured anew."""
 
@@ -103,12 +106,10 @@ class OnnxPredictor:
         if not np.isfinite(mm).all():
             raise PredictError("the network's distances are not numbers; report this image")
         tissue = self.card.output("tissue")
-        values = None if tissue is None else found[tissue.name][0]
         bare = self.card.output("brain_no_csf")
         return Prediction(
             brain_mm=mm,
-            tissue=None if values is None else values.argmax(axis=0).astype(np.uint8),
-            shares=None if tissue is None else as_shares(values, tissue),
+            shares=None if tissue is None else as_shares(found[tissue.name][0], tissue),
             no_csf_mm=None if bare is None else as_distance(found[bare.name], bare),
         )
 
@@ -144,11 +145,18 @@ def as_shares(values: Any, output: Output) -> Float4:
     (C, I, J, K) float32
         Not negative; they sum to 1 over the labels.
     """
-    shares = values.astype(np.float32)
-    if output.meaning == "logits":
-        shares = np.exp(shares - shares.max(axis=0))
-    shares /= np.maximum(shares.sum(axis=0), np.float32(1e-9))
-    return np.asarray(shares, dtype=np.float32)
+    shares = np.empty(values.shape, dtype=np.float32)
+
+    def make(rows: slice) -> None:
+        part = values[:, rows].astype(np.float32)
+        if output.meaning == "logits":
+            part -= part.max(axis=0)
+            np.exp(part, out=part)
+        part /= np.maximum(part.sum(axis=0), np.float32(1e-9))
+        shares[:, rows] = part
+
+    in_slabs(make, shares.shape[1], threads=1, thick=_ROWS)
+    return shares
 
 
 def load_predictor(

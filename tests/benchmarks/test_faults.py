@@ -47,7 +47,7 @@ def found_sphere(centre=(0.0, 0.0, 0.0)) -> Found:
     mm = sphere(place, centre)
     tissue = np.where(mm <= 0, np.uint8(2), np.uint8(0))
     shares = np.stack([(tissue == n).astype(np.float32) for n in range(6)])
-    return Found(Prediction(mm, tissue, shares, mm + 2), (ZOOM,) * 3, place, np.ones(SHAPE, bool))
+    return Found(Prediction(mm, shares, mm + 2), (ZOOM,) * 3, place, np.ones(SHAPE, bool))
 
 
 def ml(inside) -> float:

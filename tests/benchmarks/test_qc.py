@@ -97,10 +97,9 @@ class Truth:
         known = self.prediction
         for axis in (1, 2):
             if np.corrcoef(conformed.data.ravel(), np.flip(self.data, axis).ravel())[0, 1] > 0.99:
-                assert known.tissue is not None
                 assert known.shares is not None
-                return Prediction(np.flip(known.brain_mm, axis), np.flip(known.tissue, axis),
-                                  np.flip(known.shares, axis + 1))  # fmt: skip
+                flipped = np.flip(known.shares, axis + 1)
+                return Prediction(np.flip(known.brain_mm, axis), flipped)
         return known
 
 
@@ -127,7 +126,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
             conforming, "head_box", lambda native: tuple(slice(0, n) for n in native.grid.shape)
         )
         data = conform(load(path).volume, card).data
-        bench = Bench(Truth(card, Prediction(mm, tissue, shares, mm + 3), data), reference, folder)
+        bench = Bench(Truth(card, Prediction(mm, shares, mm + 3), data), reference, folder)
         return {case.fault: case for case in cases_of(run, "made", bench, ASKED)}
 
 

@@ -20,7 +20,7 @@ def sphere(radius: float, at: tuple[float, float, float] = (0, 0, 0)) -> np.ndar
 
 
 def prediction(level: np.ndarray) -> Prediction:
-    return Prediction(level.astype(np.float32), None)
+    return Prediction(level.astype(np.float32))
 
 
 @pytest.mark.parametrize("scale", [0.6, 1.0, 1.7])

@@ -253,7 +253,7 @@ def test_a_head_that_fades_away_is_looked_at_whole() -> None:
         ):
             at = first + step * index[..., axis]
             place[..., own] = 2 * (119 - at if found.frame.flips[axis] else at)
-        return Prediction((np.linalg.norm(place - middle, axis=-1) - 70).astype(np.float32), None)
+        return Prediction((np.linalg.norm(place - middle, axis=-1) - 70).astype(np.float32))
 
     assert cut_short(told(conformed), conformed)
     whole = conform(volume, FINE, whole=True)

@@ -70,8 +70,7 @@ def make_head(name: str = "RAS", *, suffix: str = "T1w", noise: float = 15.0) ->
     conformed = conform(volume, CARD)
     steps = quantised(head.sdt)
     brain = BrainMask(within(steps, 0.0), steps, 0.0, False, 1.0)
-    prediction = Prediction(np.zeros(conformed.data.shape, np.float32), None,
-                            shares_of(conformed, head))  # fmt: skip
+    prediction = Prediction(np.zeros(conformed.data.shape, np.float32), shares_of(conformed, head))
     return Head(volume, brain, prediction, conformed.frame, tissue)
 
 

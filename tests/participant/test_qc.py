@@ -96,7 +96,7 @@ def measured(source, brain, *, shares: bool = True, **changes) -> dict[str, floa
     told = np.zeros((6, *conformed.data.shape), np.float32)
     inside = sphere_sdt(conformed_world(conformed, source.volume.grid.affine)) <= 0
     told[2], told[4] = inside, ~inside
-    prediction = Prediction(conformed.data, None, told if shares else None)
+    prediction = Prediction(conformed.data, told if shares else None)
     products = replace(products_of(source, brain), match=match(source.volume.grid, brain))
     normalised = changes.get("normalised", normalised_of(source))
     segmented = changes.get("segmented", segmented_of(brain))

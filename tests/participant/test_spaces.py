@@ -227,7 +227,7 @@ def test_the_tissue_surface_does_not_bend_the_affine(raw: Path, tmp_path: Path) 
 
     def answer(conformed: Conformed) -> Prediction:
         brain = TrueSphere()(conformed)
-        return Prediction(brain, None, no_csf_mm=brain + np.float32(4.0))
+        return Prediction(brain, no_csf_mm=brain + np.float32(4.0))
 
     plain = job_of(raw, tmp_path / "plain", SPACE)
     bare = job_of(raw, tmp_path / "bare", SPACE)

@@ -52,7 +52,7 @@ class Oracle:
     def __call__(self, _conformed: Conformed) -> Prediction:
         sample = render(self.source, self.item)
         mm = sample.sdt[0, 0].numpy() + self.inwards_mm
-        return Prediction(mm, sample.tissue[0].numpy().astype(np.uint8))
+        return Prediction(mm, np.eye(6, dtype=np.float32)[:, sample.tissue[0].numpy()])
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ class Ball:
     def __call__(self, conformed: Conformed) -> Prediction:
         axes = [(np.arange(n) - (n - 1) / 2) * 2.0 for n in conformed.data.shape]
         i, j, k = np.meshgrid(*axes, indexing="ij")
-        return Prediction((np.sqrt(i**2 + j**2 + k**2) - 50).astype(np.float32), None)
+        return Prediction((np.sqrt(i**2 + j**2 + k**2) - 50).astype(np.float32))
 
 
 def test_real_heads_are_found_with_their_references(tmp_path: Path) -> None:
