@@ -117,11 +117,20 @@ def depth_to_space(x: Tensor) -> Tensor:
     return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(n, c // 8, i * 2, j * 2, k * 2)
 
 
-def _upsample(x: Tensor, mode: str) -> Tensor:
-    """Twice the side, voxel corners aligned (``align_corners=False``)."""
-    if mode == "nearest":
-        return F.interpolate(x, scale_factor=2.0, mode="nearest")
+def _smooth(x: Tensor) -> Tensor:
+    """Twice the side by linear interpolation, voxel corners aligned (``align_corners=False``)."""
     return F.interpolate(x, scale_factor=2.0, mode="trilinear", align_corners=False)
+
+
+def _up(layer: Pointwise, x: Tensor) -> Tensor:
+    """A layer at twice the side, each voxel eight times.
+
+    For ONNX as a transposed convolution, in which onnxruntime repeats voxels faster.
+    """
+    if not torch.onnx.is_in_onnx_export():
+        return F.interpolate(layer(x), scale_factor=2.0, mode="nearest")
+    weight = layer.weight.transpose(0, 1).expand(-1, -1, 2, 2, 2)
+    return F.conv_transpose3d(x, weight, layer.bias, stride=2)
 
 
 def _fine(layer: Pointwise, x: Tensor, parts: list[int]) -> tuple[Tensor, ...]:
@@ -183,11 +192,11 @@ class StripNet(nn.Module):
                 skips.append(x)
                 x = self.downs[level](x)
         for level in reversed(range(len(self.ups))):
-            x = skips[level] + _upsample(self.ups[level](x), "nearest")
+            x = skips[level] + _up(self.ups[level], x)
             x = self.decoders[level](x)
         parts = [len(SDT_CHANNELS), len(TISSUE_CHANNELS)]
         sdt, tissue = _fine(self.fine, x, parts)
-        return (_upsample(self.coarse(x), "trilinear") + sdt) * SDT_SCALE_MM, tissue
+        return (_smooth(self.coarse(x)) + sdt) * SDT_SCALE_MM, tissue
 
 
 def card_values(architecture: Architecture, zoom_mm: float) -> dict[str, Any]:
