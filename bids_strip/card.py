@@ -129,6 +129,19 @@ def find_card(model: str | None) -> Card:
     ModelError
         If file or card is missing or not understood, or the file is not the card's.
     """
+    card = card_of(model)
+    read_network(card.path, card.sha256, ours=card.embedded)
+    return card
+
+
+def card_of(model: str | None) -> Card:
+    """The same, the network's file not read: for who will open it.
+
+    Raises
+    ------
+    ModelError
+        If file or card is missing, or the card not understood.
+    """
     name = model or EMBEDDED
     path = Path(name) if name.endswith(".onnx") else _FOLDER / f"{name}.onnx"
     beside = path.with_suffix(".json")
@@ -140,12 +153,10 @@ def find_card(model: str | None) -> Card:
                 f"beside it, or an embedded network ({known})"
             )
     try:
-        card = parse_card(read_json(beside, most=_MOST_BYTES), path)
+        return parse_card(read_json(beside, most=_MOST_BYTES), path)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         reason = folded(repr(error))[:_LONGEST_TEXT]
         raise ModelError(f"{beside}: not a network card ({reason}); see the README") from error
-    read_network(path, card.sha256)
-    return card
 
 
 def parse_card(data: dict[str, Any], path: Path) -> Card:

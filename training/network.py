@@ -122,13 +122,14 @@ def _smooth(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="trilinear", align_corners=False)
 
 
-def _up(layer: Pointwise, x: Tensor) -> Tensor:
+def _up(layer: nn.Module, x: Tensor) -> Tensor:
     """A layer at twice the side, each voxel eight times.
 
     For ONNX as a transposed convolution, in which onnxruntime repeats voxels faster.
     """
     if not torch.onnx.is_in_onnx_export():
         return F.interpolate(layer(x), scale_factor=2.0, mode="nearest")
+    assert isinstance(layer, Pointwise)
     weight = layer.weight.transpose(0, 1).expand(-1, -1, 2, 2, 2)
     return F.conv_transpose3d(x, weight, layer.bias, stride=2)
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from threading import Lock
 
-from bids_strip.card import Card, find_card
+from bids_strip.card import Card, card_of
 from bids_strip.errors import ModelError
 from bids_strip.execution.turns import Held
+from bids_strip.heap import keep_freed
 from bids_strip.lock import locked
 from bids_strip.participant.attempt import attempt
 from bids_strip.participant.job import Done, Failed, Job, Outcome
@@ -72,7 +73,8 @@ def opened(network: Network) -> OnnxPredictor:
 
 @lru_cache(maxsize=1)
 def _opened(network: Network) -> OnnxPredictor:
-    card = find_card(network.model)
+    card = card_of(network.model)
+    keep_freed()
     if card.sha256 != network.sha256:
         raise ModelError(
             f"{card.path}: another network ({card.sha256[:12]}...) than the one asked for "

@@ -189,7 +189,7 @@ def load_predictor(
 
     ort.set_default_logger_severity(4)
     memory_gb = None if card.embedded else memory_gb
-    content = read_network(card.path, card.sha256)
+    content = read_network(card.path, card.sha256, ours=card.embedded)
     if device == "cpu":
         return _on_cpu(ort, card, content, threads, memory_gb, why="--device cpu")
     found = _on_gpu(ort, card, content, threads)
