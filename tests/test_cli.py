@@ -451,10 +451,9 @@ def test_ctrl_c_is_130(call: Call, monkeypatch, capsys) -> None:
 def test_answers_without_heavy_imports(arguments: list[str]) -> None:
     code = (
         "import sys\n"
-        "sys.argv = ['bids_strip', *sys.argv[1:]]\n"
-        "import runpy\n"
+        "from bids_strip.__main__ import main\n"
         "try:\n"
-        "    runpy.run_module('bids_strip', run_name='__main__', alter_sys=True)\n"
+        "    main(sys.argv[1:])\n"
         "except SystemExit:\n"
         "    pass\n"
         "heavy = ('numpy', 'nibabel', 'bids', 'onnxruntime', 'scipy', 'tqdm', 'templateflow')\n"
