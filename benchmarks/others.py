@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.outputs import BenchmarkError
 from benchmarks.processes import measure, succeeded
 
+PLAIN = "own network by nibabel and scipy, mask only"
 _DEEPBET = """
 import sys
 from deepbet import run_bet
@@ -45,6 +46,12 @@ class OtherCost:
 def own_network(threads: int) -> OtherCost:
     """Time the embedded network alone."""
     return _part("own network alone, 128^3", ["benchmarks.network", "--threads", str(threads)])
+
+
+def plain_way(head: Path, threads: int) -> OtherCost:
+    """Time the shortest way from a head to its mask, after the imports."""
+    command = ["benchmarks.plain", str(head), "--threads", str(threads)]
+    return _part(f"{PLAIN}, 256^3", command)
 
 
 def mindgrab(folder: Path, head: Path, threads: int, *, mask: Path | None, side: int) -> OtherCost:

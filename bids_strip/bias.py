@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from bids_strip.geometry import Box
 from bids_strip.slabs import in_slabs
 
 Waves = NDArray[np.int64]
+_SAMPLES = 1 << 13
+"""Voxels of a part that is worked on at a time."""
 _STIFFNESS = 0.05
 """Weight of the field's bending beside the voxels' misfit, for a bend over a half-wave."""
 
@@ -88,7 +91,7 @@ def cosines(box: Box, zooms: Zooms, shortest_mm: float) -> Cosines:
 
 def fit(
     basis: NDArray[np.float32], lengths: NDArray[np.float64], target: NDArray[np.float32],
-    weight: NDArray[np.float32],
+    weight: NDArray[np.float32], *, threads: int = 1,
 ) -> NDArray[np.float64]:  # fmt: skip
     """Coefficients of the field nearest to a target.
 
@@ -100,6 +103,8 @@ def fit(
         As in `Cosines`: the longer a wave, the less it bends.
     target, weight : (N,) float32
         What to come near to, and how much each voxel counts.
+    threads : int
+        Parts that are worked on side by side.
 
     Returns
     -------
@@ -109,11 +114,18 @@ def fit(
     if total <= 0 or not basis.shape[1]:
         return np.zeros(basis.shape[1])
     mean = float((weight * target).sum(dtype=np.float64)) / total
-    centre = (weight @ basis).astype(np.float64) / total
-    root = np.sqrt(weight)
-    weighted = basis * root[:, None]  # by itself: half of a symmetric product is reckoned
-    gram = (weighted.T @ weighted).astype(np.float64) / total - np.outer(centre, centre)
-    aim = (((target - np.float32(mean)) * root) @ weighted).astype(np.float64) / total
+
+    def products(rows: slice) -> tuple[NDArray[np.floating[Any]], ...]:
+        root = np.sqrt(weight[rows])
+        weighted = basis[rows] * root[:, None]
+        above = (target[rows] - np.float32(mean)) * root
+        # by itself: of a symmetric product half is reckoned
+        return weighted.T @ weighted, above @ weighted, root @ weighted
+
+    parts = in_slabs(products, len(basis), threads=threads, thick=_SAMPLES)
+    gram, aim, centre = (np.sum(one, axis=0, dtype=np.float64) / total
+                         for one in zip(*parts, strict=True))  # fmt: skip
+    gram -= np.outer(centre, centre)
     gram[np.diag_indices_from(gram)] += _STIFFNESS / lengths**4 + 1e-6
     return np.asarray(np.linalg.solve(gram, aim))
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Values = NDArray[np.float32]
 Shares = NDArray[np.float32]
 
-VOXELS = 1 << 14
+VOXELS = 1 << 16
 """Of a part that is worked on at a time: what is reckoned of them stays in a processor's cache."""
 _PERCENTILES = MappingProxyType({"T2w": (60.0, 25.0, 96.0)})
 """Of brightness within the surface: grey matter, white matter, fluid of a known contrast."""

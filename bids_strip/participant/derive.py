@@ -31,7 +31,7 @@ _STRIPPED_COVER = 0.8
 
 def derive(
     native: Volume, distance_mm: Float3, *, border_mm: float, drawn: Bool3 | None = None,
-    no_csf: bool = False,
+    no_csf: bool = False, threads: int = 1,
 ) -> BrainMask:  # fmt: skip
     """Threshold the distances; an outline that was drawn goes before them.
 
@@ -49,13 +49,15 @@ def derive(
         A rater's mask, kept voxel for voxel; None if there is none.
     no_csf : bool
         True if the distances are to the tissue: the outline of a stripped input is another surface.
+    threads : int
+        Parts that are worked on side by side.
 
     Raises
     ------
     DeriveError
         If no voxel lies within the border.
     """
-    predicted = _one_piece(quantised(distance_mm))
+    predicted = _one_piece(quantised(distance_mm, threads=threads))
     own = stripped_outline(native, distance_mm)
     outline = drawn if drawn is not None else None if no_csf else own
     steps, agreement = predicted, 1.0

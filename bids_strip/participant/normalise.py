@@ -94,7 +94,7 @@ def normalise(
         places=[at * side.step for at, side in zip(np.nonzero(seen), window, strict=True)],
     )
     waves = cosines(_box(inside, native.grid.zooms), native.grid.zooms, smoothness_mm)
-    fitted_field = estimate(samples, waves, suffix=suffix)
+    fitted_field = estimate(samples, waves, suffix=suffix, threads=threads)
     log_field = field_over(waves, fitted_field.coefficients, inside.shape, threads=threads)
     held = _held(log_field, inside)
     scale = WHITE_MATTER / np.exp(_white_matter(samples, log_field, held, fitted_field.shares))
@@ -143,7 +143,9 @@ class Estimate(NamedTuple):
     shares: Shares
 
 
-def estimate(samples: Samples, waves: Cosines, *, suffix: str) -> Estimate:
+def estimate(
+    samples: Samples, waves: Cosines, *, suffix: str, threads: int = 1
+) -> Estimate:  # fmt: skip
     """Tissues given the field and the field given the tissues, in turn.
 
     Parameters
@@ -154,6 +156,8 @@ def estimate(samples: Samples, waves: Cosines, *, suffix: str) -> Estimate:
         What the logarithm of the field is made of.
     suffix
         BIDS suffix of the run.
+    threads : int
+        Parts that are worked on side by side.
     """
     basis = waves.at(samples.places)
     found = Estimate(np.zeros(len(waves.waves)), samples.prior)
@@ -166,7 +170,8 @@ def estimate(samples: Samples, waves: Cosines, *, suffix: str) -> Estimate:
         weight = counted * (_WEIGHTS / classes.variance).astype(np.float32)[:, None]
         total = weight.sum(axis=0)
         expected = (classes.mean.astype(np.float32) @ weight) / np.maximum(total, np.float32(1e-9))
-        found = Estimate(fit(basis, waves.lengths, samples.brightness - expected, total), shares)
+        found = Estimate(fit(basis, waves.lengths, samples.brightness - expected, total,
+                             threads=threads), shares)  # fmt: skip
         field = basis @ found.coefficients.astype(np.float32)
         field -= field.mean()
         classes = fitted(samples.brightness - field, counted, least_sd=_LEAST_SD)

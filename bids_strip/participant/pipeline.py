@@ -77,7 +77,7 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
                     required=drawn is None, threads=job.threads)  # fmt: skip
     distance = clock("restore", restore, surface, conformed.frame)
     brain = clock("derive", derive, source.volume, distance, border_mm=recipe.border_mm,
-                  drawn=drawn, no_csf=recipe.no_csf)  # fmt: skip
+                  drawn=drawn, no_csf=recipe.no_csf, threads=job.threads)  # fmt: skip
     normalised = clock("normalise", normalise, source.volume, brain, prediction, conformed.frame,
                        suffix=run.suffix, smoothness_mm=recipe.bias_smoothness_mm,
                        threads=job.threads)  # fmt: skip
