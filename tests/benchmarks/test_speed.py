@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.app import AppCost, Case
 from benchmarks.heads import first_heads, linked_dataset, save_cube
-from benchmarks.others import OtherCost
+from benchmarks.others import PLAIN, OtherCost
 from benchmarks.outputs import BenchmarkError
 from benchmarks.processes import cores, measure
 from benchmarks.speed import ALL, MASK, Figures, Timed, asked_for, render
@@ -55,6 +55,13 @@ def test_a_fast_app_misses_nothing() -> None:
 )
 def test_each_limit_is_told_when_it_is_missed(slow: Timed, word: str) -> None:
     assert [word in what for what in missed(figures(slow, mindgrab_s=60.0))] == [True]
+
+
+@pytest.mark.parametrize(("head_s", "met"), [(1.24, True), (1.26, False)])
+def test_the_plain_way_is_the_measure_on_a_slow_machine(head_s: float, met: bool) -> None:
+    found = Figures("two processors", (0.1, 0.2), (timed("head", MASK, head_s=head_s),),
+                    (OtherCost(f"{PLAIN}, 256^3", 1.0),))  # fmt: skip
+    assert [one.met for one in asked_for(found) if "plain" in one.what] == [met]
 
 
 def test_limits_are_of_the_most_threads() -> None:
