@@ -17,7 +17,7 @@ from bids_strip.domain import (
     Shape3,
     Zooms,
 )
-from bids_strip.geometry import bounding_box, every_nth, to_native, within
+from bids_strip.geometry import bounding_box, every_nth, native_box, to_native, within
 from bids_strip.mixture import (
     VOXELS,
     Classes,
@@ -234,13 +234,18 @@ def _outside(shares: Float4, frame: Frame, shape: Shape3, *, threads: int = 1) -
     """Background, bone or soft tissue, whichever the network gives the largest share."""
     labels = np.zeros(shape, dtype=np.uint8)
     bone, soft = (shares[label] - shares[0] for label in _OUTSIDE)
+    somewhere = (bone > 0) | (soft > 0)
+    if not somewhere.any():
+        return labels
+    box = native_box(bounding_box(somewhere, margin_mm=0.0, zooms=(1.0, 1.0, 1.0)), frame)
+    part, first = labels[box], box[0].start
 
     def label(rows: slice) -> None:
-        window = (rows, slice(None), slice(None))
+        window = (slice(first + rows.start, first + rows.stop), *box[1:])
         more_bone, more_soft = (to_native(one, frame, window) for one in (bone, soft))
-        slab = labels[rows]
+        slab = part[rows]
         slab[(more_bone > 0) & (more_bone >= more_soft)] = _OUTSIDE[0]
         slab[(more_soft > 0) & (more_soft > more_bone)] = _OUTSIDE[1]
 
-    in_slabs(label, shape[0], threads=threads, thick=_ROWS)
+    in_slabs(label, len(part), threads=threads, thick=_ROWS)
     return labels
