@@ -238,9 +238,9 @@ def in_rows(data: NDArray[Any], dtype: type[T]) -> NDArray[T]:
 
 
 def _turn(data: NDArray[Any], turned: NDArray[Any]) -> None:
-    """Copy between the two orders of voxels."""
+    """Copy between the two orders of voxels, each plane by way of one that the cache holds."""
     for plane in range(data.shape[1]):
-        turned[:, plane] = data[:, plane]
+        turned[:, plane] = data[:, plane].copy()
 
 
 def on_source(data: NDArray[np.generic], source: Source, *, slope: float | None = None) -> bytes:

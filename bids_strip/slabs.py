@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bids_strip.domain import Float3
 
@@ -44,26 +45,29 @@ def in_slabs(
 
 
 def along_axis(
-    make: Callable[[Float3, Float3], object], data: Float3, axis: int, *, threads: int
-) -> Float3:
+    make: Callable[[Any, Float3], object], data: NDArray[Any], axis: int, *, threads: int,
+    out: Float3 | None = None,
+) -> Float3:  # fmt: skip
     """A filter that works along one axis, in slabs of another.
 
     Parameters
     ----------
     make
         Takes a slab of the data and where to put what becomes of it.
-    data : (I, J, K) float32
+    data : (I, J, K)
         Any volume.
     axis : int
         Which the filter works along.
     threads : int
         How many slabs at a time.
+    out : (I, J, K) float32
+        Where to put the whole; None makes a place.
 
     Returns
     -------
     (I, J, K) float32
     """
-    found = np.empty(data.shape, dtype=np.float32)
+    found = np.empty(data.shape, dtype=np.float32) if out is None else out
     other = 1 if axis == 0 else 0
 
     def work(rows: slice) -> None:

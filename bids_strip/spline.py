@@ -8,6 +8,7 @@ Four samples are met three times then, instead of sixty-four at once.
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import Affine, Float3, Shape3
+from bids_strip.geometry import Box
 from bids_strip.slabs import along_axis, in_slabs
 
+Samples = Float3 | NDArray[np.int16]
 _PLANES = 8
 """That a thread resamples at a time."""
 _STEEPEST = 0.5
@@ -24,6 +27,9 @@ _STEEPEST = 0.5
 a voxel is another place, and a spline along that axis would mix them (oblique thick slices)."""
 _LEAST = 1e-3
 """Below this a move shrinks an axis to nothing."""
+_FELT = 16
+"""A spline feels a sample by a quarter of what it feels the one before it: this far off, by less
+than single precision holds."""
 
 
 class Move(NamedTuple):
@@ -38,12 +44,12 @@ class Move(NamedTuple):
     start: float
 
 
-def spline_resampled(data: Float3, matrix: Affine, shape: Shape3, *, threads: int = 1) -> Float3:
+def spline_resampled(data: Samples, matrix: Affine, shape: Shape3, *, threads: int = 1) -> Float3:
     """Bring an image onto a grid that lies anyhow in it.
 
     Parameters
     ----------
-    data : (I, J, K) float32
+    data : (I, J, K) int16 or float32
         At least two samples along each axis.
     matrix : (4, 4) float64
         Voxel of the output -> voxel of the input.
@@ -66,9 +72,11 @@ def spline_resampled(data: Float3, matrix: Affine, shape: Shape3, *, threads: in
     passes = moves(nearest)
     if any(_steepness(axis, move) > _STEEPEST for axis, move in enumerate(passes)):
         return _at_once(data, matrix, shape, threads)
-    found = turned
-    for axis, move in enumerate(passes):
-        found = _along(_filtered(found, axis, threads), axis, move, shape[axis], threads)
+    near = _felt(turned.shape, nearest, shape)
+    i, j, k = (side.start for side in near)
+    found = _pass(turned[near], 0, passes[0], shape[0], (i, j, k), threads)
+    found = _pass(found, 1, passes[1], shape[1], (0, j, k), threads)
+    found = _pass(found, 2, passes[2], shape[2], (0, 0, k), threads)
     _clear_beyond(found, nearest, turned.shape, threads)
     return found
 
@@ -114,7 +122,18 @@ def _steepness(axis: int, move: Move) -> float:
     return max(abs(slope) for other, slope in enumerate(move[:3]) if other != axis)
 
 
-def _at_once(data: Float3, matrix: Affine, shape: Shape3, threads: int) -> Float3:
+def _felt(data: tuple[int, ...], matrix: Affine, shape: Shape3) -> Box:
+    """The part of an image of such a shape that a grid lies in, and what is felt there."""
+    ends = np.array(list(product(*((0, n - 1) for n in shape))))
+    corners = ends @ matrix[:3, :3].T + matrix[:3, 3]
+    last = np.array(data) - 1
+    low = np.clip(np.floor(corners.min(axis=0)) - _FELT, 0, last - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)) + _FELT, low + 1, last).astype(int)
+    i, j, k = (slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
+    return i, j, k
+
+
+def _at_once(data: Samples, matrix: Affine, shape: Shape3, threads: int) -> Float3:
     """Sixty-four samples a voxel: slower, and right for any affine."""
     coefficients = ndimage.spline_filter(data, 3, output=np.float32)
     found = np.empty(shape, dtype=np.float32)
@@ -129,7 +148,7 @@ def _at_once(data: Float3, matrix: Affine, shape: Shape3, threads: int) -> Float
     return found
 
 
-def _nearest_axes(data: Float3, matrix: Affine) -> tuple[Float3, Affine]:
+def _nearest_axes(data: Samples, matrix: Affine) -> tuple[Samples, Affine]:
     """The image seen along the output's axes, as nearly as swaps and flips can bring it."""
     size = np.abs(matrix[:3, :3])
     _, order = min(
@@ -145,31 +164,46 @@ def _nearest_axes(data: Float3, matrix: Affine) -> tuple[Float3, Affine]:
     return turned, rows
 
 
-def _filtered(data: Float3, axis: int, threads: int) -> Float3:
+def _pass(
+    data: Samples, axis: int, move: Move, length: int, corner: Shape3, threads: int
+) -> Float3:
+    """One move of an image; `corner` is where its first voxel lies."""
+    return _along(_filtered(data, axis, threads), axis, move, length, corner, threads)
+
+
+def _filtered(data: Samples, axis: int, threads: int) -> Float3:
     """Coefficients of the spline along an axis, mirrored a little beyond its ends."""
-    found = along_axis(partial(_filter, axis=axis), data, axis, threads=threads)
-    return np.pad(found, [(1, 2) if a == axis else (0, 0) for a in range(3)], mode="reflect")
+    i, j, k = (n + 3 if a == axis else n for a, n in enumerate(data.shape))
+    found = np.empty((i, j, k), dtype=np.float32)
+    planes = np.moveaxis(found, axis, 0)
+    own = np.moveaxis(planes[1:-2], 0, axis)
+    along_axis(partial(_filter, axis=axis), data, axis, out=own, threads=threads)
+    planes[0], planes[-2], planes[-1] = planes[2], planes[-4], planes[-5]
+    return found
 
 
-def _filter(data: Float3, out: Float3, *, axis: int) -> None:
+def _filter(data: Samples, out: Float3, *, axis: int) -> None:
     ndimage.spline_filter1d(data, 3, axis=axis, output=out)
 
 
-def _along(coefficients: Float3, axis: int, move: Move, length: int, threads: int) -> Float3:
+def _along(
+    coefficients: Float3, axis: int, move: Move, length: int, corner: Shape3, threads: int
+) -> Float3:
     """One pass: `length` voxels along an axis, each where the move says."""
     shape = list(coefficients.shape)
-    last = shape[axis] - 4
+    first, last = corner[axis], corner[axis] + shape[axis] - 4
     shape[axis] = length
     found = np.empty(shape, dtype=np.float32)
     stride = (shape[1] * shape[2], shape[2], 1)[axis]
     lines, columns = np.arange(shape[1])[:, None], np.arange(shape[2])[None, :]
-    across = (move.j * lines + move.k * columns + move.start).astype(np.float32)
-    beside = _beside(axis, lines, columns, coefficients.shape)
+    beside = _beside(axis, lines, columns, coefficients.shape) - first * stride
+    j, k = (0 if a == axis else corner[a] for a in (1, 2))
+    across = (move.j * (lines + j) + move.k * (columns + k) + move.start).astype(np.float32)
 
     def make(rows: slice) -> None:
         for plane in range(rows.start, rows.stop):
             samples = (coefficients if axis == 0 else coefficients[plane]).reshape(-1)
-            place = np.clip(across + np.float32(move.i * plane), 0, last)
+            place = np.clip(across + np.float32(move.i * plane), first, last)
             below = place.astype(np.intp)
             place -= below
             below *= stride
@@ -214,10 +248,15 @@ def _clear_beyond(found: Float3, matrix: Affine, shape: tuple[int, ...], threads
     lines, columns = np.arange(j)[:, None], np.arange(k)[None, :]
     slack = 1e-6 * max(shape)
 
+    def beyond(at: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
+        return np.asarray((at < -slack) | (at > size - 1 + slack))
+
     def make(rows: slice) -> None:
         for plane in range(rows.start, rows.stop):
             for (a, b, c, start), size in zip(matrix[:3], shape, strict=True):
-                at = a * plane + b * lines + c * columns + start
-                found[plane][(at < -slack) | (at > size - 1 + slack)] = 0.0
+                first = a * plane + start
+                corners = first + np.array([0, b * (j - 1), c * (k - 1), b * (j - 1) + c * (k - 1)])
+                if beyond(corners, size).any():
+                    found[plane][beyond(first + b * lines + c * columns, size)] = 0.0
 
     in_slabs(make, i, threads=threads, thick=_PLANES)

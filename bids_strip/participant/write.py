@@ -355,7 +355,7 @@ def _steps_in_space(
     i, j, k = np.empty(registration.grid.shape, dtype=bool)[box].shape
     native, template = products.source.volume.grid.affine, registration.grid.affine
     pull = np.linalg.inv(registration.to_template) @ template @ _corner(box)
-    steps = _preproc(products).steps[near].astype(np.float32)
+    steps = _preproc(products).steps[near]
     found = spline_resampled(steps, np.linalg.inv(native @ _corner(near)) @ pull, (i, j, k),
                              threads=threads)  # fmt: skip
     np.clip(found, min(float(steps.min()), 0.0), float(steps.max()), out=found)
