@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bids_strip.affine import Points, away, length, mapped, moved, products, robust, solved
 from bids_strip.affine import rows as affine_rows
@@ -250,26 +250,47 @@ def _target(base: _Level) -> _Target:
     return _Target(points, sdt, basis, brain, reach_mm, centre)
 
 
-def _fields(run: _Level) -> list[Float3]:
-    """Cover, distance and its slopes, intensity and its slopes along the voxel axes."""
+def _fields(run: _Level) -> NDArray[np.float32]:
+    """Cover, distance and its slopes, intensity and its slopes along the voxel axes.
+
+    Returns
+    -------
+    (I, J, K, 9) float32
+        Those of a voxel side by side: they are looked up together.
+    """
     fields = [run.cover]
     for values in (run.sdt, run.intensity):
         fields += [values, *(np.asarray(g, np.float32) for g in np.gradient(values))]
-    return fields
+    return np.stack(fields, axis=-1)
+
+
+def _sampled(fields: NDArray[np.float32], index: Points) -> NDArray[np.float32]:
+    """Fields at places of their grid, (N, 3) -> (N, 9), interpolated linearly."""
+    below = np.minimum(index.astype(np.intp), np.maximum(np.array(fields.shape[:3]) - 2, 0))
+    part = (index - below).astype(np.float32)
+    i, j, k = (np.stack([1 - one, one]) for one in part.T)
+    _, length, width, count = fields.shape
+    first = (below[:, 0] * length + below[:, 1]) * width + below[:, 2]
+    rows = fields.reshape(-1, count)
+    found = np.zeros((len(index), count), dtype=np.float32)
+    for a, b, c in product((0, 1), repeat=3):
+        weight = i[a] * j[b] * k[c]
+        beside = (a * length + b) * width + c
+        found += weight[:, None] * rows.take(first + beside, axis=0, mode="clip")
+    return found
 
 
 def _step(
-    fields: list[Float3], target: _Target, grid: Grid, to_native: Affine, dof: int
+    fields: NDArray[np.float32], target: _Target, grid: Grid, to_native: Affine, dof: int
 ) -> tuple[Points, float]:
     """One Gauss-Newton step: (dof,) of `bids_strip.affine.generators`, and the cost before it."""
     world = mapped(to_native, target.points)
     inverse = np.linalg.inv(grid.affine)
-    index = mapped(inverse, world).T
-    seen = ((index >= 0) & (index <= np.array(grid.shape)[:, None] - 1)).all(axis=0)
-    cover, sdt, *rest = (
-        ndimage.map_coordinates(field, index[:, seen], order=1, mode="nearest") for field in fields
-    )
-    slopes = [np.column_stack(rest[n : n + 3]) @ inverse[:3, :3] for n in (0, 4)]
+    index = mapped(inverse, world)
+    seen = ((index >= 0) & (index <= np.array(grid.shape) - 1)).all(axis=1)
+    found = _sampled(fields, index[seen])
+    cover, sdt, values = found[:, 0], found[:, 1], found[:, 5]
+    slopes = [found[:, n : n + 3] @ inverse[:3, :3] for n in (2, 6)]
     around = away(world[seen], mapped(to_native, target.centre))
     both = target.brain[seen] & (cover > _LEAST_COVER)
     if np.count_nonzero(both) < max(_LEAST_POINTS, _LEAST_SHARE * target.brain.sum()):
@@ -278,7 +299,7 @@ def _step(
     slopes[0][np.abs(sdt) > reach] = 0.0
     distance = np.clip(sdt, -reach, reach) - target.sdt[seen]
     shape = _equations(affine_rows(slopes[0], around, dof), distance)
-    basis, intensity = target.basis[seen][both], rest[3][both].astype(np.float64)
+    basis, intensity = target.basis[seen][both], values[both].astype(np.float64)
     intensity = intensity - intensity.mean()
     fit = solved(products(basis, basis), products(basis, intensity[:, None])[:, 0])
     unexplained = intensity - np.einsum("ni,i->n", basis, fit)
