@@ -226,7 +226,7 @@ def read_template(files: TemplateFiles) -> Template:
         mask = data > 0
         if files.mask is not None:
             outline: Any = nib.load(files.mask)
-            mask = np.asarray(outline.dataobj) > 0.5
+            mask = np.ascontiguousarray(np.asarray(outline.dataobj) > 0.5)  # as other masks lie
     except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
         raise TemplateError(f"{files.image}: cannot be read ({error}); fetch it anew") from error
     if data.ndim != 3 or mask.shape != data.shape or not mask.any():
