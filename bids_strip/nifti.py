@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import math
 import warnings
@@ -155,7 +154,7 @@ def read_header(path: Path) -> Any:
         head, most = isal_zlib.decompressobj(_GZIP).decompress(head, 540), most * _MOST_PACKED
     if len(head) < _LEAST_HEADER:
         raise ImageFileError(f"{len(head)} bytes hold no header")
-    header = _kind(head).header_class.from_fileobj(io.BytesIO(head), check=False)
+    header = _bare_header(head)
     _check_promise(promise_of(header), most)
     if int(header["vox_offset"]) > _MOST_OFFSET:
         raise ImageFileError(
@@ -187,6 +186,13 @@ def _drop(_record: logging.LogRecord) -> bool:
 def _kind(head: bytes) -> type[nib.Nifti1Image]:
     second = b"\x1c\x02" in (head[:2], head[2:4][::-1])  # sizeof_hdr is 540
     return nib.Nifti2Image if second else nib.Nifti1Image
+
+
+def _bare_header(head: bytes) -> nib.Nifti1Header:
+    """A header without its extensions, of which only the beginning may be at hand."""
+    kind: Any = _kind(head).header_class
+    header: nib.Nifti1Header = kind(head[: kind.sizeof_hdr], check=False)
+    return header
 
 
 def _check_promise(promise: Promise, most: int) -> None:

@@ -291,6 +291,19 @@ def test_nifti2(tmp_path: Path, values: np.ndarray) -> None:
     assert np.array_equal(source.volume.grid.affine, AFFINE)
 
 
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("size", [20, 5_000, 200_000])
+def test_what_a_header_says_beyond_its_fields_is_passed_over(
+    tmp_path: Path, values: np.ndarray, extension: str, kind: type[nib.Nifti1Image], size: int
+) -> None:
+    """As AFNI and others write it, longer than any header is itself."""
+    image = kind(values, AFFINE)
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("afni", b"x" * size))
+    source = load(save(image, tmp_path / f"a{extension}"))
+    assert np.array_equal(source.volume.data, values)
+
+
 def test_slope_and_intercept_are_applied(tmp_path: Path, values: np.ndarray) -> None:
     image = nib.Nifti1Image(values, AFFINE)
     image.header.set_slope_inter(0.5, 10.0)
