@@ -1,28 +1,45 @@
-"""The C library's heap: what a stage gives back waits for the next stage."""
+"""The C library's heap: what a stage gives back waits for the next one, until the run's end."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 """Of ``malloc.h``."""
+_NEVER = 2**31 - 1
+_MORE_AT_A_TIME = 64 << 20
 _OFTEN_TAKEN = 32 << 20
 """The largest block, bytes, that glibc takes from its heap at all."""
-_MORE_AT_A_TIME = 64 << 20
 
 
-def keep_freed() -> None:
-    """Let glibc keep freed memory in this process, mallopt(3).
+@contextlib.contextmanager
+def freed_kept() -> Iterator[None]:
+    """Let glibc keep freed memory for the time of a block, and give it all back then.
 
-    By default it gives large blocks back to the kernel, which clears each page anew when the next
-    one asks: a fifth of the time of a head was the kernel's. Elsewhere nothing changes.
+    By default it gives large blocks back to the kernel at once, which clears each page anew when
+    the next stage asks: a fifth of a head's processor time was the kernel's. mallopt(3),
+    malloc_trim(3); with another C library nothing changes. The settings stay the process's.
     """
+    libc = _glibc()
+    if libc is None:
+        yield
+        return
+    libc.mallopt(_TRIM_THRESHOLD, _NEVER)
+    libc.mallopt(_TOP_PAD, _MORE_AT_A_TIME)
+    libc.mallopt(_MMAP_THRESHOLD, _OFTEN_TAKEN)
+    try:
+        yield
+    finally:
+        libc.malloc_trim(0)
+
+
+def _glibc() -> Any:
+    """The C library, if it is GNU's."""
     if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:  # another C library
-        return
-    mallopt(_TRIM_THRESHOLD, sys.maxsize >> 32)
-    mallopt(_TOP_PAD, _MORE_AT_A_TIME)
-    mallopt(_MMAP_THRESHOLD, _OFTEN_TAKEN)
+        return None
+    libc = ctypes.CDLL(None)
+    return libc if hasattr(libc, "gnu_get_libc_version") else None

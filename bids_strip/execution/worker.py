@@ -9,7 +9,7 @@ from threading import Lock
 from bids_strip.card import Card, card_of
 from bids_strip.errors import ModelError
 from bids_strip.execution.turns import Held
-from bids_strip.heap import keep_freed
+from bids_strip.heap import freed_kept
 from bids_strip.lock import locked
 from bids_strip.participant.attempt import attempt
 from bids_strip.participant.job import Done, Failed, Job, Outcome
@@ -74,7 +74,6 @@ def opened(network: Network) -> OnnxPredictor:
 @lru_cache(maxsize=1)
 def _opened(network: Network) -> OnnxPredictor:
     card = card_of(network.model)
-    keep_freed()
     if card.sha256 != network.sha256:
         raise ModelError(
             f"{card.path}: another network ({card.sha256[:12]}...) than the one asked for "
@@ -106,7 +105,8 @@ def work(job: Job, network: Network, wait_s: float = 0.0) -> Outcome | Held:
     with threadpool_limits(limits=1, user_api="blas"), locked(lock, wait_s=wait_s) as alone:
         if not alone:
             return _busy(job, wait_s) if wait_s else Held(job.run)
-        return _done_elsewhere_or_here(job, network)
+        with freed_kept():
+            return _done_elsewhere_or_here(job, network)
 
 
 def _done_elsewhere_or_here(job: Job, network: Network) -> Outcome:
