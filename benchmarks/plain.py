@@ -11,11 +11,9 @@ import argparse
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -24,10 +22,10 @@ from scipy import ndimage
 
 from benchmarks.processes import cores
 from bids_strip.card import Card, find_card
+from bids_strip.domain import Float3
 from bids_strip.geometry import dice
-from bids_strip.participant.predict import CPU, session_options
-
-T = TypeVar("T")
+from bids_strip.participant.job import Clock
+from bids_strip.participant.predict import CPU, as_distance, session_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,16 +62,6 @@ def _session(threads: int) -> tuple[Any, Card]:
     return ort.InferenceSession(str(card.path), options, providers=[CPU]), card
 
 
-@dataclass(frozen=True)
-class _Clock:
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def __call__(self, stage: str, begun: float) -> float:
-        now = time.perf_counter()
-        self.seconds[stage] = now - begun
-        return now
-
-
 def strip(head: Path, out: Path, session: Any, card: Card) -> dict[str, float]:
     """Strip a head.
 
@@ -93,30 +81,38 @@ def strip(head: Path, out: Path, session: Any, card: Card) -> dict[str, float]:
     dict
         Seconds by stage.
     """
-    clock, now = _Clock(), time.perf_counter()
+    clock = Clock()
     image: Any = nib.load(head)
-    data = image.get_fdata(dtype=np.float32)
-    now = clock("load", now)
-    zooms = image.header.get_zooms()[:3]
-    factors = [own / wanted for own, wanted in zip(zooms, card.zooms, strict=True)]
-    small = ndimage.zoom(data, factors, order=1, grid_mode=True, mode="nearest")
-    low, high = np.percentile(small, card.intensity.percentiles)
-    scaled = np.clip((small - low) / (high - low), *card.intensity.clip).astype(np.float32)
-    padding = [(0, -n % card.multiple) for n in scaled.shape]
-    now = clock("resample", now)
-    (found,) = session.run(["sdt"], {"image": np.pad(scaled, padding)[None, None]})
-    now = clock("network", now)
-    i, j, k = small.shape
-    mm = ndimage.zoom(
-        found[0, 0, :i, :j, :k], [a / b for a, b in zip(data.shape, small.shape, strict=True)],
-        order=1, grid_mode=True, mode="nearest",
-    )  # fmt: skip
-    now = clock("upsample", now)
-    mask = _largest(mm <= 0)
-    now = clock("largest component", now)
-    nib.save(nib.Nifti1Image(mask.astype(np.uint8), image.affine, image.header), out)
-    clock("save", now)
+    data = clock("load", image.get_fdata, dtype=np.float32)
+    small = clock("resample", _resampled, data, image.header.get_zooms()[:3], card)
+    mm = clock("network", _predicted, small, session, card)
+    large = clock("upsample", _zoomed, mm, data.shape)
+    mask = clock("largest component", _largest, large <= 0)
+    found = nib.Nifti1Image(mask.astype(np.uint8), image.affine, image.header)
+    clock("save", nib.save, found, out)
     return clock.seconds
+
+
+def _resampled(data: Float3, zooms: Sequence[float], card: Card) -> Float3:
+    sides = zip(data.shape, zooms, card.zooms, strict=True)
+    small = _zoomed(data, tuple(round(n * own / wanted) for n, own, wanted in sides))
+    low, high = np.percentile(small, card.intensity.percentiles)
+    scaled = np.clip((small - low) / (high - low), *card.intensity.clip)
+    return np.asarray(scaled, dtype=np.float32)
+
+
+def _zoomed(data: Float3, shape: tuple[int, ...]) -> Float3:
+    factors = [a / b for a, b in zip(shape, data.shape, strict=True)]
+    return np.asarray(ndimage.zoom(data, factors, order=1, grid_mode=True, mode="nearest"))
+
+
+def _predicted(small: Float3, session: Any, card: Card) -> Float3:
+    brain = card.output("brain")
+    assert brain is not None  # checked when the card was read
+    padding = [(0, -n % card.multiple) for n in small.shape]
+    (found,) = session.run([brain.name], {"image": np.pad(small, padding)[None, None]})
+    i, j, k = small.shape
+    return as_distance(found, brain)[:i, :j, :k]
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

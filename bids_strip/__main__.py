@@ -10,13 +10,17 @@ from bids_strip.cli import main
 
 
 def run() -> NoReturn:
-    """Run the program and be gone: taking the interpreter apart costs a third of a second."""
+    """Run the program and be gone: taking the interpreter apart costs a third of a second.
+
+    Who traces or profiles it gets the usual end, at which such tools write.
+    """
     code = main()
-    logging.shutdown()
-    with contextlib.suppress(BrokenPipeError):  # whoever read it has seen enough
-        for stream in filter(None, (sys.stdout, sys.stderr)):
-            stream.flush()
-    os._exit(code)
+    if sys.gettrace() is None and sys.getprofile() is None:
+        logging.shutdown()
+        with contextlib.suppress(OSError, AttributeError):
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

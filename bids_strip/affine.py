@@ -121,7 +121,15 @@ def rotation(turn_deg: Points) -> Points:
 
 
 def rotation_vector_deg(matrix: Points) -> Points:
-    """Rotation vector of a rotation matrix, (3,) degrees; undoes `rotation` below a half turn."""
+    """Rotation vector of a rotation matrix, (3,) degrees; undoes `rotation` below a half turn.
+
+    Raises
+    ------
+    ValueError
+        If the matrix is a mirror's.
+    """
+    if np.linalg.det(matrix) < 0:
+        raise ValueError("a mirror image is no rotation")
     skew = np.array([matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0],
                      matrix[1, 0] - matrix[0, 1]])  # fmt: skip
     sine = np.linalg.norm(skew)

@@ -43,11 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if arguments[:1] == [SLURM_SCRIPT]:
-            return slurm_script(arguments[1:])
-        settings = parse(arguments)
-        with terminable(), overdue(()):  # reading a dataset, too, may take a while
-            return group(settings) if settings.level == "group" else participant(settings)
+        code = _worked(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a disk that is full is told in a line as well
+        return code
     except BidsStripError as error:
         return _stopped(str(error), error.exit_code)
     except Terminated:
@@ -66,6 +65,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"internal error ({kind}); please report it with the newest file in OUTPUT_DIR/logs",
             ExitCode.FAILED,
         )
+
+
+def _worked(arguments: Sequence[str]) -> int:
+    """Do what the arguments ask for."""
+    if arguments[:1] == [SLURM_SCRIPT]:
+        return slurm_script(arguments[1:])
+    settings = parse(arguments)
+    with terminable(), overdue(()):  # reading a dataset, too, may take a while
+        return group(settings) if settings.level == "group" else participant(settings)
 
 
 def parse(arguments: Sequence[str]) -> Settings:

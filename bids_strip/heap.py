@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -22,10 +23,11 @@ def freed_kept() -> Iterator[None]:
 
     By default it gives large blocks back to the kernel at once, which clears each page anew when
     the next stage asks: a fifth of a head's processor time was the kernel's. mallopt(3),
-    malloc_trim(3); with another C library nothing changes. The settings stay the process's.
+    malloc_trim(3). The settings stay the process's. With another C library nothing changes, nor
+    where the environment says how to allocate (``MALLOC_*``), as Dask's does for its workers.
     """
     libc = _glibc()
-    if libc is None:
+    if libc is None or any(name.startswith("MALLOC_") for name in os.environ):
         yield
         return
     libc.mallopt(_TRIM_THRESHOLD, _NEVER)

@@ -27,7 +27,8 @@ _THINNED = 5
 """One of so many points shows the way; all of them go the rest of it."""
 _NEARLY_MM, _SETTLED_MM = 0.2, 0.05
 _STRIDE = 1.5
-"""The template's slopes foresee two thirds of the way, or less."""
+"""Steps are longer than the template's slopes say: between two brains, which agree in part, they
+foresee too little. Between a brain and itself the way is overshot a little, and found back."""
 _RIM_MM = 3.0
 """Points are compared as far outside the template's brain."""
 _REACH_MM = 6.0

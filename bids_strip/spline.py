@@ -178,7 +178,9 @@ def _filtered(data: Samples, axis: int, threads: int) -> Float3:
     planes = np.moveaxis(found, axis, 0)
     own = np.moveaxis(planes[1:-2], 0, axis)
     along_axis(partial(_filter, axis=axis), data, axis, out=own, threads=threads)
-    planes[0], planes[-2], planes[-1] = planes[2], planes[-4], planes[-5]
+    planes[0] = planes[2]
+    planes[-2] = planes[-4]
+    planes[-1] = planes[-5]  # of two samples the first one's mirror image, which is there by now
     return found
 
 

@@ -33,3 +33,8 @@ def test_half_a_turn_has_either_sign(rng) -> None:
         matrix = Rotation.from_rotvec(turn, degrees=True).as_matrix()
         found = rotation_vector_deg(matrix)
         assert min(np.abs(found - turn).max(), np.abs(found + turn).max()) < 1e-5
+
+
+def test_a_mirror_is_no_turn() -> None:
+    with pytest.raises(ValueError, match="mirror"):
+        rotation_vector_deg(np.diag([1.0, 1.0, -1.0]))

@@ -15,7 +15,6 @@ from bids_strip.ceiling import ceiling
 from bids_strip.domain import Conformed, Float3, Float4, Prediction
 from bids_strip.errors import ModelError, PredictError, ProviderError
 from bids_strip.network_file import read_network
-from bids_strip.slabs import in_slabs
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -30,8 +29,6 @@ _DEVICE_NODES = ("/dev/nvidiactl", "/dev/dxg")
 _GPU_REMEDY = (
     "add --nv (Singularity) or --gpus all (docker), install 'bids_strip[gpu]', or take --device cpu"
 )
-_ROWS = 4
-"""Of a slab that is worked on at a time."""
 _LOGIT_MM = 1.0
 """A logit of 1 is taken for 1 mm: only its sign is used, distances are measured anew."""
 
@@ -145,17 +142,12 @@ def as_shares(values: Any, output: Output) -> Float4:
     (C, I, J, K) float32
         Not negative; they sum to 1 over the labels.
     """
-    shares = np.empty(values.shape, dtype=np.float32)
-
-    def make(rows: slice) -> None:
-        part = values[:, rows].astype(np.float32)
+    shares = np.array(values, dtype=np.float32)
+    for plane in range(shares.shape[1]):  # which the cache holds
+        part = shares[:, plane]
         if output.meaning == "logits":
-            part -= part.max(axis=0)
-            np.exp(part, out=part)
+            np.exp(part - part.max(axis=0), out=part)
         part /= np.maximum(part.sum(axis=0), np.float32(1e-9))
-        shares[:, rows] = part
-
-    in_slabs(make, shares.shape[1], threads=1, thick=_ROWS)
     return shares
 
 
