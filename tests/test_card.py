@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,12 @@ def test_a_card_that_is_no_card(tmp_path: Path, content: str) -> None:
     path.write_bytes(b"x")
     (tmp_path / "a.json").write_text(content)
     assert "a.json" in refused(str(path))
+
+
+def test_a_copy_of_our_own_is_a_foreign_one(tmp_path: Path) -> None:
+    """Its file is looked through as any other's."""
+    ours = find_card(None)
+    assert ours.embedded
+    for path in (ours.path, ours.path.with_suffix(".json")):
+        shutil.copy(path, tmp_path)
+    assert not find_card(str(tmp_path / ours.path.name)).embedded
