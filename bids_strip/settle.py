@@ -26,9 +26,6 @@ _ITERATIONS = 25
 _THINNED = 5
 """One of so many points shows the way; all of them go the rest of it."""
 _NEARLY_MM, _SETTLED_MM = 0.2, 0.05
-_STRIDE = 1.5
-"""Steps are longer than the template's slopes say: between two brains, which agree in part, they
-foresee too little. Between a brain and itself the way is overshot a little, and found back."""
 _RIM_MM = 3.0
 """Points are compared as far outside the template's brain."""
 _REACH_MM = 6.0
@@ -79,7 +76,7 @@ def settled(
             step = _step(run, some, to_native)
             if step is None:
                 return start
-            to_native = moved(to_native, _STRIDE * step, points.centre)
+            to_native = moved(to_native, step, points.centre)
             if length(step) < settled_mm:
                 break
     return to_native if _apart_mm(run, points, to_native) <= before + _LOST_MM else start
