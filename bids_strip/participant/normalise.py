@@ -218,7 +218,8 @@ def _white_matter(samples: Samples, log_field: Float3, held: _Held, shares: Shar
     i, j, k = samples.places
     flat = samples.brightness - held.of(log_field[i, j, k])
     white = shares[1]
-    return float(np.median(flat[white >= min(_SURE, float(np.percentile(white, 90)))]))
+    surest = flat[white >= min(_SURE, float(np.percentile(white, 90)))]
+    return float(np.median(surest)) if surest.size else math.nan  # none where shares are no numbers
 
 
 def quantised_image(native: Volume, normalised: Normalised) -> Quantised:

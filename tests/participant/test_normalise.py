@@ -209,6 +209,7 @@ def test_a_real_head_times_a_known_field() -> None:
     assert nib.load(path).shape == plain.volume.data.shape
 
 
+@pytest.mark.filterwarnings("error")
 def test_values_of_no_image_are_named() -> None:
     head = make_head()
     wild = np.random.default_rng(1).uniform(-3.3e38, 3.3e38, head.volume.data.shape)
