@@ -264,8 +264,20 @@ def _fields(run: _Level) -> NDArray[np.float32]:
     return np.stack(fields, axis=-1)
 
 
-def _sampled(fields: NDArray[np.float32], index: Points) -> NDArray[np.float32]:
-    """Fields at places of their grid, (N, 3) -> (N, 9), interpolated linearly."""
+def sampled(fields: NDArray[np.float32], index: Points) -> NDArray[np.float32]:
+    """Fields at places of their grid, interpolated linearly.
+
+    Parameters
+    ----------
+    fields : (I, J, K, F) float32
+        Those of a voxel side by side.
+    index : (N, 3) float64
+        Voxels, from 0 to the last along each axis.
+
+    Returns
+    -------
+    (N, F) float32
+    """
     below = np.minimum(index.astype(np.intp), np.maximum(np.array(fields.shape[:3]) - 2, 0))
     part = (index - below).astype(np.float32)
     i, j, k = (np.stack([1 - one, one]) for one in part.T)
@@ -288,7 +300,7 @@ def _step(
     inverse = np.linalg.inv(grid.affine)
     index = mapped(inverse, world)
     seen = ((index >= 0) & (index <= np.array(grid.shape) - 1)).all(axis=1)
-    found = _sampled(fields, index[seen])
+    found = sampled(fields, index[seen])
     cover, sdt, values = found[:, 0], found[:, 1], found[:, 5]
     slopes = [found[:, n : n + 3] @ inverse[:3, :3] for n in (2, 6)]
     around = away(world[seen], mapped(to_native, target.centre))

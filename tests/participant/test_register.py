@@ -15,7 +15,7 @@ from bids_strip.example.heads import draw_head, render
 from bids_strip.geometry import dice, quantised, signed_distance, within
 from bids_strip.itk import itk_affine
 from bids_strip.participant.placing import distances_in, placed
-from bids_strip.participant.register import register
+from bids_strip.participant.register import register, sampled
 from bids_strip.space import Space
 from tests.fakes import rotation
 
@@ -202,3 +202,15 @@ def test_simpleitk_puts_a_mask_where_we_do(template: Template, tmp_path: Path) -
                           sitk.ReadTransform(str(tmp_path / "x.tfm")), sitk.sitkLinear)  # fmt: skip
     theirs = sitk.GetArrayFromImage(found).transpose(2, 1, 0) > 0.5
     assert dice(theirs, ours.mask) > 0.98
+
+
+@pytest.mark.parametrize("shape", [(6, 7, 8), (2, 1, 9)])
+def test_fields_that_lie_side_by_side_are_met_as_scipy_meets_each(shape, rng) -> None:
+    """At voxels, between them, and at the ends."""
+    fields = rng.standard_normal((*shape, 9)).astype(np.float32)
+    last = np.array(shape) - 1
+    index = np.concatenate([rng.random((50, 3)) * last, [np.zeros(3), last, last * [1, 0, 1]]])
+    found = sampled(fields, index)
+    for number in range(9):
+        expected = ndimage.map_coordinates(fields[..., number], index.T, order=1, mode="nearest")
+        assert found[:, number] == pytest.approx(expected, abs=1e-5)
