@@ -10,7 +10,7 @@ from bids_strip.cli import main
 
 
 def run() -> NoReturn:
-    """Run the program and be gone: taking the interpreter apart costs a third of a second.
+    """Run the program and be gone: taking the interpreter apart takes a while.
 
     Who traces or profiles it gets the usual end, at which such tools write.
     """

@@ -111,7 +111,7 @@ def rotation(turn_deg: Points) -> Points:
 
     Notes
     -----
-    The formula of Rodrigues; scipy's class for it takes a quarter of a second to import.
+    The formula of Rodrigues; scipy's class for it brings a package that nothing else here needs.
     """
     x, y, z = np.deg2rad(turn_deg)
     angle = np.hypot(np.hypot(x, y), z)

@@ -22,9 +22,9 @@ def freed_kept() -> Iterator[None]:
     """Let glibc keep freed memory for the time of a block, and give it all back then.
 
     By default it gives large blocks back to the kernel at once, which clears each page anew when
-    the next stage asks: a fifth of a head's processor time was the kernel's. mallopt(3),
-    malloc_trim(3). The settings stay the process's. With another C library nothing changes, nor
-    where the environment says how to allocate (``MALLOC_*``), as Dask's does for its workers.
+    the next stage asks. mallopt(3), malloc_trim(3). The settings stay the process's. With another C
+    library nothing changes, nor where the environment says how to allocate (``MALLOC_*``), as that
+    of Dask's workers does.
     """
     libc = _glibc()
     if libc is None or any(name.startswith("MALLOC_") for name in os.environ):
