@@ -4,12 +4,16 @@ The image enters at the conformed zooms (2 mm); the trunk works at 4 mm and belo
 field is still smooth, and the head returns to 2 mm. Each distance is the sum of a coarse map,
 interpolated linearly, and a fine residual from depth-to-space: the linear part keeps flat regions
 free of the checkerboard that depth-to-space alone leaves there.
+
+At 2 mm a detail path goes beside it: filters of the image itself, each with a threshold that the
+trunk sets voxel by voxel. What is seen at 2 mm alone (a sulcus, a thin layer of fluid) need not
+pass through the few channels of a voxel at 4 mm.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import torch
@@ -37,11 +41,14 @@ class Architecture:
         Channels at 4, 8, 16, ... mm.
     encoder_blocks, decoder_blocks
         Residual blocks a level; the decoder has one level less.
+    detail
+        Filters of the image at the conformed zooms; 0 for none.
     """
 
     widths: tuple[int, ...] = (24, 32, 64, 96)
     encoder_blocks: tuple[int, ...] = (1, 2, 2, 2)
     decoder_blocks: tuple[int, ...] = (1, 1, 1)
+    detail: int = 16
 
     @property
     def multiple(self) -> int:
@@ -150,6 +157,62 @@ def _fine(layer: Pointwise, x: Tensor, parts: list[int]) -> tuple[Tensor, ...]:
     return tuple(F.conv_transpose3d(x, one, stride=2) for one in weights)
 
 
+class Detail(nn.Module):
+    """Filters of the image, each with a threshold that the trunk sets for each voxel.
+
+    Parameters
+    ----------
+    trunk
+        Channels of the trunk at half the resolution.
+    filters
+        Of the image, 3 voxels a side.
+    channels
+        Of the output, which starts from zero: an untrained path changes nothing.
+    """
+
+    def __init__(self, trunk: int, filters: int, channels: int) -> None:
+        super().__init__()
+        self.filters = nn.Conv3d(1, filters, 3, padding=1, bias=False)
+        self.thresholds = Pointwise(trunk, filters * 8)
+        self.out = nn.Conv3d(filters, channels, 1, bias=False)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, image: Tensor, x: Tensor) -> Tensor:
+        """(N, 1, 2I, 2J, 2K) and (N, trunk, I, J, K) -> (N, channels, 2I, 2J, 2K)."""
+        (thresholds,) = _fine(self.thresholds, x, [self.filters.out_channels])
+        return self.out(F.relu(self.filters(image) + thresholds))  # type: ignore[no-any-return]
+
+    def blocks(self, image: Tensor, x: Tensor) -> Tensor:
+        """The same before `depth_to_space`, as two matrix products that move no voxels about."""
+        n, _, i, j, k = x.shape
+        thresholds = self.thresholds(x).permute(0, 2, 3, 4, 1).reshape(n * i * j * k, -1)
+        seen = F.relu_(torch.addmm(thresholds, _patches(image), self._filters()))
+        y = (seen @ self._out()).view(n, i, j, k, -1)
+        return y.permute(0, 4, 1, 2, 3)
+
+    def _filters(self) -> Tensor:
+        """(64, 8 filters): what each voxel of a patch adds to each voxel of its inner block."""
+        places = [
+            F.pad(self.filters.weight[:, 0], (c, 1 - c, b, 1 - b, a, 1 - a))
+            for a, b, c in product((0, 1), repeat=3)
+        ]
+        return torch.stack(places, dim=1).reshape(-1, 64).t()
+
+    def _out(self) -> Tensor:
+        """(8 filters, 8 channels): each voxel of a block for itself."""
+        weight = self.out.weight[:, :, 0, 0, 0]
+        one = torch.eye(8, device=weight.device, dtype=weight.dtype)
+        return torch.einsum("cf,pq->fpcq", weight, one).reshape(-1, 8 * weight.shape[0])
+
+
+def _patches(image: Tensor) -> Tensor:
+    """(blocks, 64): the 2x2x2 blocks of an image, each with the voxels around it."""
+    patches = F.pad(image, (1, 1) * 3)
+    for axis in (2, 3, 4):
+        patches = patches.unfold(axis, 4, 2)
+    return patches.reshape(-1, 64)
+
+
 class StripNet(nn.Module):
     """Head image -> signed distances and tissue.
 
@@ -183,6 +246,9 @@ class StripNet(nn.Module):
         )
         self.coarse = Pointwise(widths[0], len(SDT_CHANNELS))
         self.fine = Pointwise(widths[0], channels * 8)
+        self.detail = (
+            Detail(widths[0], architecture.detail, channels) if architecture.detail else None
+        )
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         x = self.stem(space_to_depth(image))
@@ -195,9 +261,23 @@ class StripNet(nn.Module):
         for level in reversed(range(len(self.ups))):
             x = skips[level] + _up(self.ups[level], x)
             x = self.decoders[level](x)
-        parts = [len(SDT_CHANNELS), len(TISSUE_CHANNELS)]
-        sdt, tissue = _fine(self.fine, x, parts)
+        sdt, tissue = self._split(image, x)
         return (_smooth(self.coarse(x)) + sdt) * SDT_SCALE_MM, tissue
+
+    def _split(self, image: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Distances (less the coarse map) and tissue at the resolution of the image."""
+        parts = [len(SDT_CHANNELS), len(TISSUE_CHANNELS)]
+        if torch.onnx.is_in_onnx_export():
+            sdt, tissue = _fine(self.fine, x, parts)
+            if self.detail is not None:
+                more = torch.split(self.detail(image, x), parts, dim=1)
+                sdt, tissue = sdt + more[0], tissue + more[1]
+            return sdt, tissue
+        blocks = self.fine(x)
+        if self.detail is not None:
+            blocks = blocks + self.detail.blocks(image, x)
+        sdt, tissue = torch.split(depth_to_space(blocks), parts, dim=1)
+        return sdt, tissue
 
 
 def card_values(architecture: Architecture, zoom_mm: float) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from training.network import Architecture, StripNet
 
 
 def architecture_of(stored: dict[str, Any]) -> Architecture:
-    """An architecture from a checkpoint's or a card's plain values."""
-    return Architecture(**{name: tuple(values) for name, values in stored.items()})
+    """An architecture from a checkpoint's or a card's plain values; early ones had no detail."""
+    values = {name: tuple(v) if isinstance(v, list | tuple) else v for name, v in stored.items()}
+    return Architecture(**{"detail": 0, **values})
 
 
 def restored(model: Path) -> tuple[StripNet, int, float]:
@@ -60,7 +61,7 @@ def widened(net: StripNet, architecture: Architecture) -> StripNet:
     net
         A trained network.
     architecture
-        As many blocks, no level narrower.
+        As many blocks, no level narrower; as much detail, or some where there was none.
 
     Returns
     -------
@@ -74,7 +75,8 @@ def widened(net: StripNet, architecture: Architecture) -> StripNet:
     """
     old, new = net.architecture, architecture
     blocks = (old.encoder_blocks, old.decoder_blocks) == (new.encoder_blocks, new.decoder_blocks)
-    if not blocks or any(b < a for a, b in zip(old.widths, new.widths, strict=True)):
+    detail = old.detail in (0, new.detail)
+    if not (blocks and detail) or any(b < a for a, b in zip(old.widths, new.widths, strict=True)):
         raise ValueError(f"{new} does not widen {old}")
     wide = StripNet(architecture)
     state = wide.state_dict()
