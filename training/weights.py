@@ -16,8 +16,8 @@ from training.network import Architecture, StripNet
 
 def architecture_of(stored: dict[str, Any]) -> Architecture:
     """An architecture from a checkpoint's or a card's plain values; early ones had no detail."""
-    values = {name: tuple(v) if isinstance(v, list | tuple) else v for name, v in stored.items()}
-    return Architecture(**{"detail": 0, **values})
+    levels = {name: tuple(stored[name]) for name in ("widths", "encoder_blocks", "decoder_blocks")}
+    return Architecture(**levels, detail=int(stored.get("detail", 0)))
 
 
 def restored(model: Path) -> tuple[StripNet, int, float]:

@@ -18,6 +18,7 @@ from training.network import (  # noqa: E402
     SDT_CHANNELS,
     TISSUE_CHANNELS,
     Architecture,
+    Detail,
     InstanceNorm,
     Pointwise,
     StripNet,
@@ -28,7 +29,15 @@ from training.network import (  # noqa: E402
 
 pytestmark = pytest.mark.training
 legacy_export = pytest.mark.filterwarnings("ignore:You are using the legacy:DeprecationWarning")
-TINY = Architecture(widths=(4, 6), encoder_blocks=(1, 1), decoder_blocks=(1,))
+TINY = Architecture(widths=(4, 6), encoder_blocks=(1, 1), decoder_blocks=(1,), detail=5)
+
+
+def trained() -> StripNet:
+    """A network whose detail path, which starts from zero, has learned something."""
+    net = StripNet(TINY).eval()
+    assert net.detail is not None
+    torch.nn.init.normal_(net.detail.out.weight)
+    return net
 
 
 @pytest.fixture(autouse=True)
@@ -85,8 +94,28 @@ def test_images_of_a_batch_do_not_mix() -> None:
     assert torch.allclose(both, alone, atol=1e-4)
 
 
-def test_every_weight_learns() -> None:
+def test_detail_is_filters_with_thresholds_of_the_trunk() -> None:
+    """The matrix products against torch's convolutions at the resolution of the image."""
+    detail = Detail(trunk=3, filters=5, channels=4)
+    torch.nn.init.normal_(detail.out.weight)
+    image, x = torch.randn(2, 1, 8, 6, 4), torch.randn(2, 3, 4, 3, 2)
+    thresholds = depth_to_space(detail.thresholds(x))
+    seen = torch.nn.functional.conv3d(image, detail.filters.weight, padding=1) + thresholds
+    expected = torch.nn.functional.conv3d(seen.clamp(min=0), detail.out.weight)
+    assert torch.allclose(depth_to_space(detail.blocks(image, x)), expected, atol=1e-5)
+
+
+def test_an_untrained_detail_path_changes_nothing() -> None:
     net = StripNet(TINY)
+    image = torch.randn(1, 1, 8, 8, 8)
+    before = net(image)
+    net.detail = None
+    for ours, theirs in zip(before, net(image), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_every_weight_learns() -> None:
+    net = trained()
     sdt, tissue = net(torch.randn(1, 1, 8, 8, 8))
     (sdt.square().mean() + tissue.square().mean()).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
@@ -103,7 +132,7 @@ def test_multiply_adds_of_one_convolution() -> None:
 
 @legacy_export
 def test_export_agrees_with_onnxruntime() -> None:
-    net = StripNet(TINY).eval()
+    net = trained()
     model = to_onnx(net)
     heads = [torch.rand(1, 1, *shape) for shape in ((8, 12, 16), (16, 16, 12))]
     assert largest_difference_mm(net, model, heads) < 0.001
@@ -124,7 +153,12 @@ def test_a_network_that_is_not_the_exported_one_shows() -> None:
 def test_the_card_is_one_that_the_app_reads() -> None:
     net = StripNet(TINY)
     state = {
-        "architecture": {"widths": (4, 6), "encoder_blocks": (1, 1), "decoder_blocks": (1,)},
+        "architecture": {
+            "widths": (4, 6),
+            "encoder_blocks": (1, 1),
+            "decoder_blocks": (1,),
+            "detail": 5,
+        },
         "average": net.state_dict(),
         "progress": {"draws": 3, "step": 3, "seconds": 36.0},
         "zoom_mm": 2.0,

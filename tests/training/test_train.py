@@ -28,10 +28,10 @@ from training.train import (  # noqa: E402
     start,
     train,
 )
-from training.weights import restored, widened  # noqa: E402
+from training.weights import architecture_of, restored, widened  # noqa: E402
 
 pytestmark = pytest.mark.training
-TINY = Architecture(widths=(4, 6), encoder_blocks=(1, 1), decoder_blocks=(1,))
+TINY = Architecture(widths=(4, 6), encoder_blocks=(1, 1), decoder_blocks=(1,), detail=4)
 
 
 @pytest.fixture(scope="module")
@@ -150,8 +150,26 @@ def test_widening_keeps_the_function_and_can_learn() -> None:
     assert float(wide.fine.weight.grad[:, 4:].abs().max()) > 0
 
 
-@pytest.mark.parametrize("other", [replace(TINY, widths=(3, 6)), replace(
-    TINY, encoder_blocks=(1, 2))])  # fmt: skip
+def test_detail_is_added_to_a_network_without() -> None:
+    net = StripNet(replace(TINY, detail=0))
+    more = widened(net, TINY)
+    image = torch.rand(1, 1, 16, 16, 16)
+    for ours, theirs in zip(net(image), more(image), strict=True):
+        assert torch.equal(ours, theirs)
+    more(image)[0].abs().sum().backward()
+    assert float(more.detail.out.weight.grad.abs().max()) > 0
+
+
+def test_an_early_card_says_nothing_of_detail() -> None:
+    stored = asdict(TINY)
+    del stored["detail"]
+    assert architecture_of(stored) == replace(TINY, detail=0)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [replace(TINY, widths=(3, 6)), replace(TINY, encoder_blocks=(1, 2)), replace(TINY, detail=3)],
+)
 def test_a_network_that_is_not_wider_is_refused(other: Architecture) -> None:
     with pytest.raises(ValueError, match="does not widen"):
         widened(StripNet(TINY), other)
