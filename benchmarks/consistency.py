@@ -3,8 +3,9 @@
 ``python -m benchmarks.consistency BIDS_DIR [--model NAME] [--json FILE]``
 
 A mirrored head should give the mirrored mask. The T2w and FLAIR of a session should give the mask
-of its T1w, brought over by the scanner's affines alone: motion between the scans counts as error.
-Sessions of a person should give the same volume.
+of its T1w, brought over by the scanner's affines: so far, motion between the scans counts as error.
+Beside it stand the motion that another program finds between the two images, and the Dice once it
+is taken out. Sessions of a person should give the same volume.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ import nibabel as nib
 import numpy as np
 from nibabel.processing import resample_from_to
 
+from benchmarks.motion import motion_between
 from benchmarks.overlap import dice
 from benchmarks.tables import Cell, text_table
 from bids_strip.card import find_card
+from bids_strip.domain import Affine, Bool3
 from bids_strip.participant.predict import Predictor, load_predictor
 from bids_strip.resources import available_cpus
 from bids_strip.single import Stripped, strip_image
@@ -44,12 +47,18 @@ class Check:
         With the counterpart's mask; not known between sessions, which lie elsewhere.
     volume_change
         Relative to the counterpart, 0.01 for one percent more.
+    motion_mm
+        How far the brain moved between the two scans, mean over the mask.
+    dice_still
+        With the counterpart's mask moved along.
     """
 
     kind: str
     run: str
     dice: float | None
     volume_change: float
+    motion_mm: float | None = None
+    dice_still: float | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,8 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     predictor = load_predictor(find_card(args.model), device="cpu", threads=available_cpus())
     checks = sorted(check(args.bids_dir, predictor), key=lambda one: one.kind)
-    rows: list[list[Cell]] = [[c.kind, c.run, c.dice, 100 * c.volume_change] for c in checks]
-    print(text_table(["check", "run", "Dice", "volume %"], rows))
+    rows: list[list[Cell]] = [
+        [c.kind, c.run, c.dice, 100 * c.volume_change, c.motion_mm, c.dice_still] for c in checks
+    ]
+    header = ["check", "run", "Dice", "volume %", "motion mm", "Dice less motion"]
+    print(text_table(header, rows))
     if args.json:
         args.json.write_text(json.dumps([asdict(c) for c in checks], indent=2) + "\n")
     return 0
@@ -81,7 +93,7 @@ def check(bids_dir: Path, predictor: Predictor) -> Iterator[Check]:
         for suffix in OTHERS:
             other = path.with_name(path.name.replace("_T1w.", f"_{suffix}."))
             if other.exists():
-                yield contrast(other, found, predictor)
+                yield contrast(other, path, found, predictor)
         subject = path.name.split("_")[0]
         volumes.setdefault(subject, []).append(volume_of(found.mask))
     for subject, found_ml in volumes.items():
@@ -100,14 +112,29 @@ def mirrored(path: Path, found: Stripped, predictor: Predictor) -> Check:
     return Check("mirrored", path.name.split(".")[0], dice(back, ours), back.sum() / ours.sum() - 1)
 
 
-def contrast(path: Path, t1w: Stripped, predictor: Predictor) -> Check:
+def contrast(path: Path, t1w_path: Path, t1w: Stripped, predictor: Predictor) -> Check:
     """Another contrast of the session, against the T1w's surface on its grid."""
     found = strip_image(path, predictor=predictor)
     ours = np.asarray(found.mask.dataobj) > 0
-    brought = resample_from_to(t1w.sdt, found.mask, order=1, cval=20.0)
-    theirs = np.asarray(brought.dataobj) <= 0
+    theirs = _brought(t1w.sdt, found.mask)
+    motion = motion_between(path, t1w_path)
+    still = nib.Nifti1Image(t1w.sdt.dataobj, np.linalg.inv(motion) @ t1w.sdt.affine)
     return Check("contrast", path.name.split(".")[0], dice(ours, theirs),
-                 ours.sum() / theirs.sum() - 1)  # fmt: skip
+                 ours.sum() / theirs.sum() - 1, _moved_mm(found.mask, motion),
+                 dice(ours, _brought(still, found.mask)))  # fmt: skip
+
+
+def _brought(sdt: nib.Nifti1Image, onto: nib.Nifti1Image) -> Bool3:
+    """The inside of a surface on another image's grid."""
+    return np.asarray(resample_from_to(sdt, onto, order=1, cval=20.0).dataobj) <= 0
+
+
+def _moved_mm(mask: nib.Nifti1Image, motion: Affine) -> float:
+    """How far a motion moves the voxels of a mask, mean."""
+    voxels = np.argwhere(np.asarray(mask.dataobj) > 0)
+    points = nib.affines.apply_affine(mask.affine, voxels)
+    moved = nib.affines.apply_affine(motion, points)
+    return float(np.linalg.norm(moved - points, axis=1).mean())
 
 
 def volume_of(mask: nib.Nifti1Image) -> float:
