@@ -54,11 +54,16 @@ def conform(path: Path, *, axes: str, side: int, zoom_mm: float = 1.0) -> Any:
     Nifti1Image
     """
     import nibabel as nib
-    import nibabel.processing
 
     from benchmarks.images import load_image
 
-    image = nib.squeeze_image(load_image(path))
+    return conformed(nib.squeeze_image(load_image(path)), axes=axes, side=side, zoom_mm=zoom_mm)
+
+
+def conformed(image: Any, *, axes: str, side: int, zoom_mm: float = 1.0) -> Any:
+    """The same of an image in memory."""
+    import nibabel.processing
+
     return nibabel.processing.conform(
         image, out_shape=(side,) * 3, voxel_size=(zoom_mm,) * 3, order=1, orientation=axes
     )

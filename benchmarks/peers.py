@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.heads import conform
+from benchmarks.heads import conform, conformed
 from benchmarks.images import load_image
 from benchmarks.overlap import dice
 from benchmarks.processes import cores
@@ -30,7 +30,9 @@ from bids_strip.domain import Affine, Bool3, Float3
 from bids_strip.geometry import largest_component
 
 SIDE = 256
+AXES = "LIA"
 _EPSILON = 1e-5
+_CHUNK = 1 << 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("head", type=Path)
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--check", type=Path, metavar="MASK")
-    parser.add_argument("--axes", default="LIA", help="axis codes of the conformed grid")
+    parser.add_argument("--axes", default=AXES, help="axis codes of the conformed grid")
     parser.add_argument("--side", type=int, default=SIDE, help="smaller, to try the code")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
@@ -115,13 +117,13 @@ class MindGrab:
                 bias = self._bias if done == last else None
                 x = functional.conv3d(
                     x, next(weights), bias, padding=params["padding"], dilation=params["dilation"]
-                )
+                ).contiguous(memory_format=torch.channels_last_3d)  # twice as fast as the default
                 done += 1
             elif op == "group_norm":
                 normalise(x, groups=params["num_groups"])
             elif op == "gelu":
-                for channel in x[0]:
-                    channel.copy_(functional.gelu(channel))
+                for some in torch.split(_voxels(x), _CHUNK):
+                    some.copy_(functional.gelu(some))
             elif op != "batch_norm3d":
                 # the checkpoint holds no statistics for batch_norm3d: after group_norm it is the
                 # identity
@@ -133,9 +135,14 @@ def normalise(x: torch.Tensor, *, groups: int) -> None:
     """Bring each channel of (1, C, I, J, K) to mean 0 and variance 1, in place."""
     if groups != x.shape[1]:
         raise ValueError(f"layers.json: {groups} groups of {x.shape[1]} channels")
-    for channel in x[0]:
-        variance, mean = torch.var_mean(channel, correction=0)
-        channel.sub_(mean).mul_((variance + _EPSILON).rsqrt())
+    voxels = _voxels(x)
+    variance, mean = torch.var_mean(voxels, dim=0, correction=0)
+    voxels.sub_(mean).mul_((variance + _EPSILON).rsqrt())
+
+
+def _voxels(x: torch.Tensor) -> torch.Tensor:
+    """(1, C, I, J, K) in ``channels_last_3d`` as (voxels, C), the same memory."""
+    return x.permute(0, 2, 3, 4, 1).view(-1, x.shape[1])
 
 
 def scaled(data: Float3) -> Float3:
@@ -143,6 +150,14 @@ def scaled(data: Float3) -> Float3:
     low, high = np.percentile(data, (2.0, 98.0))
     share = np.clip((data - low) / max(float(high - low), 1e-3), 0.0, 1.0)
     return np.asarray(share, dtype=np.float32)
+
+
+def strip(network: MindGrab, image: Any, *, side: int = SIDE) -> Bool3:
+    """MindGrab's mask of an image on the image's own grid, its largest piece."""
+    head = conformed(image, axes=AXES, side=side)
+    brain = network(torch.from_numpy(scaled(np.asarray(head.dataobj, dtype=np.float32))))
+    kept, _ = largest_component(brain)
+    return _onto(kept, head.affine, image)
 
 
 def check(brain: Bool3, head: Any, reference: Path) -> float:

@@ -1,10 +1,12 @@
 """How far a distortion of the image moves the mask.
 
-``python -m benchmarks.stress BIDS_DIR [--heads N] [--model NAME] [--json FILE]``
+``python -m benchmarks.stress BIDS_DIR [--heads N] [--model NAME] [--peer DIR] [--json FILE]``
 
 Each head is distorted in memory; the mask of the distorted head is compared with the mask of the
 head itself (moved along where the distortion moves the head), inside the field of view that is
 left. A head is first brought to 1 mm, RAS, so that all distortions mean the same on every scan.
+``--peer`` puts MindGrab through the same battery instead, held against its own masks (needs torch;
+DIR as for ``benchmarks.peers``).
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ class Distorted:
     seen: Mask
 
 
+Stripper = Callable[[nib.Nifti1Image], Mask]
 Distortion = Callable[[Image, Mask, np.random.Generator], Distorted]
 
 
@@ -232,22 +235,39 @@ BATTERY: Mapping[str, Distortion] = {
 }
 
 
-def mask_of(image: Image, affine: NDArray[np.float64], predictor: Predictor) -> Mask:
-    """The program's mask of an array."""
-    found = strip_image(nib.Nifti1Image(image, affine), predictor=predictor)
-    return np.asarray(found.mask.dataobj) > 0
+def ours(predictor: Predictor) -> Stripper:
+    """The program's masks."""
+
+    def strip(image: nib.Nifti1Image) -> Mask:
+        return np.asarray(strip_image(image, predictor=predictor).mask.dataobj) > 0
+
+    return strip
 
 
-def stress(path: Path, predictor: Predictor) -> dict[str, float]:
+def mindgrab(folder: Path) -> Stripper:
+    """MindGrab's masks; what is not finite is 0 to it."""
+    from benchmarks.peers import MindGrab
+    from benchmarks.peers import strip as strip_by
+
+    network = MindGrab.read(folder)
+
+    def strip(image: nib.Nifti1Image) -> Mask:
+        finite = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32))
+        return strip_by(network, nib.Nifti1Image(finite, image.affine))
+
+    return strip
+
+
+def stress(path: Path, strip: Stripper) -> dict[str, float]:
     """Dice of each distortion of one head."""
     head = resample_to_output(nib.as_closest_canonical(nib.load(path)), (1, 1, 1), order=1)
     image = np.asarray(head.dataobj, dtype=np.float32)
-    clean = mask_of(image, np.eye(4), predictor)
+    clean = strip(nib.Nifti1Image(image, np.eye(4)))
     scores = {}
     for name, distort in BATTERY.items():
         found = distort(image, clean, np.random.default_rng(SEED))
         try:
-            mask = mask_of(found.image, found.affine, predictor)
+            mask = strip(nib.Nifti1Image(found.image, found.affine))
             scores[name] = dice(mask & found.seen, found.mask & found.seen)
         except Exception as error:  # noqa: BLE001 - a failure is a score of this table
             print(f"{path.name} {name}: {error}", file=sys.stderr)
@@ -265,11 +285,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("bids_dir", type=Path)
     parser.add_argument("--heads", type=int, metavar="N", help="the first N only")
     parser.add_argument("--model", metavar="NAME")
+    parser.add_argument("--peer", type=Path, metavar="DIR", help="MindGrab's published files")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(argv)
-    predictor = load_predictor(find_card(args.model), device="cpu", threads=available_cpus())
+    strip = mindgrab(args.peer) if args.peer else ours(
+        load_predictor(find_card(args.model), device="cpu", threads=available_cpus()))  # fmt: skip
     paths = sorted(args.bids_dir.glob("sub-*/**/anat/*_T1w.nii*"))[: args.heads]
-    scores = {path.name.split(".")[0]: stress(path, predictor) for path in paths}
+    scores = {path.name.split(".")[0]: stress(path, strip) for path in paths}
     rows: list[list[str | float]] = []
     for name in BATTERY:
         found = [one[name] for one in scores.values()]
