@@ -18,7 +18,7 @@ T1W = SynthesisRanges(
     zoom_mm=2.0, windows=(((96, 112, 96), 0.5), ((88, 104, 88), 0.5)), t1w_share=1, ct_share=0,
     merged=0, tilted=0, rotation_sd_deg=8, scale=(0.93, 1.06), axis_scale=(0.96, 1.04),
     shear_sd=0.02,
-    shift_mm=(8, 10, 4), shift_down_mm=6, elastic=((4, 3.0), (7, 1.5), (12, 0.5)),
+    shift_mm=(8, 10, 4), shift_up_mm=6, elastic=((4, 3.0), (7, 1.5), (12, 0.5)),
     texture_sd=(0.02, 0.05), dura=0.5, atrophy=0.25, ventricles=0.2, lesions=0.15, blob=0, scalp=0,
     strays=0, clutter=0, bias_sd=(0.1, 0.3), blur_sd_mm=(0.3, 0.8), thick_slices=0.35,
     slice_mm=(2.5, 5.0), coarse=0, noise_sd=(0.02, 0.15), ghost=0, ripple=0, wrap=0, inverted=0,

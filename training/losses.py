@@ -27,7 +27,7 @@ class Loss:
     @property
     def total(self) -> Tensor:
         """Weighted sum."""
-        return self.distance + self.dice + 0.3 * self.tissue
+        return self.distance + self.dice + 0.5 * self.tissue
 
 
 def distance_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:

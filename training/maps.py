@@ -131,6 +131,9 @@ def prepare(path: Path) -> TrainingMap:
 def load_maps(folder: Path, cache: Path, names: list[str] | None = None) -> list[TrainingMap]:
     """All prepared maps of a folder, from the cache where they are in it already."""
     cache.mkdir(parents=True, exist_ok=True)
+    missing = set(names or ()) - {path.name.split(".")[0] for path in folder.glob("*.nii.gz")}
+    if missing:  # draws name maps by their place in the list
+        raise FileNotFoundError(f"{folder}: no label maps {', '.join(sorted(missing))} there")
     maps = []
     for path in sorted(folder.glob("*.nii.gz")):
         name = path.name.split(".")[0]

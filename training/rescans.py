@@ -32,7 +32,7 @@ QUANTILES = (0.0, 0.01, 0.05, 0.5, 0.95, 0.99, 1.0)
 RANGES = SynthesisRanges(
     windows=(((112, 120, 112), 1.0),), t1w_share=1.0, ct_share=0.0, merged=0.1,
     rotation_sd_deg=8.0, tilted=0.0, scale=(0.985, 1.015), axis_scale=(0.99, 1.01),
-    shear_sd=0.004, shift_mm=(6.0, 6.0, 6.0), shift_down_mm=0.0, elastic=((4, 1.5), (7, 0.7)),
+    shear_sd=0.004, shift_mm=(6.0, 6.0, 6.0), shift_up_mm=0.0, elastic=((4, 1.5), (7, 0.7)),
     texture_sd=(0.01, 0.05), atrophy_mm=(0.2, 1.0), ventricles_mm=(0.5, 1.5), lesions=0.2,
     blob=0.0, scalp=0.0, strays=0.0, clutter=0.0, bias_sd=(0.0, 0.35), blur_sd_mm=(0.0, 1.0),
     thick_slices=0.15, slice_mm=(2.5, 4.0), coarse=0.1, coarse_mm=(2.0, 2.5), noise_sd=(0.0, 0.1),

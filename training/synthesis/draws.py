@@ -312,7 +312,7 @@ def _ct_means(rng: np.random.Generator) -> dict[str, float]:
 def _draw_placement(rng: np.random.Generator, ranges: SynthesisRanges) -> Placement:
     common = _uniform(rng, ranges.scale)
     shift = [float(rng.uniform(-s, s)) for s in ranges.shift_mm]
-    shift[2] -= float(rng.uniform(0, ranges.shift_down_mm))
+    shift[2] += float(rng.uniform(0, ranges.shift_up_mm))
     return Placement(
         flip=_chance(rng, 0.5),
         rotation_deg=_triple(_draw_angle(rng, ranges) for _ in range(3)),

@@ -41,9 +41,10 @@ class SynthesisRanges:
 
     zoom_mm: float = ZOOM_MM
     windows: tuple[tuple[tuple[int, int, int], float], ...] = (
-        ((80, 96, 80), 0.67),
-        ((96, 112, 96), 0.24),
-        ((112, 128, 112), 0.09),
+        ((80, 96, 80), 0.45),
+        ((96, 112, 96), 0.3),
+        ((96, 128, 112), 0.15),
+        ((112, 128, 112), 0.1),
     )
     # contrast
     t1w_share: float = 0.58
@@ -56,8 +57,8 @@ class SynthesisRanges:
     scale: Range = (0.78, 1.22)
     axis_scale: Range = (0.93, 1.07)
     shear_sd: float = 0.04
-    shift_mm: Triple = (14.0, 18.0, 18.0)
-    shift_down_mm: float = 24.0
+    shift_mm: Triple = (14.0, 18.0, 14.0)
+    shift_up_mm: float = 12.0  # necks are longer than the air above a head
     elastic: tuple[tuple[int, float], ...] = ((4, 6.0), (7, 4.0), (12, 1.0))
     # anatomy
     texture_sd: Range = (0.01, 0.10)
@@ -97,7 +98,7 @@ class SynthesisRanges:
     zero_air: float = 0.45  # and NaN: the App reads what is not finite as 0
     background: float = 0.1
     background_level: Range = (0.02, 0.4)
-    stripped: float = 0.25
+    stripped: float = 0.12
     stripped_margin_mm: Range = (-2.0, 2.0)
     peeled: float = 0.2
     peeled_margin_mm: Range = (2.0, 11.0)

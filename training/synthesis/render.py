@@ -15,6 +15,7 @@ from training.maps import (
     TISSUE_OF_GROUP,
     TrainingMap,
 )
+from training.network import TISSUE_CHANNELS
 from training.synthesis.anatomy import Window, altered, painted
 from training.synthesis.draws import SynthesisDraw
 from training.synthesis.ranges import FAR_MM
@@ -54,6 +55,8 @@ class Source:
     Attributes
     ----------
     groups : (I, J, K) uint8
+    tissue : (I-1, J-1, K-1) uint8
+        What most of 2x2x2 voxels are, at the corner between them: an image's voxel is their mean.
     sdt : (1, 2, I/2, J/2, K/2) int8
         In steps of `SDT_STEP_MM`.
     centre : (3,)
@@ -61,6 +64,7 @@ class Source:
     """
 
     groups: Tensor
+    tissue: Tensor
     sdt: Tensor
     centre: Tensor
 
@@ -70,7 +74,8 @@ def on_device(source: TrainingMap, device: torch.device | str = "cpu") -> Source
     groups = torch.from_numpy(source.groups).to(device)
     sdt = torch.from_numpy(source.sdt).to(device)
     inside = torch.nonzero(sdt[0] <= 0).float()
-    return Source(groups, sdt[None], inside.amin(0) + inside.amax(0) + 0.5)
+    tissue = _most(_tissue_lut(groups.device)[groups.long()])
+    return Source(groups, tissue, sdt[None], inside.amin(0) + inside.amax(0) + 0.5)
 
 
 def render(source: TrainingMap | Source, item: SynthesisDraw, device: str = "cpu") -> Sample:
@@ -89,11 +94,11 @@ def render(source: TrainingMap | Source, item: SynthesisDraw, device: str = "cpu
     random = torch.Generator(device=held.groups.device)
     random.manual_seed(item.seed)
     window = _placed(held, item, random)
-    image = acquired(window.image, item, random)
-    image = processed(image, window.brain_mm, window.tissue, item, random)
     box = field_box(item, window.brain_mm[0, 0] <= 0)
+    image = wrapped(acquired(window.image, item, random), item, box)
+    image = processed(image, window.brain_mm, window.tissue, item, random)
     seen = seen_in(box, item.shape, image.device)
-    image = scaled(wrapped(image, item, box), seen, item)
+    image = scaled(image, seen, item)
     weight = UNSEEN_WEIGHT + (1 - UNSEEN_WEIGHT) * seen.float()
     return Sample(image, window.sdt, window.tissue, weight)
 
@@ -108,7 +113,9 @@ def _placed(source: Source, item: SynthesisDraw, random: torch.Generator) -> Win
     paint = painted(crop, item, random) - air
     image = sampled(paint, index - origin - 0.5, "bilinear", "zeros") + air
     found = sampled(crop[None, None].float(), index - origin, "nearest", "zeros")[0].long()
-    window = Window(image, _distances(source, item, index), _tissue_lut(crop.device)[found])
+    most = source.tissue[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+    tissue = sampled(most[None, None].float(), index - origin - 0.5, "nearest", "zeros")[0].long()
+    window = Window(image, _distances(source, item, index), tissue)
     return altered(window, found, item, random)
 
 
@@ -121,4 +128,19 @@ def _distances(source: Source, item: SynthesisDraw, index: Tensor) -> Tensor:
 
 
 def _tissue_lut(device: torch.device) -> Tensor:
-    return torch.tensor([TISSUE_OF_GROUP[name] for name in GROUPS], device=device)
+    values = [TISSUE_OF_GROUP[name] for name in GROUPS]
+    return torch.tensor(values, device=device, dtype=torch.uint8)
+
+
+def _most(tissue: Tensor) -> Tensor:
+    """The commonest of each 2x2x2 voxels, sides one less; of two that are, the earlier one."""
+    best = torch.zeros([n - 1 for n in tissue.shape], dtype=torch.uint8, device=tissue.device)
+    most = torch.zeros_like(best)
+    for label in range(len(TISSUE_CHANNELS)):
+        count = (tissue == label).to(torch.uint8)
+        for axis in range(3):
+            length = count.shape[axis] - 1
+            count = count.narrow(axis, 0, length) + count.narrow(axis, 1, length)
+        more = count > best
+        best, most = torch.where(more, count, best), torch.where(more, label, most)
+    return most

@@ -12,6 +12,9 @@ from training.network import CLIP
 from training.synthesis.draws import SynthesisDraw
 from training.synthesis.space import smooth_field
 
+CLEAR_MM = 2.0
+"""Between the brain and the plane before which a face is removed."""
+
 
 def processed(
     image: Tensor, brain_mm: Tensor, tissue: Tensor, item: SynthesisDraw, random: torch.Generator
@@ -52,8 +55,9 @@ def _defaced(image: Tensor, brain: Tensor, item: SynthesisDraw, random: torch.Ge
     j = torch.arange(item.shape[1], device=image.device)[:, None] - high[1]
     k = torch.arange(item.shape[2], device=image.device)[None] - (low[2] + high[2]) / 2
     slope = math.tan(math.radians(angle))
-    face = (j * slope - k) * item.zoom_mm > margin + 20.0
-    clear = ~face[None, None, None] | brain
+    before_mm = (j * slope - k) * (item.zoom_mm * math.cos(math.radians(angle)))
+    nearest = float(before_mm[brain[0, 0].any(dim=0)].amax()) + CLEAR_MM
+    clear = (before_mm <= max(margin + 20.0, nearest))[None, None, None]
     filled = image * clear
     if fill == 1:
         noise = torch.rand(image.shape, generator=random, device=image.device)
@@ -64,7 +68,7 @@ def _defaced(image: Tensor, brain: Tensor, item: SynthesisDraw, random: torch.Ge
 def scaled(image: Tensor, seen: Tensor, item: SynthesisDraw) -> Tensor:
     """Percentiles to 0 and 1, clip, gamma, levels; zero outside the field of view."""
     values = image[seen]
-    values = values[:: max(1, values.numel() // 60000)]
+    values = values[:: max(1, values.numel() // 60000) | 1]  # odd: no plane of voxels is left out
     shares = torch.tensor(item.processing.percentiles, device=image.device) / 100
     low, high = torch.quantile(values, shares)
     image = ((image - low) / (high - low).clamp(min=1e-3)).clamp(*CLIP)

@@ -75,7 +75,7 @@ def needed(index: Tensor, shape: torch.Size) -> tuple[list[int], list[int]]:
 
 
 def blurred(image: Tensor, sd: float) -> Tensor:
-    """Gaussian of `sd` voxels along each axis of (1, 1, I, J, K); zero beyond the window.
+    """Gaussian of `sd` voxels along each axis of (1, 1, I, J, K), of what the window holds.
 
     Sums of shifted copies: with one channel and one thread that is faster than a convolution.
     """
@@ -83,14 +83,15 @@ def blurred(image: Tensor, sd: float) -> Tensor:
         return image
     reach = max(1, math.ceil(2.5 * sd))
     taps = [math.exp(-0.5 * (n / sd) ** 2) for n in range(-reach, reach + 1)]
-    total = sum(taps)
     for axis in (2, 3, 4):
         length = image.shape[axis]
         blur = torch.zeros_like(image)
+        within = torch.zeros(length, device=image.device)
         for n, tap in zip(range(-reach, reach + 1), taps, strict=True):
             kept = length - abs(n)
             if kept > 0:
                 part = image.narrow(axis, max(n, 0), kept)
-                blur.narrow(axis, max(-n, 0), kept).add_(part, alpha=tap / total)
-        image = blur
+                blur.narrow(axis, max(-n, 0), kept).add_(part, alpha=tap)
+                within.narrow(0, max(-n, 0), kept).add_(tap)
+        image = blur / within.view([-1 if a == axis else 1 for a in range(image.ndim)])
     return image
