@@ -39,7 +39,7 @@ TISSUES = ("GM", "WM", "CSF")
 EVERYWHERE = (slice(None), slice(None), slice(None))
 RANGES = SynthesisRanges(
     zoom_mm=1.0, windows=(((192, 224, 192), 1.0),), t1w_share=1, ct_share=0, merged=0, tilted=0,
-    rotation_sd_deg=5, scale=(0.95, 1.05), shift_mm=(5, 5, 5), shift_down_mm=10,
+    rotation_sd_deg=5, scale=(0.95, 1.05), shift_mm=(5, 5, 5), shift_up_mm=10,
     texture_sd=(0.02, 0.05), dura=0.3, atrophy=0, ventricles=0, lesions=0, blob=0, scalp=0,
     strays=0, clutter=0, bias_sd=(0.1, 0.3), blur_sd_mm=(0.4, 0.8), thick_slices=0, coarse=0,
     noise_sd=(0.02, 0.12), ghost=0, ripple=0, wrap=0, inverted=0, cut=0, cut_crown=0, half=0,

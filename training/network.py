@@ -12,6 +12,7 @@ pass through the few channels of a voxel at 4 mm.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any
@@ -33,7 +34,7 @@ CLIP = (0.0, 1.3)
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """Width and depth of the trunk.
+    """Width and depth of the trunk, and what goes beside it.
 
     Attributes
     ----------
@@ -219,7 +220,7 @@ class StripNet(nn.Module):
     Parameters
     ----------
     architecture
-        Width and depth.
+        Its size.
 
     Notes
     -----
@@ -313,4 +314,7 @@ def count_macs(architecture: Architecture, shape: tuple[int, int, int]) -> int:
     for module in net.modules():
         module.register_forward_hook(count)
     net(torch.empty((1, 1, *shape), device="meta"))
+    if net.detail is not None:  # its convolutions at the input's zooms are matrix products here
+        of_voxel = net.detail.filters.weight.numel() + net.detail.out.weight.numel()
+        total += of_voxel * math.prod(shape)
     return total

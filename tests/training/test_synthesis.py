@@ -18,6 +18,7 @@ from training.maps import (  # noqa: E402
     GROUPS,
     SDT_LIMIT_MM,
     SDT_STEP_MM,
+    TISSUE_OF_GROUP,
     UNIT,
     TrainingMap,
 )
@@ -36,7 +37,9 @@ from training.synthesis import (  # noqa: E402
     unstored,
 )
 from training.synthesis.draws import Ellipsoid  # noqa: E402
-from training.synthesis.scanner import acquired  # noqa: E402
+from training.synthesis.render import on_device  # noqa: E402
+from training.synthesis.scanner import _averaged, acquired  # noqa: E402
+from training.synthesis.space import blurred  # noqa: E402
 
 pytestmark = pytest.mark.training
 SIDE = 72
@@ -366,6 +369,68 @@ def test_each_change_alone_keeps_the_brain_where_it_is(
 def test_rounding_to_levels_leaves_so_many(source: TrainingMap) -> None:
     image = image_of(source, changed("processing", levels=12))
     assert len(np.unique(image)) <= 12 * CLIP[1] + 1
+
+
+@pytest.mark.parametrize("slice_mm", [2.2, 2.5, 3.0, 5.0, 7.3])
+def test_slices_are_means_over_their_own_thickness(slice_mm: float) -> None:
+    """Against the integral of the image, which is known between voxels too."""
+    image = torch.rand(1, 1, 4, 96, 4, generator=torch.Generator().manual_seed(2))
+    count = round(96 * 2.0 / slice_mm)
+    found = _averaged(image, 3, count)[0, 0].numpy()
+    integral = np.concatenate([np.zeros((4, 1, 4)), image[0, 0].numpy().cumsum(axis=1)], axis=1)
+    edges = np.linspace(0, 96, count + 1)
+    for i, k in np.ndindex(4, 4):
+        at = np.interp(edges, np.arange(97), integral[i, :, k])
+        assert np.allclose(found[i, :, k], np.diff(at) / np.diff(edges), atol=1e-5)
+
+
+@pytest.mark.parametrize("scan", [{"slice_mm": 3.0, "slice_axis": 1}, {"coarse_mm": 2.4}])
+def test_thick_slices_stay_where_they_are(scan: dict[str, float]) -> None:
+    """A ramp of 1 a voxel stays within .06 of itself, but for its ends: voxels are flat inside."""
+    ramp = torch.arange(36.0)[:, None].expand(*WINDOW)[None, None]
+    item = changed("scan", **scan)
+    found = acquired(ramp.contiguous(), item, torch.Generator().manual_seed(1))
+    assert float((found - ramp)[..., 4:-4, :].abs().max()) < 0.06
+
+
+def test_blur_leaves_a_flat_image_flat_to_its_edges() -> None:
+    assert torch.allclose(blurred(torch.ones(1, 1, 9, 12, 10), 1.3), torch.ones(1), atol=1e-6)
+
+
+def test_tissue_is_what_most_of_a_voxel_is(source: TrainingMap) -> None:
+    rng = np.random.default_rng(6)
+    groups = rng.integers(0, len(GROUPS), (7, 6, 9)).astype(np.uint8)
+    found = on_device(replace(source, groups=groups)).tissue.numpy()
+    of_group = np.array([TISSUE_OF_GROUP[name] for name in GROUPS])
+    for i, j, k in np.ndindex(found.shape):
+        counts = np.bincount(of_group[groups[i : i + 2, j : j + 2, k : k + 2]].ravel(), minlength=6)
+        assert found[i, j, k] == counts.argmax()
+
+
+def test_a_removed_face_leaves_the_brain(source: TrainingMap) -> None:
+    """Also where the plane would run through it."""
+    plain = image_of(source, identity())
+    cut = image_of(source, changed("processing", face=(40.0, -80.0, 0)))
+    assert np.array_equal(plain[window_radius() < RADIUS], cut[window_radius() < RADIUS])
+    assert (plain[cut == 0] > 0.5).any()
+
+
+def test_a_stripped_head_is_stripped_after_it_was_folded(source: TrainingMap) -> None:
+    item = changed("scan", cuts_mm=(1e3, 1e3, 1e3, 4.0, 1e3, 1e3), wrap=1)
+    doing = replace(item.processing, stripped_margin_mm=0.0)
+    sample = render(source, replace(item, processing=doing))
+    assert float(sample.image[0, 0][sample.sdt[0, 0] > 0.1].abs().max()) == 0
+
+
+def test_there_is_more_room_below_a_brain_than_above(source: TrainingMap) -> None:
+    below, above = [], []
+    for seed in range(40):
+        item = draw(np.random.default_rng(seed), 1, SynthesisRanges())
+        brain = render(source, replace(identity(), placement=item.placement)).sdt[0, 0] <= 0
+        hit = brain.any(dim=0).any(dim=0).nonzero()
+        below.append(int(hit[0]))
+        above.append(WINDOW[2] - 1 - int(hit[-1]))
+    assert np.mean(below) > np.mean(above) + 1
 
 
 @pytest.mark.gpu
