@@ -107,7 +107,7 @@ def card_of(name: str, version: str, model: bytes, state: dict[str, Any]) -> dic
             "selection": "real heads with the masks of published networks validated it and chose "
             "among trainings; nothing was learned from them",
             "draws": progress["draws"],
-            "steps": progress["step"],
+            "steps_of_last_training": progress["step"],
             "hours": round(progress["seconds"] / 3600 + progress.get("earlier_hours", 0.0), 2),
             "weights": "moving average of the last training",
             "architecture": state["architecture"],

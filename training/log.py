@@ -38,14 +38,15 @@ class Log:
         self.losses.append(torch.stack([part.detach() for part in parts]))
         self.items.append(items)
 
-    def report(self, step: int, seconds: float) -> None:
-        """Mean losses since the last report."""
+    def report(self, step: int, seconds: float, waited: float) -> None:
+        """Mean losses since the last report; seconds so far, of learning and without an image."""
         if not self.losses:
             return
         losses = torch.stack(self.losses).double().cpu().numpy()
         row = [step, round(seconds), *losses[:, :3].mean(0).round(4).tolist()]
         self._append("log.csv", row)
-        print("step {} {} s distance {} dice {} tissue {}".format(*row), flush=True)
+        losses_said = "distance {} dice {} tissue {}".format(*row[2:])
+        print(f"step {step} {seconds:.0f} s (waited {waited:.0f} s) {losses_said}", flush=True)
         hardest = int(losses[:, 3].argmax())
         with (self.work / "hardest.jsonl").open("a", encoding="utf-8") as lines:
             for item in self.items[hardest]:

@@ -87,6 +87,9 @@ class Progress:
     ----------
     step, seconds
         Of this training.
+    waited
+        Seconds in which the network had no image to learn from; on a GPU, which renders too, the
+        seconds of rendering, which are of `seconds`.
     draws
         Images seen, those of the network it goes on from included: the next draw's number.
     earlier_hours
@@ -96,6 +99,7 @@ class Progress:
     step: int = 0
     draws: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
     earlier_hours: float = 0.0
 
     def share_of(self, plan: Plan) -> float:
@@ -164,6 +168,7 @@ def start(plan: Plan) -> tuple[Learner, Progress]:
     torch.manual_seed(plan.seed)
     found = plan.work / "checkpoint.pt"
     if found.exists():
+        print(f"going on from {found}", flush=True)
         state = torch.load(found, map_location="cpu")
         _check_same(plan, state, found)
         return _resumed(plan, state), Progress(**state["progress"])
@@ -229,8 +234,10 @@ def train(plan: Plan) -> Learner:
         return learner
     begun = time.perf_counter()
     for items, sample in batches(maps, sequence, progress.draws, plan.device):
+        came = time.perf_counter()
+        progress.waited += came - begun
         if plan.device == "cpu":
-            begun = time.perf_counter()  # rendering is another process's
+            begun = came  # rendering is another process's
         for group in learner.optimiser.param_groups:
             group["lr"] = learning_rate(plan, progress)
         loss = step_once(learner, sample, plan.clip_norm, bf16)
@@ -243,7 +250,7 @@ def train(plan: Plan) -> Learner:
         begun = time.perf_counter()
         done = progress.share_of(plan) >= 1
         if progress.step % REPORT_STEPS == 0 or done:
-            log.report(progress.step, progress.seconds)
+            log.report(progress.step, progress.seconds, progress.waited)
         if progress.step % plan.save_every == 0 or done:
             save(plan.work / "checkpoint.pt", learner, progress, plan)
         if progress.step % plan.score_every == 0 or done:
