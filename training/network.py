@@ -30,6 +30,8 @@ BAND_MM = 10.0
 PERCENTILES = (1.0, 99.5)
 CLIP = (0.0, 1.3)
 """How intensities are scaled before the network."""
+EXPORT_FILTERS = 8
+"""Filters of the detail path that onnxruntime holds at a time, at the resolution of the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +180,30 @@ class Detail(nn.Module):
         self.out = nn.Conv3d(filters, channels, 1, bias=False)
         nn.init.zeros_(self.out.weight)
 
-    def forward(self, image: Tensor, x: Tensor) -> Tensor:
-        """(N, 1, 2I, 2J, 2K) and (N, trunk, I, J, K) -> (N, channels, 2I, 2J, 2K)."""
-        (thresholds,) = _fine(self.thresholds, x, [self.filters.out_channels])
-        return self.out(F.relu(self.filters(image) + thresholds))  # type: ignore[no-any-return]
+    def added(self, image: Tensor, x: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
+        """Add the output to parts of its channels, some filters at a time, as convolutions.
+
+        Parameters
+        ----------
+        image : (N, 1, 2I, 2J, 2K)
+        x : (N, trunk, I, J, K)
+        parts : (N, n, 2I, 2J, 2K)
+            As many channels in all as the output has.
+        """
+        filters = self.filters.out_channels
+        first = list(range(0, filters, EXPORT_FILTERS))
+        thresholds = _fine(self.thresholds, x, [min(EXPORT_FILTERS, filters - n) for n in first])
+        for n, threshold in zip(first, thresholds, strict=True):
+            some = slice(n, n + EXPORT_FILTERS)
+            seen = F.relu(F.conv3d(image, self.filters.weight[some], padding=1) + threshold)
+            weights = torch.split(self.out.weight[:, some], [part.shape[1] for part in parts])
+            parts = tuple(
+                part + F.conv3d(seen, weight) for part, weight in zip(parts, weights, strict=True)
+            )
+        return parts
 
     def blocks(self, image: Tensor, x: Tensor) -> Tensor:
-        """The same before `depth_to_space`, as two matrix products that move no voxels about."""
+        """The output before `depth_to_space`: two matrix products that move no voxels about."""
         n, _, i, j, k = x.shape
         thresholds = self.thresholds(x).permute(0, 2, 3, 4, 1).reshape(n * i * j * k, -1)
         seen = F.relu_(torch.addmm(thresholds, _patches(image), self._filters()))
@@ -271,8 +290,7 @@ class StripNet(nn.Module):
         if torch.onnx.is_in_onnx_export():
             sdt, tissue = _fine(self.fine, x, parts)
             if self.detail is not None:
-                more = torch.split(self.detail(image, x), parts, dim=1)
-                sdt, tissue = sdt + more[0], tissue + more[1]
+                sdt, tissue = self.detail.added(image, x, sdt, tissue)
             return sdt, tissue
         blocks = self.fine(x)
         if self.detail is not None:

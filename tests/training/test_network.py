@@ -30,7 +30,7 @@ from training.network import (  # noqa: E402
 
 pytestmark = pytest.mark.training
 legacy_export = pytest.mark.filterwarnings("ignore:You are using the legacy:DeprecationWarning")
-TINY = Architecture(widths=(4, 6), encoder_blocks=(1, 1), decoder_blocks=(1,), detail=5)
+TINY = Architecture(widths=(4, 6), encoder_blocks=(1, 1), decoder_blocks=(1,), detail=10)
 
 
 def trained() -> StripNet:
@@ -97,7 +97,7 @@ def test_images_of_a_batch_do_not_mix() -> None:
 
 def test_detail_is_filters_with_thresholds_of_the_trunk() -> None:
     """The matrix products against torch's convolutions at the resolution of the image."""
-    detail = Detail(trunk=3, filters=5, channels=4)
+    detail = Detail(trunk=3, filters=10, channels=4)
     torch.nn.init.normal_(detail.out.weight)
     image, x = torch.randn(2, 1, 8, 6, 4), torch.randn(2, 3, 4, 3, 2)
     thresholds = depth_to_space(detail.thresholds(x))
@@ -131,7 +131,7 @@ def test_multiply_adds_of_every_convolution() -> None:
     plain = replace(TINY, detail=0)
     assert count_macs(plain, (8, 8, 8)) == stem + blocks + ways + heads
     assert count_macs(plain, (16, 8, 8)) == 2 * (stem + blocks + ways + heads)
-    detail = 27 * 5 * 8**3 + 4 * 8 * 5 * 4**3 + 5 * 8 * 8**3  # filters, thresholds, output
+    detail = 27 * 10 * 8**3 + 4 * 8 * 10 * 4**3 + 10 * 8 * 8**3  # filters, thresholds, output
     assert count_macs(TINY, (8, 8, 8)) == count_macs(plain, (8, 8, 8)) + detail
 
 
