@@ -52,6 +52,9 @@ class Plan:
         Of a fresh network, or what to widen the origin to.
     data
         Folder of real heads and reference masks, scored every `score_every` steps.
+    rate, final_rate, detail_rate
+        Learning rates of the first and the last step; how many times that the detail path's is,
+        whose weights have a long way to go from zero to where brightness tells tissues apart.
     bf16
         Multiply in bfloat16; None where the processor has it.
     """
@@ -67,6 +70,7 @@ class Plan:
     score_every: int = 1000
     rate: float = 2e-3
     final_rate: float = 2e-5
+    detail_rate: float = 10.0
     warm_up_steps: int = 100
     weight_decay: float = 1e-4
     clip_norm: float = 5.0
@@ -201,8 +205,17 @@ def learner_of(plan: Plan, net: StripNet) -> Learner:
     """A network on its device, with a fresh average and optimiser."""
     average = copy.deepcopy(net).to(plan.device)
     net.to(plan.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=plan.weight_decay)
-    return Learner(net, average, optimiser)
+    return Learner(net, average, _optimiser(net, plan))
+
+
+def _optimiser(net: StripNet, plan: Plan) -> torch.optim.Optimizer:
+    """Of two groups of weights: the trunk's and the detail path's."""
+    detail = [] if net.detail is None else list(net.detail.parameters())
+    held = {id(weight) for weight in detail}
+    trunk = [weight for weight in net.parameters() if id(weight) not in held]
+    groups = [{"params": trunk, "times": 1.0}, {"params": detail, "times": plan.detail_rate}]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=plan.rate, weight_decay=plan.weight_decay)
 
 
 def _resumed(plan: Plan, state: dict[str, Any]) -> Learner:
@@ -239,7 +252,7 @@ def train(plan: Plan) -> Learner:
         if plan.device == "cpu":
             begun = came  # rendering is another process's
         for group in learner.optimiser.param_groups:
-            group["lr"] = learning_rate(plan, progress)
+            group["lr"] = group["times"] * learning_rate(plan, progress)
         loss = step_once(learner, sample, plan.clip_norm, bf16)
         keep = min(plan.average, (progress.step + 1) / (progress.step + 20))
         update_average(learner.average, learner.net, keep)
