@@ -55,8 +55,8 @@ class MemoryModel:
 
 
 MODELS: Mapping[str, MemoryModel] = MappingProxyType({
-    "mask": MemoryModel(base_mb=230, image_mb=38, stored_mb=1, grid_mb=80),
-    "all": MemoryModel(base_mb=230, image_mb=40, stored_mb=1, grid_mb=80, template_mb=25),
+    "mask": MemoryModel(base_mb=250, image_mb=38, stored_mb=1, grid_mb=140),
+    "all": MemoryModel(base_mb=250, image_mb=40, stored_mb=1, grid_mb=140, template_mb=25),
 })  # fmt: skip
 """Masks alone, and everything."""
 MARGIN = 1.2
