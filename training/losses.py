@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from training.network import BAND_MM
 from training.synthesis import Sample
 
+TISSUE_WEIGHT = 0.5
+"""Of the tissue's loss beside the distances'."""
 NEAR_BRAIN_MM = 4.0
 FAR_SHARE = 0.15
 """How much a voxel farther from the brain than that counts for the tissue."""
@@ -27,7 +29,7 @@ class Loss:
     @property
     def total(self) -> Tensor:
         """Weighted sum."""
-        return self.distance + self.dice + 0.5 * self.tissue
+        return self.distance + self.dice + TISSUE_WEIGHT * self.tissue
 
 
 def distance_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:

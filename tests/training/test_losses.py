@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 from training.losses import (  # noqa: E402
     BAND_MM,
     FAR_SHARE,
+    TISSUE_WEIGHT,
     distance_loss,
     loss_of,
     surface_dice_loss,
@@ -79,7 +80,7 @@ def test_all_parts() -> None:
     uniform = loss_of(plane() * 10, torch.zeros(1, 6, 8, 8, 8), sample)
     assert float(uniform.tissue) == pytest.approx(1.7918, abs=1e-3)  # log 6
     assert float(uniform.total) == pytest.approx(
-        float(uniform.distance + uniform.dice + 0.3 * uniform.tissue)
+        float(uniform.distance + uniform.dice + TISSUE_WEIGHT * uniform.tissue)
     )
 
 
