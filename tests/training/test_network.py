@@ -14,18 +14,20 @@ torch = pytest.importorskip("torch")
 import onnxruntime as ort  # noqa: E402
 
 from bids_strip.card import parse_card  # noqa: E402
+from training.blocks import (  # noqa: E402
+    InstanceNorm,
+    Pointwise,
+    depth_to_space,
+    space_to_depth,
+)
+from training.detail import Detail  # noqa: E402
 from training.export import card_of, largest_differences, to_onnx  # noqa: E402
 from training.network import (  # noqa: E402
     SDT_CHANNELS,
     TISSUE_CHANNELS,
     Architecture,
-    Detail,
-    InstanceNorm,
-    Pointwise,
     StripNet,
     count_macs,
-    depth_to_space,
-    space_to_depth,
 )
 
 pytestmark = pytest.mark.training

@@ -1,0 +1,108 @@
+"""What the network is built of: norm, residual block, ways between resolutions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class InstanceNorm(nn.Module):
+    """Instance normalisation that keeps ``channels_last_3d``.
+
+    On the CPU, batch normalisation in training mode is the same arithmetic image by image, and
+    unlike `torch.nn.InstanceNorm3d` does not copy the tensor out of its memory layout.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.onnx.is_in_onnx_export() or x.is_cuda:
+            return F.instance_norm(x, weight=self.weight, bias=self.bias)
+        images = [
+            F.batch_norm(one, None, None, self.weight, self.bias, training=True)
+            for one in torch.split(x, 1)
+        ]
+        return images[0] if len(images) == 1 else torch.cat(images)
+
+
+class Pointwise(nn.Conv3d):
+    """A 1x1x1 convolution, as a matrix product while training.
+
+    With one thread torch leaves its fast convolutions aside for this kernel; in
+    ``channels_last_3d`` the product needs no copy.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.onnx.is_in_onnx_export():
+            return super().forward(x)
+        y = F.linear(x.permute(0, 2, 3, 4, 1), self.weight.flatten(1), self.bias)
+        return y.permute(0, 4, 1, 2, 3)
+
+
+class ResidualBlock(nn.Module):
+    """conv3 - norm - ReLU - conv3 - norm, added to the input, ReLU."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv3d(channels, channels, 3, padding=1, bias=False)
+        self.first_norm = InstanceNorm(channels)
+        self.second = nn.Conv3d(channels, channels, 3, padding=1, bias=False)
+        self.second_norm = InstanceNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.first_norm(self.first(x)))
+        return F.relu(x + self.second_norm(self.second(y)))
+
+
+def space_to_depth(x: Tensor) -> Tensor:
+    """(N, C, 2I, 2J, 2K) -> (N, 8C, I, J, K)."""
+    n, c, i, j, k = x.shape
+    x = x.reshape(n, c, i // 2, 2, j // 2, 2, k // 2, 2)
+    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(n, c * 8, i // 2, j // 2, k // 2)
+
+
+def depth_to_space(x: Tensor) -> Tensor:
+    """(N, 8C, I, J, K) -> (N, C, 2I, 2J, 2K); undoes `space_to_depth`."""
+    n, c, i, j, k = x.shape
+    x = x.reshape(n, c // 8, 2, 2, 2, i, j, k)
+    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(n, c // 8, i * 2, j * 2, k * 2)
+
+
+def smooth(x: Tensor) -> Tensor:
+    """Twice the side by linear interpolation, voxel corners aligned (``align_corners=False``)."""
+    return F.interpolate(x, scale_factor=2.0, mode="trilinear", align_corners=False)
+
+
+def up(layer: nn.Module, x: Tensor) -> Tensor:
+    """A layer at twice the side, each voxel eight times.
+
+    For ONNX as a transposed convolution, in which onnxruntime repeats voxels faster.
+    """
+    if not torch.onnx.is_in_onnx_export():
+        return F.interpolate(layer(x), scale_factor=2.0, mode="nearest")
+    assert isinstance(layer, Pointwise)
+    weight = layer.weight.transpose(0, 1).expand(-1, -1, 2, 2, 2)
+    return F.conv_transpose3d(x, weight, layer.bias, stride=2)
+
+
+def fine_parts(layer: Pointwise, x: Tensor, parts: list[int]) -> tuple[Tensor, ...]:
+    """A layer's channels as voxels of half the size, in parts of so many channels.
+
+    For ONNX as transposed convolutions, which onnxruntime does three times faster than moving
+    voxels about; the biases, one for each of the eight places, are weights of a channel of ones.
+    """
+    if not torch.onnx.is_in_onnx_export():
+        return torch.split(depth_to_space(layer(x)), parts, dim=1)
+    weight = layer.weight.reshape(sum(parts), 2, 2, 2, -1).permute(4, 0, 1, 2, 3)
+    assert layer.bias is not None
+    bias = layer.bias.reshape(1, sum(parts), 2, 2, 2)
+    weights = torch.split(torch.cat([weight, bias]), parts, dim=1)
+    x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+    return tuple(F.conv_transpose3d(x, one, stride=2) for one in weights)

@@ -1,0 +1,89 @@
+"""The detail path: filters of the image at the conformed zooms, beside the trunk."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.blocks import Pointwise, fine_parts
+
+EXPORT_FILTERS = 8
+"""Filters of the detail path that onnxruntime holds at a time, at the resolution of the image."""
+
+
+class Detail(nn.Module):
+    """Filters of the image, each with a threshold that the trunk sets for each voxel.
+
+    Parameters
+    ----------
+    trunk
+        Channels of the trunk at half the resolution.
+    filters
+        Of the image, 3 voxels a side.
+    channels
+        Of the output, which starts from zero: an untrained path changes nothing.
+    """
+
+    def __init__(self, trunk: int, filters: int, channels: int) -> None:
+        super().__init__()
+        self.filters = nn.Conv3d(1, filters, 3, padding=1, bias=False)
+        self.thresholds = Pointwise(trunk, filters * 8)
+        self.out = nn.Conv3d(filters, channels, 1, bias=False)
+        nn.init.zeros_(self.out.weight)
+
+    def added(self, image: Tensor, x: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
+        """Add the output to parts of its channels, some filters at a time, as convolutions.
+
+        Parameters
+        ----------
+        image : (N, 1, 2I, 2J, 2K)
+        x : (N, trunk, I, J, K)
+        parts : (N, n, 2I, 2J, 2K)
+            As many channels in all as the output has.
+        """
+        filters = self.filters.out_channels
+        first = list(range(0, filters, EXPORT_FILTERS))
+        thresholds = fine_parts(
+            self.thresholds, x, [min(EXPORT_FILTERS, filters - n) for n in first]
+        )
+        for n, threshold in zip(first, thresholds, strict=True):
+            some = slice(n, n + EXPORT_FILTERS)
+            seen = F.relu(F.conv3d(image, self.filters.weight[some], padding=1) + threshold)
+            weights = torch.split(self.out.weight[:, some], [part.shape[1] for part in parts])
+            parts = tuple(
+                part + F.conv3d(seen, weight) for part, weight in zip(parts, weights, strict=True)
+            )
+        return parts
+
+    def blocks(self, image: Tensor, x: Tensor) -> Tensor:
+        """The output before `depth_to_space`: two matrix products that move no voxels about."""
+        n, _, i, j, k = x.shape
+        thresholds = self.thresholds(x).permute(0, 2, 3, 4, 1).reshape(n * i * j * k, -1)
+        seen = F.relu_(torch.addmm(thresholds, _patches(image), self._filters()))
+        y = (seen @ self._out()).view(n, i, j, k, -1)
+        return y.permute(0, 4, 1, 2, 3)
+
+    def _filters(self) -> Tensor:
+        """(64, 8 filters): what each voxel of a patch adds to each voxel of its inner block."""
+        places = [
+            F.pad(self.filters.weight[:, 0], (c, 1 - c, b, 1 - b, a, 1 - a))
+            for a, b, c in product((0, 1), repeat=3)
+        ]
+        return torch.stack(places, dim=1).reshape(-1, 64).t()
+
+    def _out(self) -> Tensor:
+        """(8 filters, 8 channels): each voxel of a block for itself."""
+        weight = self.out.weight[:, :, 0, 0, 0]
+        one = torch.eye(8, device=weight.device, dtype=weight.dtype)
+        return torch.einsum("cf,pq->fpcq", weight, one).reshape(-1, 8 * weight.shape[0])
+
+
+def _patches(image: Tensor) -> Tensor:
+    """(blocks, 64): the 2x2x2 blocks of an image, each with the voxels around it."""
+    patches = F.pad(image, (1, 1) * 3)
+    for axis in (2, 3, 4):
+        patches = patches.unfold(axis, 4, 2)
+    return patches.reshape(-1, 64)
