@@ -1,4 +1,7 @@
-"""What is known of a voxel's tissue before its brightness is looked at; pure."""
+"""What is known of a voxel's tissue before its own brightness is looked at; pure.
+
+The network has seen it, averaged to its grid: a voxel's prior is not quite independent of it.
+"""
 
 from __future__ import annotations
 

@@ -56,13 +56,15 @@ class Candidate:
         return count_macs(self.architecture, (side, side, side))
 
 
+BARE = Architecture(detail=0, likelihood=False)
 CANDIDATES = (
-    Candidate("base", Architecture(detail=0)),
-    Candidate("detail", Architecture()),
-    Candidate("wide top", Architecture(widths=(32, 32, 64, 96), detail=0)),
-    Candidate("wide below", Architecture(widths=(32, 48, 96, 128), detail=0)),
-    Candidate("narrow top", Architecture(widths=(16, 32, 64, 128), detail=0)),
-    Candidate("1.6 mm", Architecture(widths=(16, 32, 64, 96), detail=0), zoom_mm=1.6),
+    Candidate("base", BARE),
+    Candidate("detail", replace(BARE, detail=16)),
+    Candidate("likelihood", Architecture()),
+    Candidate("wide top", replace(BARE, widths=(32, 32, 64, 96))),
+    Candidate("wide below", replace(BARE, widths=(32, 48, 96, 128))),
+    Candidate("narrow top", replace(BARE, widths=(16, 32, 64, 128))),
+    Candidate("1.6 mm", replace(BARE, widths=(16, 32, 64, 96)), zoom_mm=1.6),
 )
 
 

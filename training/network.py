@@ -7,7 +7,8 @@ free of the checkerboard that depth-to-space alone leaves there.
 
 At 2 mm a detail path goes beside it: filters of the image itself, each with a threshold that the
 trunk sets voxel by voxel. What is seen at 2 mm alone (a sulcus, a thin layer of fluid) need not
-pass through the few channels of a voxel at 4 mm.
+pass through the few channels of a voxel at 4 mm. Last, each tissue's logit gets the likelihood of
+the voxel's brightness (`training.likelihood`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from training.blocks import (
     up,
 )
 from training.detail import Detail
+from training.likelihood import Likelihood
 
 SDT_CHANNELS = ("brain", "tissue")
 TISSUE_CHANNELS = ("BG", "GM", "WM", "CSF", "bone", "soft")
@@ -54,12 +56,15 @@ class Architecture:
         Residual blocks a level; the decoder has one level less.
     detail
         Filters of the image at the conformed zooms; 0 for none.
+    likelihood
+        If the tissues' logits get the likelihoods of the brightness.
     """
 
     widths: tuple[int, ...] = (24, 32, 64, 96)
     encoder_blocks: tuple[int, ...] = (1, 2, 2, 2)
     decoder_blocks: tuple[int, ...] = (1, 1, 1)
     detail: int = 16
+    likelihood: bool = True
 
     @property
     def multiple(self) -> int:
@@ -103,6 +108,9 @@ class StripNet(nn.Module):
         self.detail = (
             Detail(widths[0], architecture.detail, channels) if architecture.detail else None
         )
+        self.likelihood = (
+            Likelihood(max(1, architecture.multiple // 4)) if architecture.likelihood else None
+        )
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         x = self.stem(space_to_depth(image))
@@ -125,12 +133,16 @@ class StripNet(nn.Module):
             sdt, tissue = fine_parts(self.fine, x, parts)
             if self.detail is not None:
                 sdt, tissue = self.detail.added(image, x, sdt, tissue)
+            if self.likelihood is not None:
+                tissue = self.likelihood.added(image, tissue)
             return sdt, tissue
         blocks = self.fine(x)
         if self.detail is not None:
             blocks = blocks + self.detail.blocks(image, x)
-        sdt, tissue = torch.split(depth_to_space(blocks), parts, dim=1)
-        return sdt, tissue
+        sdt, tissue = torch.split(blocks, [8 * part for part in parts], dim=1)
+        if self.likelihood is not None:
+            tissue = self.likelihood.blocks(image, tissue)
+        return depth_to_space(sdt), depth_to_space(tissue)
 
 
 def card_values(architecture: Architecture, zoom_mm: float) -> dict[str, Any]:
@@ -154,7 +166,7 @@ def card_values(architecture: Architecture, zoom_mm: float) -> dict[str, Any]:
 
 
 def count_macs(architecture: Architecture, shape: tuple[int, int, int]) -> int:
-    """Multiply-adds of one pass over an input of `shape` voxels, convolutions only."""
+    """Multiply-adds of one pass over an input of `shape` voxels: those of the convolutions."""
     total = 0
 
     def count(module: nn.Module, _args: object, out: object) -> None:

@@ -209,11 +209,11 @@ def learner_of(plan: Plan, net: StripNet) -> Learner:
 
 
 def _optimiser(net: StripNet, plan: Plan) -> torch.optim.Optimizer:
-    """Of two groups of weights: the trunk's and the detail path's."""
+    """Of two groups of weights: the detail path's and the others."""
     detail = [] if net.detail is None else list(net.detail.parameters())
     held = {id(weight) for weight in detail}
-    trunk = [weight for weight in net.parameters() if id(weight) not in held]
-    groups = [{"params": trunk, "times": 1.0}, {"params": detail, "times": plan.detail_rate}]
+    others = [weight for weight in net.parameters() if id(weight) not in held]
+    groups = [{"params": others, "times": 1.0}, {"params": detail, "times": plan.detail_rate}]
     groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, lr=plan.rate, weight_decay=plan.weight_decay)
 

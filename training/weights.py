@@ -15,9 +15,10 @@ from training.network import Architecture, StripNet
 
 
 def architecture_of(stored: dict[str, Any]) -> Architecture:
-    """An architecture from a checkpoint's or a card's plain values; early ones had no detail."""
+    """An architecture from a checkpoint's or a card's plain values; early ones said less."""
     levels = {name: tuple(stored[name]) for name in ("widths", "encoder_blocks", "decoder_blocks")}
-    return Architecture(**levels, detail=int(stored.get("detail", 0)))
+    detail, likelihood = int(stored.get("detail", 0)), bool(stored.get("likelihood", False))
+    return Architecture(**levels, detail=detail, likelihood=likelihood)
 
 
 def restored(model: Path) -> tuple[StripNet, int, float]:
@@ -54,19 +55,21 @@ def restored(model: Path) -> tuple[StripNet, int, float]:
 
 
 def widened(net: StripNet, architecture: Architecture) -> StripNet:
-    """The same function with more channels (Chen, Goodfellow, Shlens 2016, arXiv:1511.05641).
+    """The same distances with more channels (Chen, Goodfellow, Shlens 2016, arXiv:1511.05641).
 
     Parameters
     ----------
     net
         A trained network.
     architecture
-        As many blocks, no level narrower; as much detail, or some where there was none.
+        As many blocks, no level narrower; as much detail, or some where there was none; the
+        likelihoods kept, or added.
 
     Returns
     -------
     StripNet
-        New channels start from random weights; nothing that was there before reads them yet.
+        New channels start from random weights; nothing that was there before reads them yet. Added
+        likelihoods change the tissue at once.
 
     Raises
     ------
@@ -75,8 +78,8 @@ def widened(net: StripNet, architecture: Architecture) -> StripNet:
     """
     old, new = net.architecture, architecture
     blocks = (old.encoder_blocks, old.decoder_blocks) == (new.encoder_blocks, new.decoder_blocks)
-    detail = old.detail in (0, new.detail)
-    if not (blocks and detail) or any(b < a for a, b in zip(old.widths, new.widths, strict=True)):
+    beside = old.detail in (0, new.detail) and (new.likelihood or not old.likelihood)
+    if not (blocks and beside) or any(b < a for a, b in zip(old.widths, new.widths, strict=True)):
         raise ValueError(f"{new} does not widen {old}")
     wide = StripNet(architecture)
     state = wide.state_dict()

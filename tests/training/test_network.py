@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,13 @@ from training.blocks import (  # noqa: E402
     space_to_depth,
 )
 from training.detail import Detail  # noqa: E402
-from training.export import card_of, largest_differences, to_onnx  # noqa: E402
+from training.export import (  # noqa: E402
+    TOLERANCE_MM,
+    TOLERANCE_SHARE,
+    card_of,
+    largest_differences,
+    to_onnx,
+)
 from training.network import (  # noqa: E402
     SDT_CHANNELS,
     TISSUE_CHANNELS,
@@ -29,15 +35,20 @@ from training.network import (  # noqa: E402
     StripNet,
     count_macs,
 )
+from training.weights import architecture_of  # noqa: E402
 
 pytestmark = pytest.mark.training
 legacy_export = pytest.mark.filterwarnings("ignore:You are using the legacy:DeprecationWarning")
 TINY = Architecture(widths=(4, 6), encoder_blocks=(1, 1), decoder_blocks=(1,), detail=10)
 
 
-def trained() -> StripNet:
+DEEP = Architecture(widths=(4, 4, 4, 6), detail=10)
+"""As many levels as the shipped network."""
+
+
+def trained(architecture: Architecture = TINY) -> StripNet:
     """A network whose detail path, which starts from zero, has learned something."""
-    net = StripNet(TINY).eval()
+    net = StripNet(architecture).eval()
     assert net.detail is not None
     torch.nn.init.normal_(net.detail.out.weight)
     return net
@@ -90,11 +101,13 @@ def test_shapes_of_the_output() -> None:
 
 
 def test_images_of_a_batch_do_not_mix() -> None:
-    net = StripNet(TINY).eval()
-    x = torch.randn(2, 1, 8, 8, 8)
+    net = trained()
+    x = torch.rand(2, 1, 8, 8, 8) * torch.tensor([1.0, 3.0])[:, None, None, None, None]
     with torch.no_grad():
-        both, alone = net(x)[0], torch.cat([net(one)[0] for one in x.split(1)])
-    assert torch.allclose(both, alone, atol=1e-4)
+        both = net(x)
+        alone = [torch.cat(parts) for parts in zip(*(net(one) for one in x.split(1)), strict=True)]
+    for ours, theirs in zip(both, alone, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-3)
 
 
 def test_detail_is_filters_with_thresholds_of_the_trunk() -> None:
@@ -138,19 +151,28 @@ def test_multiply_adds_of_every_convolution() -> None:
 
 
 @legacy_export
-def test_export_agrees_with_onnxruntime() -> None:
-    net = trained()
+@pytest.mark.parametrize(
+    ("architecture", "shapes"),
+    [(TINY, [(8, 12, 16), (16, 16, 12)]), (DEEP, [(32, 16, 16), (16, 32, 48), (64, 48, 80)])],
+    ids=["two levels", "four levels"],
+)
+def test_export_agrees_with_onnxruntime(
+    architecture: Architecture, shapes: list[tuple[int, ...]]
+) -> None:
+    """Of noise, and of dim flat regions, where variances are least."""
+    net = trained(architecture)
     model = to_onnx(net)
-    heads = [torch.rand(1, 1, *shape) for shape in ((8, 12, 16), (16, 16, 12))]
+    heads = [torch.rand(1, 1, *shape) for shape in shapes]
+    heads += [0.9 + 0.1 * head.round() + 0.005 * head for head in heads]
     apart_mm, apart = largest_differences(net, model, heads)
-    assert apart_mm < 0.001
-    assert apart < 1e-4
+    assert apart_mm < TOLERANCE_MM
+    assert apart < TOLERANCE_SHARE
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
     assert [o.name for o in session.get_outputs()] == ["sdt", "tissue"]
     with torch.no_grad():
         expected = net(heads[0])[1].numpy()
     found = session.run(["tissue"], {"image": heads[0].numpy()})[0]
-    assert np.allclose(found, expected, atol=1e-3)
+    assert np.allclose(found, expected, atol=2e-3)
 
 
 @legacy_export
@@ -162,18 +184,14 @@ def test_a_network_that_is_not_the_exported_one_shows() -> None:
 def test_the_card_is_one_that_the_app_reads() -> None:
     net = StripNet(TINY)
     state = {
-        "architecture": {
-            "widths": (4, 6),
-            "encoder_blocks": (1, 1),
-            "decoder_blocks": (1,),
-            "detail": 5,
-        },
+        "architecture": asdict(TINY),
         "average": net.state_dict(),
         "progress": {"draws": 3, "step": 3, "seconds": 36.0},
         "zoom_mm": 2.0,
     }
     data = json.loads(json.dumps(card_of("n", "1", b"model", state)))
     card = parse_card(data, Path("n.onnx"))
+    assert architecture_of(data["training"]["architecture"]) == TINY
     assert card.zooms == (2.0, 2.0, 2.0)
     assert card.multiple == TINY.multiple
     assert [o.role for o in card.outputs] == ["brain", "brain_no_csf", "tissue"]

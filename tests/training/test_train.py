@@ -161,15 +161,34 @@ def test_detail_is_added_to_a_network_without() -> None:
     assert float(more.detail.out.weight.grad.abs().max()) > 0
 
 
-def test_an_early_card_says_nothing_of_detail() -> None:
+def test_likelihoods_are_added_to_a_network_without() -> None:
+    """The distances stay; the tissue gets what the image says, and their weight learns."""
+    net = StripNet(replace(TINY, likelihood=False))
+    more = widened(net, TINY)
+    image = torch.rand(1, 1, 16, 16, 16)
+    (sdt, tissue), (sdt_after, tissue_after) = net(image), more(image)
+    assert torch.equal(sdt, sdt_after)
+    assert more.likelihood is not None
+    assert torch.allclose(tissue_after, more.likelihood.added(image, tissue), atol=1e-3)
+    assert not torch.allclose(tissue_after, tissue, atol=0.1)
+    tissue_after.square().sum().backward()
+    assert float(more.likelihood.weight.grad.abs()) > 0
+
+
+def test_an_early_card_says_nothing_of_what_goes_beside_the_trunk() -> None:
     stored = asdict(TINY)
-    del stored["detail"]
-    assert architecture_of(stored) == replace(TINY, detail=0)
+    del stored["detail"], stored["likelihood"]
+    assert architecture_of(stored) == replace(TINY, detail=0, likelihood=False)
 
 
 @pytest.mark.parametrize(
     "other",
-    [replace(TINY, widths=(3, 6)), replace(TINY, encoder_blocks=(1, 2)), replace(TINY, detail=3)],
+    [
+        replace(TINY, widths=(3, 6)),
+        replace(TINY, encoder_blocks=(1, 2)),
+        replace(TINY, detail=3),
+        replace(TINY, likelihood=False),
+    ],
 )
 def test_a_network_that_is_not_wider_is_refused(other: Architecture) -> None:
     with pytest.raises(ValueError, match="does not widen"):

@@ -1,0 +1,142 @@
+"""Likelihoods against scipy's normal distribution, and their two forms against each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+torch = pytest.importorskip("torch")
+
+from training.blocks import depth_to_space, space_to_depth  # noqa: E402
+from training.likelihood import FLOOR, VARIANCE, Likelihood  # noqa: E402
+
+pytestmark = pytest.mark.training
+SURE = 20.0
+"""A logit that leaves no doubt."""
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(7)
+    torch.set_num_threads(1)
+
+
+def halves(side: int) -> torch.Tensor:
+    """(1, 2, I, J, K): two tissues without doubt, side by side."""
+    return sure(torch.arange(side) < side // 2, side)
+
+
+def layers(side: int) -> torch.Tensor:
+    """(1, 2, I, J, K): two tissues without doubt, in layers of three voxels."""
+    return sure(torch.arange(side) // 3 % 2 == 0, side)
+
+
+def sure(first: torch.Tensor, side: int) -> torch.Tensor:
+    """(1, 2, I, J, K): the first tissue where it is said along the first axis, else the second."""
+    there = first[:, None, None].expand(-1, side, side)
+    return SURE * torch.stack([there, ~there])[None].float()
+
+
+def normal(logits: torch.Tensor, means: tuple[float, float], sd: float) -> torch.Tensor:
+    """(1, 1, I, J, K): brightness of each tissue's mean, with noise."""
+    mean = torch.where(logits[:, :1] > 0, *(torch.tensor(one) for one in means))
+    return mean + sd * torch.randn_like(mean)
+
+
+def open_voxels(side: int) -> torch.Tensor:
+    """(1, 1, I, J, K) bool: one voxel of five."""
+    return torch.rand(1, 1, side, side, side) > 0.8
+
+
+def share_right(
+    layer: Likelihood, image: torch.Tensor, truth: torch.Tensor, unknown: torch.Tensor
+) -> float:
+    """Share of the voxels of unknown tissue that get the right one, the others being known."""
+    found = layer.added(image, truth.masked_fill(unknown, 0.0)).argmax(1)
+    return float((found == truth.argmax(1))[unknown[:, 0]].float().mean())
+
+
+def test_likelihoods_are_the_normal_distributions() -> None:
+    """Of known tissues in cells as large as the window: scipy's, of their own mean and variance."""
+    layer, logits = Likelihood(cell=16), halves(32)
+    torch.nn.init.ones_(layer.weight)
+    image = normal(logits, (0.6, 0.9), 0.1)
+    fits = (layer.added(image, logits) - logits).detach().numpy()[0]
+    sampled = image[0, 0, ::2, ::2, ::2].numpy()
+    for n, part in enumerate((sampled[:8], sampled[8:])):
+        expected = norm.logpdf(image[0, 0], part.mean(), np.sqrt(part.var() + VARIANCE))
+        expected += 0.5 * np.log(2 * np.pi)
+        assert fits[n] == pytest.approx(np.maximum(expected, FLOOR), abs=2e-3)
+
+
+def test_brightness_settles_what_place_leaves_open() -> None:
+    """A prior that knows 80 of 100 voxels, and brightness three deviations apart for the others."""
+    truth = layers(32)
+    image = normal(truth, (0.3, 0.6), 0.1)
+    assert share_right(Likelihood(cell=4), image, truth, open_voxels(32)) > 0.9
+    flat = 0.5 + 0.1 * torch.randn_like(image)
+    assert share_right(Likelihood(cell=4), flat, truth, open_voxels(32)) < 0.6
+
+
+def test_contrast_does_not_matter() -> None:
+    """Brighter, steeper or inverted, the differences between the tissues stay."""
+    layer, logits = Likelihood(cell=4), layers(32) / 4
+    torch.nn.init.constant_(layer.weight, 0.4)
+    image = normal(logits, (0.6, 0.9), 0.1)
+    apart = [
+        (one[:, 0] - one[:, 1])
+        for one in (layer.added(seen, logits) for seen in (image, 1.8 - image, 3 * image + 1))
+    ]
+    near = ((image > 0.65) & (image < 0.85))[:, 0]  # the floor is far
+    added = apart[0] - (logits[:, 0] - logits[:, 1])
+    assert added[near].std() > 0.3
+    assert torch.allclose(apart[1][near], apart[0][near], atol=5e-3)
+    assert (apart[2] - apart[0])[near].abs().mean() < 0.02  # the variance added is not scaled
+
+
+def test_means_are_local() -> None:
+    """The dark tissue of one end is brighter than the bright tissue of the other."""
+    truth = layers(48)
+    field = torch.linspace(1, 3, 48)[None, None, None, :, None]
+    image = field * normal(truth, (0.3, 0.4), 0.0)
+    unknown = open_voxels(48)
+    assert share_right(Likelihood(cell=2), image, truth, unknown) > 0.97
+    assert share_right(Likelihood(cell=24), image, truth, unknown) < 0.9
+
+
+def test_what_was_not_measured_has_no_say() -> None:
+    """Zeros beyond the field of view, whatever the trunk takes them for."""
+    layer, truth = Likelihood(cell=2), layers(32)
+    image, unknown = normal(truth, (0.5, 0.6), 0.01), open_voxels(32)
+    image[..., 16:] = 0
+    prior = truth.masked_fill(unknown, 0.0)
+    other = prior.clone()
+    other[:, 0, ..., 16:] = SURE
+    one, two = (layer.added(image, logits)[..., :16] for logits in (prior, other))
+    assert torch.allclose(one, two, atol=1e-4)
+    right = one.argmax(1) == truth[..., :16].argmax(1)
+    assert right[unknown[:, 0, ..., :16]].float().mean() > 0.99
+
+
+@pytest.mark.parametrize("brightness", ["nothing", "noise"])
+@pytest.mark.parametrize("logit", [-25.0, -200.0])
+def test_a_tissue_that_is_nowhere_stays_finite(brightness: str, logit: float) -> None:
+    image = (
+        torch.zeros(1, 1, 16, 16, 16) if brightness == "nothing" else torch.rand(1, 1, 16, 16, 16)
+    )
+    logits = torch.zeros(1, 3, 16, 16, 16)
+    logits[:, 2] = logit
+    logits.requires_grad_()
+    found = Likelihood(cell=2).added(image, logits)
+    found.square().mean().backward()
+    assert bool(torch.isfinite(found).all())
+    assert bool(torch.isfinite(logits.grad).all())
+
+
+@pytest.mark.parametrize("cell", [1, 2])
+def test_blocks_are_the_same_as_voxels(cell: int) -> None:
+    layer = Likelihood(cell)
+    image, logits = torch.rand(2, 1, 8, 12, 16), torch.randn(2, 3, 8, 12, 16)
+    blocks = layer.blocks(image, space_to_depth(logits))
+    assert torch.allclose(depth_to_space(blocks), layer.added(image, logits), atol=1e-3)

@@ -1,0 +1,111 @@
+"""Likelihood: how well each voxel's brightness fits each tissue as it looks around there.
+
+The trunk says what a voxel may be from where it lies and what is around it. This layer takes that
+as a prior, measures mean and variance of each tissue's brightness nearby, and adds how likely the
+voxel's own brightness is under each: one step of expectation-maximisation (Wells et al. 1996,
+doi:10.1109/42.511747; Van Leemput et al. 1999, doi:10.1109/42.811270), with gradients through it.
+It needs no contrast to be known and follows the bias field, as its means are local: they are of
+three cells a side, interpolated between the cells. One voxel of each block of 2x2x2 is measured; at
+16 mm a cell, 13,824 of them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.blocks import space_to_depth
+
+VARIANCE = 1e-4
+"""Added to the variance of a tissue: a standard deviation of .01 of the scaled brightness."""
+FLOOR = -6.0
+"""Least logarithm of a likelihood: where all tissues meet it, brightness tells nothing."""
+WHOLE_SHARE = 0.02
+"""How much the whole window counts beside a cell, for tissues that are not there."""
+NOTHING = 1e-9
+"""Added to volumes that are divided by."""
+
+
+class Likelihood(nn.Module):
+    """Adds each tissue's log-likelihood to its logit.
+
+    Parameters
+    ----------
+    cell
+        Side of the cells in which brightness is averaged, in blocks of 2x2x2 voxels.
+
+    Notes
+    -----
+    The likelihoods have one weight for all tissues, so that brightness in other units (another gain
+    of the scanner, inverted) adds the same to each and changes nothing.
+    """
+
+    def __init__(self, cell: int) -> None:
+        super().__init__()
+        self.cell = cell
+        self.weight = nn.Parameter(torch.tensor([0.7]))
+
+    def normal(self, image: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The normal distribution of each tissue's brightness around each voxel.
+
+        Parameters
+        ----------
+        image : (N, 1, I, J, K)
+            One voxel of each block. Where it is 0 nothing was measured.
+        logits : (N, T, I, J, K)
+            Of the same voxels.
+
+        Returns
+        -------
+        mean, factor, constant : each (N, T, I, J, K)
+            Its logarithm is ``factor * (brightness - mean)^2 + constant``, up to a number that is
+            the same for all tissues.
+        """
+        share = logits.softmax(dim=1) * (image > 0).to(logits.dtype)
+        weighted = share * image
+        moments = F.avg_pool3d(torch.cat([share, weighted, weighted * image], dim=1), self.cell)
+        moments = F.avg_pool3d(F.pad(moments, (1, 1) * 3), 3, stride=1)  # also of two cells a side
+        moments = moments + WHOLE_SHARE * moments.mean(dim=(2, 3, 4), keepdim=True)
+        volume, first, second = torch.chunk(moments, 3, dim=1)
+        mean = first / (volume + NOTHING)
+        variance = torch.relu(second / (volume + NOTHING) - mean * mean) + VARIANCE
+        maps = [mean, -0.5 / variance, -0.5 * variance.log()]
+        if self.cell > 1:
+            maps = [
+                F.interpolate(one, scale_factor=float(self.cell), mode="trilinear") for one in maps
+            ]
+        return maps[0], maps[1], maps[2]
+
+    def blocks(self, image: Tensor, logits: Tensor) -> Tensor:
+        """Logits with the likelihoods, as blocks.
+
+        Parameters
+        ----------
+        image : (N, 1, 2I, 2J, 2K)
+        logits : (N, 8T, I, J, K)
+            Before `training.blocks.depth_to_space`.
+        """
+        n, channels, *shape = logits.shape
+        values = space_to_depth(image.float())[:, None]
+        prior = logits.float().reshape(n, channels // 8, 8, *shape)
+        mean, factor, constant = (
+            one[:, :, None] for one in self.normal(values[:, :, 0], prior[:, :, 0])
+        )
+        fits = factor * (values - mean).square() + constant
+        return (prior + self.weight * fits.clamp(min=FLOOR)).reshape(n, channels, *shape)
+
+    def added(self, image: Tensor, logits: Tensor) -> Tensor:
+        """The same at the resolution of the image, (N, T, 2I, 2J, 2K), for onnxruntime."""
+        tissues = logits.shape[1]
+        mean, factor, constant = self.normal(image[..., ::2, ::2, ::2], logits[..., ::2, ::2, ::2])
+        apart = image - _each_eight_times(mean, tissues)
+        fits = apart * apart * _each_eight_times(factor, tissues)
+        fits = fits + _each_eight_times(constant, tissues)
+        return logits + self.weight * fits.clamp(min=FLOOR)
+
+
+def _each_eight_times(x: Tensor, channels: int) -> Tensor:
+    """Each voxel as a block, by a transposed convolution (see `training.blocks.up`)."""
+    same = torch.eye(channels, device=x.device)[:, :, None, None, None].expand(-1, -1, 2, 2, 2)
+    return F.conv_transpose3d(x, same, stride=2)
