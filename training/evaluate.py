@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from benchmarks.tables import Cell, text_table
 from bids_strip.card import Card, find_card
-from bids_strip.domain import Bool3, Conformed, Frame
+from bids_strip.domain import Bool3, Conformed, Frame, Prediction
 from bids_strip.geometry import dice
 from bids_strip.participant.predict import Predictor, load_predictor
 from training.heads import HeadScore, find_heads, score_head
@@ -89,8 +89,7 @@ def groups_of(item: SynthesisDraw, source: TrainingMap) -> tuple[str, ...]:
 def rendered_score(predictor: Predictor, source: TrainingMap, item: SynthesisDraw) -> Score:
     """Render an image and compare the prediction with its map."""
     sample = render(source, item)
-    frame = Frame((0, 1, 2), (False,) * 3, item.shape, (0.0,) * 3, (1.0,) * 3)
-    found = predictor(Conformed(sample.image[0, 0].numpy(), predictor.card.zooms, frame))
+    found = predicted(predictor, sample)
     seen = sample.weight[0, 0].numpy() > 0.5
     missed = _missed(found.brain_mm <= 0, sample, seen)
     truth_mm = sample.sdt[0, 0].numpy()
@@ -112,6 +111,14 @@ def rendered_score(predictor: Predictor, source: TrainingMap, item: SynthesisDra
     )
 
 
+def predicted(predictor: Predictor, sample: Sample) -> Prediction:
+    """What a network says of a rendered image."""
+    image = sample.image[0, 0].numpy()
+    i, j, k = image.shape
+    frame = Frame((0, 1, 2), (False,) * 3, (i, j, k), (0.0,) * 3, (1.0,) * 3)
+    return predictor(Conformed(image, predictor.card.zooms, frame))
+
+
 def _tissue_dice(found: Bool3, labels: Bool3, mask: Bool3, truth: Bool3) -> float:
     """Dice of one tissue, each inside its own brain; nothing to say where there is none."""
     there = labels & truth
@@ -127,17 +134,22 @@ def _missed(mask: Bool3, sample: Sample, seen: Bool3) -> tuple[int, float, float
     return count, count / max(int(labels.sum()), 1), deepest
 
 
-def rendered_scores(predictor: Predictor, maps: list[TrainingMap], images: int) -> list[Score]:
-    """Scores of fresh images, the same ones for every network of one grid."""
-    multiple, zoom = predictor.card.multiple, predictor.card.zooms[0]
+def held_out_draws(card: Card, maps: list[TrainingMap], images: int) -> Iterator[SynthesisDraw]:
+    """Draws of fresh images, the same ones for every network of one grid; the maps by turns."""
+    multiple, zoom = card.multiple, card.zooms[0]
     i, j, k = (round(side / zoom / multiple) * multiple for side in SIDES_MM)
     ranges = SynthesisRanges(zoom_mm=zoom, windows=(((i, j, k), 1.0),))
-    scores = []
     for number in range(images):
         item = draw(np.random.default_rng((SEED, number)), len(maps), ranges)
-        item = replace(item, map_index=number % len(maps))
-        scores.append(rendered_score(predictor, maps[item.map_index], item))
-    return scores
+        yield replace(item, map_index=number % len(maps))
+
+
+def rendered_scores(predictor: Predictor, maps: list[TrainingMap], images: int) -> list[Score]:
+    """Scores of fresh images."""
+    return [
+        rendered_score(predictor, maps[item.map_index], item)
+        for item in held_out_draws(predictor.card, maps, images)
+    ]
 
 
 def summary(scores: Iterable[Score]) -> dict[str, dict[str, float]]:
