@@ -68,11 +68,17 @@ def space_to_depth(x: Tensor) -> Tensor:
     return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(n, c * 8, i // 2, j // 2, k // 2)
 
 
-def depth_to_space(x: Tensor) -> Tensor:
-    """(N, 8C, I, J, K) -> (N, C, 2I, 2J, 2K); undoes `space_to_depth`."""
-    n, c, i, j, k = x.shape
-    x = x.reshape(n, c // 8, 2, 2, 2, i, j, k)
-    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(n, c // 8, i * 2, j * 2, k * 2)
+def depth_to_space(x: Tensor, channels: int) -> Tensor:
+    """(N, 8 channels, I, J, K) -> (N, channels, 2I, 2J, 2K); undoes `space_to_depth`.
+
+    For ONNX as a transposed convolution, which onnxruntime does faster than moving voxels about.
+    """
+    if torch.onnx.is_in_onnx_export():
+        places = torch.eye(8).reshape(8, 1, 2, 2, 2).repeat(channels, 1, 1, 1, 1)
+        return F.conv_transpose3d(x, places, stride=2, groups=channels)
+    n, _, i, j, k = x.shape
+    x = x.reshape(n, channels, 2, 2, 2, i, j, k)
+    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(n, channels, i * 2, j * 2, k * 2)
 
 
 def smooth(x: Tensor) -> Tensor:
@@ -90,19 +96,3 @@ def up(layer: nn.Module, x: Tensor) -> Tensor:
     assert isinstance(layer, Pointwise)
     weight = layer.weight.transpose(0, 1).expand(-1, -1, 2, 2, 2)
     return F.conv_transpose3d(x, weight, layer.bias, stride=2)
-
-
-def fine_parts(layer: Pointwise, x: Tensor, parts: list[int]) -> tuple[Tensor, ...]:
-    """A layer's channels as voxels of half the size, in parts of so many channels.
-
-    For ONNX as transposed convolutions, which onnxruntime does three times faster than moving
-    voxels about; the biases, one for each of the eight places, are weights of a channel of ones.
-    """
-    if not torch.onnx.is_in_onnx_export():
-        return torch.split(depth_to_space(layer(x)), parts, dim=1)
-    weight = layer.weight.reshape(sum(parts), 2, 2, 2, -1).permute(4, 0, 1, 2, 3)
-    assert layer.bias is not None
-    bias = layer.bias.reshape(1, sum(parts), 2, 2, 2)
-    weights = torch.split(torch.cat([weight, bias]), parts, dim=1)
-    x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
-    return tuple(F.conv_transpose3d(x, one, stride=2) for one in weights)

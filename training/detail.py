@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.blocks import Pointwise, fine_parts
+from training.blocks import Pointwise
 
 EXPORT_FILTERS = 8
 """Filters of the detail path that onnxruntime holds at a time, at the resolution of the image."""
@@ -34,37 +34,36 @@ class Detail(nn.Module):
         self.out = nn.Conv3d(filters, channels, 1, bias=False)
         nn.init.zeros_(self.out.weight)
 
-    def added(self, image: Tensor, x: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
-        """Add the output to parts of its channels, some filters at a time, as convolutions.
+    def blocks(self, image: Tensor, x: Tensor) -> Tensor:
+        """The output before `depth_to_space`, (N, 8 channels, I, J, K).
 
         Parameters
         ----------
         image : (N, 1, 2I, 2J, 2K)
         x : (N, trunk, I, J, K)
-        parts : (N, n, 2I, 2J, 2K)
-            As many channels in all as the output has.
         """
-        filters = self.filters.out_channels
-        first = list(range(0, filters, EXPORT_FILTERS))
-        thresholds = fine_parts(
-            self.thresholds, x, [min(EXPORT_FILTERS, filters - n) for n in first]
-        )
-        for n, threshold in zip(first, thresholds, strict=True):
-            some = slice(n, n + EXPORT_FILTERS)
-            seen = F.relu(F.conv3d(image, self.filters.weight[some], padding=1) + threshold)
-            weights = torch.split(self.out.weight[:, some], [part.shape[1] for part in parts])
-            parts = tuple(
-                part + F.conv3d(seen, weight) for part, weight in zip(parts, weights, strict=True)
-            )
-        return parts
-
-    def blocks(self, image: Tensor, x: Tensor) -> Tensor:
-        """The output before `depth_to_space`: two matrix products that move no voxels about."""
+        if torch.onnx.is_in_onnx_export():
+            return self._convolved(image, x)
         n, _, i, j, k = x.shape
         thresholds = self.thresholds(x).permute(0, 2, 3, 4, 1).reshape(n * i * j * k, -1)
         seen = F.relu_(torch.addmm(thresholds, _patches(image), self._filters()))
         y = (seen @ self._out()).view(n, i, j, k, -1)
         return y.permute(0, 4, 1, 2, 3)
+
+    def _convolved(self, image: Tensor, x: Tensor) -> Tensor:
+        """The matrix products as convolutions, some filters at a time."""
+        filters, channels = self.filters.out_channels, self.out.out_channels
+        of_blocks = self._filters().t().reshape(8 * filters, 1, 4, 4, 4)
+        out = self._out().t().reshape(8 * channels, 8 * filters, 1, 1, 1)
+        weight, bias = self.thresholds.weight, self.thresholds.bias
+        assert bias is not None
+        parts = []
+        for first in range(0, filters, EXPORT_FILTERS):
+            some = slice(8 * first, 8 * min(first + EXPORT_FILTERS, filters))
+            thresholds = F.conv3d(x, weight[some], bias[some])
+            seen = F.relu(F.conv3d(image, of_blocks[some], stride=2, padding=1) + thresholds)
+            parts.append(F.conv3d(seen, out[:, some]))
+        return sum(parts[1:], parts[0])
 
     def _filters(self) -> Tensor:
         """(64, 8 filters): what each voxel of a patch adds to each voxel of its inner block."""

@@ -94,18 +94,3 @@ class Likelihood(nn.Module):
         )
         fits = factor * (values - mean).square() + constant
         return (prior + self.weight * fits.clamp(min=FLOOR)).reshape(n, channels, *shape)
-
-    def added(self, image: Tensor, logits: Tensor) -> Tensor:
-        """The same at the resolution of the image, (N, T, 2I, 2J, 2K), for onnxruntime."""
-        tissues = logits.shape[1]
-        mean, factor, constant = self.normal(image[..., ::2, ::2, ::2], logits[..., ::2, ::2, ::2])
-        apart = image - _each_eight_times(mean, tissues)
-        fits = apart * apart * _each_eight_times(factor, tissues)
-        fits = fits + _each_eight_times(constant, tissues)
-        return logits + self.weight * fits.clamp(min=FLOOR)
-
-
-def _each_eight_times(x: Tensor, channels: int) -> Tensor:
-    """Each voxel as a block, by a transposed convolution (see `training.blocks.up`)."""
-    same = torch.eye(channels, device=x.device)[:, :, None, None, None].expand(-1, -1, 2, 2, 2)
-    return F.conv_transpose3d(x, same, stride=2)

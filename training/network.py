@@ -25,7 +25,6 @@ from training.blocks import (
     Pointwise,
     ResidualBlock,
     depth_to_space,
-    fine_parts,
     smooth,
     space_to_depth,
     up,
@@ -128,21 +127,14 @@ class StripNet(nn.Module):
 
     def _split(self, image: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Distances (less the coarse map) and tissue at the resolution of the image."""
-        parts = [len(SDT_CHANNELS), len(TISSUE_CHANNELS)]
-        if torch.onnx.is_in_onnx_export():
-            sdt, tissue = fine_parts(self.fine, x, parts)
-            if self.detail is not None:
-                sdt, tissue = self.detail.added(image, x, sdt, tissue)
-            if self.likelihood is not None:
-                tissue = self.likelihood.added(image, tissue)
-            return sdt, tissue
         blocks = self.fine(x)
         if self.detail is not None:
             blocks = blocks + self.detail.blocks(image, x)
-        sdt, tissue = torch.split(blocks, [8 * part for part in parts], dim=1)
+        distances = 8 * len(SDT_CHANNELS)
+        sdt, tissue = blocks[:, :distances], blocks[:, distances:]
         if self.likelihood is not None:
             tissue = self.likelihood.blocks(image, tissue)
-        return depth_to_space(sdt), depth_to_space(tissue)
+        return depth_to_space(sdt, len(SDT_CHANNELS)), depth_to_space(tissue, len(TISSUE_CHANNELS))
 
 
 def card_values(architecture: Architecture, zoom_mm: float) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def seeded() -> None:
 def test_space_to_depth_is_undone() -> None:
     x = torch.randn(2, 3, 4, 6, 8)
     assert space_to_depth(x).shape == (2, 24, 2, 3, 4)
-    assert torch.equal(depth_to_space(space_to_depth(x)), x)
+    assert torch.equal(depth_to_space(space_to_depth(x), 3), x)
 
 
 def test_space_to_depth_keeps_neighbours_together() -> None:
@@ -115,10 +115,10 @@ def test_detail_is_filters_with_thresholds_of_the_trunk() -> None:
     detail = Detail(trunk=3, filters=10, channels=4)
     torch.nn.init.normal_(detail.out.weight)
     image, x = torch.randn(2, 1, 8, 6, 4), torch.randn(2, 3, 4, 3, 2)
-    thresholds = depth_to_space(detail.thresholds(x))
+    thresholds = depth_to_space(detail.thresholds(x), 10)
     seen = torch.nn.functional.conv3d(image, detail.filters.weight, padding=1) + thresholds
     expected = torch.nn.functional.conv3d(seen.clamp(min=0), detail.out.weight)
-    assert torch.allclose(depth_to_space(detail.blocks(image, x)), expected, atol=1e-5)
+    assert torch.allclose(depth_to_space(detail.blocks(image, x), 4), expected, atol=1e-5)
 
 
 def test_an_untrained_detail_path_changes_nothing() -> None:
