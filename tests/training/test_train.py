@@ -17,7 +17,7 @@ from training.draws import Sequence, rendered  # noqa: E402
 from training.export import largest_differences, to_onnx  # noqa: E402
 from training.losses import distance_loss  # noqa: E402
 from training.maps import GROUP_INDEX, TrainingMap  # noqa: E402
-from training.network import Architecture, StripNet  # noqa: E402
+from training.network import TISSUE_CHANNELS, Architecture, StripNet  # noqa: E402
 from training.synthesis import FAR_MM, SynthesisRanges, unstored  # noqa: E402
 from training.train import (  # noqa: E402
     Learner,
@@ -170,11 +170,8 @@ def test_likelihoods_are_added_to_a_network_without() -> None:
     (sdt, tissue), (sdt_after, tissue_after) = net(image), more(image)
     assert torch.equal(sdt, sdt_after)
     assert more.likelihood is not None
-    assert torch.allclose(
-        tissue_after,
-        depth_to_space(more.likelihood.blocks(image, space_to_depth(tissue))),
-        atol=1e-3,
-    )
+    blocks = more.likelihood.blocks(image, space_to_depth(tissue))
+    assert torch.allclose(tissue_after, depth_to_space(blocks, len(TISSUE_CHANNELS)), atol=1e-3)
     assert not torch.allclose(tissue_after, tissue, atol=0.1)
     tissue_after.square().sum().backward()
     assert float(more.likelihood.weight.grad.abs()) > 0
