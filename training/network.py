@@ -158,7 +158,10 @@ def card_values(architecture: Architecture, zoom_mm: float) -> dict[str, Any]:
 
 
 def count_macs(architecture: Architecture, shape: tuple[int, int, int]) -> int:
-    """Multiply-adds of one pass over an input of `shape` voxels: those of the convolutions."""
+    """Multiply-adds of one pass over an input of `shape` voxels: those of the convolutions.
+
+    The detail path counts by voxels; as blocks, as it is exported, it also multiplies zeros.
+    """
     total = 0
 
     def count(module: nn.Module, _args: object, out: object) -> None:
