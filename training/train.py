@@ -11,6 +11,7 @@ import copy
 import math
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from training.heads import find_heads
 from training.log import Log
 from training.losses import Loss, loss_of
 from training.maps import load_maps
+from training.muon import Muon
 from training.network import Architecture, StripNet
 from training.synthesis import Sample, SynthesisRanges
 from training.weights import architecture_of, restored, widened
@@ -52,9 +54,10 @@ class Plan:
         Of a fresh network, or what to widen the origin to.
     data
         Folder of real heads and reference masks, scored every `score_every` steps.
-    rate, final_rate, detail_rate
+    rate, final_rate, detail_rate, hidden_rate
         Learning rates of the first and the last step; how many times that the detail path's is,
-        whose weights have a long way to go from zero to where brightness tells tissues apart.
+        whose weights have a long way to go from zero to where brightness tells tissues apart, and
+        that of Muon's weights.
     bf16
         Multiply in bfloat16; None where the processor has it.
     """
@@ -71,6 +74,7 @@ class Plan:
     rate: float = 2e-3
     final_rate: float = 2e-5
     detail_rate: float = 10.0
+    hidden_rate: float = 1.0
     warm_up_steps: int = 100
     weight_decay: float = 1e-4
     clip_norm: float = 5.0
@@ -134,7 +138,12 @@ class Learner:
 
     net: StripNet
     average: StripNet
-    optimiser: torch.optim.Optimizer
+    optimisers: tuple[torch.optim.Optimizer, ...]
+
+    @property
+    def groups(self) -> Iterator[dict[str, Any]]:
+        """Weights that learn at one rate, ``times`` that of the plan."""
+        return (group for one in self.optimisers for group in one.param_groups)
 
 
 def save(path: Path, learner: Learner, progress: Progress, plan: Plan) -> None:
@@ -144,7 +153,7 @@ def save(path: Path, learner: Learner, progress: Progress, plan: Plan) -> None:
         "zoom_mm": plan.ranges.zoom_mm,
         "net": learner.net.state_dict(),
         "average": learner.average.state_dict(),
-        "optimiser": learner.optimiser.state_dict(),
+        "optimisers": [one.state_dict() for one in learner.optimisers],
         "progress": asdict(progress),
         "seed": plan.seed,
         "ranges": asdict(plan.ranges),
@@ -156,14 +165,15 @@ def save(path: Path, learner: Learner, progress: Progress, plan: Plan) -> None:
 
 def step_once(learner: Learner, sample: Sample, clip_norm: float, bf16: bool) -> Loss:
     """Forward, backward, update."""
-    learner.optimiser.zero_grad(set_to_none=True)
+    learner.net.zero_grad(set_to_none=True)
     with torch.autocast(sample.image.device.type, torch.bfloat16, enabled=bf16):
         sdt, tissue = learner.net(sample.image)
     loss = loss_of(sdt.float(), tissue.float(), sample)
     loss.total.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(learner.net.parameters(), clip_norm)
     if bool(torch.isfinite(norm)):
-        learner.optimiser.step()
+        for optimiser in learner.optimisers:
+            optimiser.step()
     return loss
 
 
@@ -205,24 +215,34 @@ def learner_of(plan: Plan, net: StripNet) -> Learner:
     """A network on its device, with a fresh average and optimiser."""
     average = copy.deepcopy(net).to(plan.device)
     net.to(plan.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    return Learner(net, average, _optimiser(net, plan))
+    return Learner(net, average, _optimisers(net, plan))
 
 
-def _optimiser(net: StripNet, plan: Plan) -> torch.optim.Optimizer:
-    """Of two groups of weights: the detail path's and the others."""
+def _optimisers(net: StripNet, plan: Plan) -> tuple[torch.optim.Optimizer, ...]:
+    """Muon for what lies between the network's first and last layers, AdamW for the others.
+
+    Detail path and norms are AdamW's too; the detail path is a group of its own.
+    """
+    hidden = [w for part in (net.encoders, net.downs, net.ups, net.decoders)
+              for w in part.parameters() if w.ndim > 1]  # fmt: skip
     detail = [] if net.detail is None else list(net.detail.parameters())
-    held = {id(weight) for weight in detail}
+    held = {id(weight) for weight in (*hidden, *detail)}
     others = [weight for weight in net.parameters() if id(weight) not in held]
     groups = [{"params": others, "times": 1.0}, {"params": detail, "times": plan.detail_rate}]
     groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=plan.rate, weight_decay=plan.weight_decay)
+    return (
+        Muon([{"params": hidden, "times": plan.hidden_rate}], plan.rate,
+             weight_decay=plan.weight_decay),
+        torch.optim.AdamW(groups, lr=plan.rate, weight_decay=plan.weight_decay),
+    )  # fmt: skip
 
 
 def _resumed(plan: Plan, state: dict[str, Any]) -> Learner:
     learner = learner_of(plan, StripNet(architecture_of(state["architecture"])))
     learner.net.load_state_dict(state["net"])
     learner.average.load_state_dict(state["average"])
-    learner.optimiser.load_state_dict(state["optimiser"])
+    for optimiser, values in zip(learner.optimisers, state["optimisers"], strict=True):
+        optimiser.load_state_dict(values)
     return learner
 
 
@@ -251,7 +271,7 @@ def train(plan: Plan) -> Learner:
         progress.waited += came - begun
         if plan.device == "cpu":
             begun = came  # rendering is another process's
-        for group in learner.optimiser.param_groups:
+        for group in learner.groups:
             group["lr"] = group["times"] * learning_rate(plan, progress)
         loss = step_once(learner, sample, plan.clip_norm, bf16)
         keep = min(plan.average, (progress.step + 1) / (progress.step + 20))

@@ -94,7 +94,7 @@ def same(one: StripNet, other: StripNet) -> bool:
 def test_a_checkpoint_goes_on_where_it_stood(tmp_path: Path) -> None:
     plan = Plan(tmp_path, tmp_path, minutes=1)
     learner = learner_of(plan, StripNet(TINY))
-    learner = Learner(learner.net, StripNet(TINY), learner.optimiser)
+    learner = Learner(learner.net, StripNet(TINY), learner.optimisers)
     save(tmp_path / "checkpoint.pt", learner, Progress(7, 14, 3.5, 0.5, 0.25), plan)
     found, progress = start(plan)
     assert progress == Progress(7, 14, 3.5, 0.5, 0.25)
