@@ -31,11 +31,12 @@ HEAD_MM = 256.0
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A network to try."""
+    """A network to try, and how it learns (`training.train.Plan.muon`)."""
 
     name: str
     architecture: Architecture
     zoom_mm: float = 2.0
+    muon: bool = True
 
     @property
     def ranges(self) -> SynthesisRanges:
@@ -59,6 +60,7 @@ class Candidate:
 BARE = Architecture(detail=0, likelihood=False)
 CANDIDATES = (
     Candidate("base", BARE),
+    Candidate("base, AdamW", BARE, muon=False),
     Candidate("detail", replace(BARE, detail=16)),
     Candidate("likelihood", Architecture()),
     Candidate("wide top", replace(BARE, widths=(32, 32, 64, 96))),
@@ -75,7 +77,8 @@ def seconds_a_step(
 
     Of the most common window; on one thread, where it is the wall time of an idle machine.
     """
-    learners = {c.name: learner_of(plan, StripNet(c.architecture)) for c in candidates}
+    learners = {c.name: learner_of(replace(plan, muon=c.muon), StripNet(c.architecture))
+                for c in candidates}  # fmt: skip
     times: dict[str, list[float]] = {c.name: [] for c in candidates}
     bf16 = has_bf16(plan.device) if plan.bf16 is None else plan.bf16
     for number in range(rounds + 1):
@@ -102,13 +105,13 @@ def rows(
     cost = seconds_a_step(candidates, first, plan, rounds=5)
     heads = find_heads(plan.data) if plan.data else []
     for one in candidates:
-        work = plan.work / one.name.replace(" ", "_")
+        work = plan.work / one.name.replace(", ", "_").replace(" ", "_")
         work.mkdir(parents=True, exist_ok=True)
         if not (work / "maps").exists():
             (work / "maps").symlink_to((plan.work / "maps").resolve())
         learner = train(
             replace(plan, work=work, architecture=one.architecture, ranges=one.ranges, data=None,
-                    steps=max(1, round(seconds / cost[one.name])))
+                    muon=one.muon, steps=max(1, round(seconds / cost[one.name])))
         )  # fmt: skip
         yield _row(one, learner, cost[one.name], held_out, images, plan) | {
             "real_heads": float(np.mean([d for _, d in dices(

@@ -57,7 +57,9 @@ class Plan:
     rate, final_rate, detail_rate, hidden_rate
         Learning rates of the first and the last step; how many times that the detail path's is,
         whose weights have a long way to go from zero to where brightness tells tissues apart, and
-        that of Muon's weights.
+        that of the hidden weights, those between the first and the last layers.
+    muon
+        If hidden weights learn by `training.muon.Muon`; by AdamW like the others if not.
     bf16
         Multiply in bfloat16; None where the processor has it.
     """
@@ -75,6 +77,7 @@ class Plan:
     final_rate: float = 2e-5
     detail_rate: float = 10.0
     hidden_rate: float = 1.0
+    muon: bool = True
     warm_up_steps: int = 100
     weight_decay: float = 1e-4
     clip_norm: float = 5.0
@@ -156,6 +159,7 @@ def save(path: Path, learner: Learner, progress: Progress, plan: Plan) -> None:
         "optimisers": [one.state_dict() for one in learner.optimisers],
         "progress": asdict(progress),
         "seed": plan.seed,
+        "muon": plan.muon,
         "ranges": asdict(plan.ranges),
     }
     partial = path.with_suffix(".partial")
@@ -196,15 +200,20 @@ def start(plan: Plan) -> tuple[Learner, Progress]:
 
 
 def _check_same(plan: Plan, state: dict[str, Any], found: Path) -> None:
-    """Refuse to go on with another network, grid or sequence of draws than the checkpoint's.
+    """Refuse to go on with another network, grid, sequence of draws or optimiser.
 
     Raises
     ------
     ValueError
         Then. Ranges may change between starts.
     """
-    before = (architecture_of(state["architecture"]), state["zoom_mm"], state["seed"])
-    now = (plan.architecture or before[0], plan.ranges.zoom_mm, plan.seed)
+    before = (
+        architecture_of(state["architecture"]),
+        state["zoom_mm"],
+        state["seed"],
+        state["muon"],
+    )
+    now = (plan.architecture or before[0], plan.ranges.zoom_mm, plan.seed, plan.muon)
     if now != before:
         raise ValueError(
             f"{found}: of another training ({before}, asked for {now}); give another work folder"
@@ -228,13 +237,16 @@ def _optimisers(net: StripNet, plan: Plan) -> tuple[torch.optim.Optimizer, ...]:
     detail = [] if net.detail is None else list(net.detail.parameters())
     held = {id(weight) for weight in (*hidden, *detail)}
     others = [weight for weight in net.parameters() if id(weight) not in held]
-    groups = [{"params": others, "times": 1.0}, {"params": detail, "times": plan.detail_rate}]
-    groups = [group for group in groups if group["params"]]
+    first = {"params": hidden, "times": plan.hidden_rate}
+    rest = [{"params": others, "times": 1.0}, {"params": detail, "times": plan.detail_rate}]
+    rest = [group for group in rest if group["params"]]
+    decay = plan.weight_decay
+    if not plan.muon:
+        return (torch.optim.AdamW([first, *rest], lr=plan.rate, weight_decay=decay),)
     return (
-        Muon([{"params": hidden, "times": plan.hidden_rate}], plan.rate,
-             weight_decay=plan.weight_decay),
-        torch.optim.AdamW(groups, lr=plan.rate, weight_decay=plan.weight_decay),
-    )  # fmt: skip
+        Muon([first], lr=plan.rate, weight_decay=decay),
+        torch.optim.AdamW(rest, lr=plan.rate, weight_decay=decay),
+    )
 
 
 def _resumed(plan: Plan, state: dict[str, Any]) -> Learner:
@@ -321,6 +333,10 @@ def main() -> None:
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--hidden-rate", type=float, default=1.0, metavar="TIMES",
+                        help="how many times that rate the hidden weights learn at")  # fmt: skip
+    parser.add_argument("--muon", action=argparse.BooleanOptionalAction, default=True,
+                        help="how hidden weights learn; with --no-muon by AdamW")  # fmt: skip
     parser.add_argument("--average", type=float, default=0.998, help="share of the average kept")
     train(Plan(**vars(parser.parse_args())))
 

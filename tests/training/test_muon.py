@@ -88,14 +88,17 @@ def test_a_weight_without_gradient_stays() -> None:
     assert bool((weight == 1).all())
 
 
-def test_every_weight_learns_from_one_of_the_two() -> None:
-    plan = Plan(Path(), Path(), hidden_rate=3.0)
+@pytest.mark.parametrize("muon", [True, False])
+def test_every_weight_learns_from_one_of_the_two(muon: bool) -> None:
+    plan = Plan(Path(), Path(), hidden_rate=3.0, muon=muon)
     net = StripNet(Architecture(widths=(4, 6, 8, 8)))
     learner = learner_of(plan, net)
     groups = list(learner.groups)
     held = [id(weight) for group in groups for weight in group["params"]]
     assert sorted(held) == sorted(id(weight) for weight in net.parameters())
     assert [group["times"] for group in groups] == [3.0, 1.0, plan.detail_rate]
+    kinds = [Muon, torch.optim.AdamW] if muon else [torch.optim.AdamW]
+    assert [type(one) for one in learner.optimisers] == kinds
     hidden = {id(weight) for weight in groups[0]["params"]}
     names = {name for name, weight in net.named_parameters() if id(weight) in hidden}
     assert "encoders.3.1.second.weight" in names

@@ -126,7 +126,8 @@ def test_training_makes_the_loss_fall_and_adds_up(tmp_path: Path, maps, monkeypa
     assert (progress.step, progress.draws) == (12, 24)
     train(plan)  # done: not a step more
     assert start(plan)[1] == progress
-    for other in ({"seed": 9}, {"architecture": TINY}, {"ranges": SynthesisRanges(zoom_mm=1.6)}):
+    other_grid = SynthesisRanges(zoom_mm=1.6)
+    for other in ({"seed": 9}, {"architecture": TINY}, {"ranges": other_grid}, {"muon": False}):
         with pytest.raises(ValueError, match="another work folder"):
             start(replace(plan, **other))
 
