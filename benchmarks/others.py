@@ -7,15 +7,16 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.outputs import BenchmarkError
 from benchmarks.processes import measure, succeeded
 
-KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
-"""Of glibc: a gigabyte a layer is not cleared anew, which took a fifth of MindGrab's time."""
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
+"""For glibc, of every network here: what a layer frees serves the next one, uncleared. MindGrab's
+gains a fifth by it; peaks of memory are a little higher."""
 PLAIN = "own network by nibabel and scipy, mask only"
 _DEEPBET = """
 import sys
@@ -74,7 +75,7 @@ def mindgrab(folder: Path, head: Path, threads: int, *, mask: Path | None, side:
     """
     command = ["benchmarks.peers", str(folder), str(head), "--threads", str(threads),
                "--side", str(side), *(["--check", str(mask)] if mask else [])]  # fmt: skip
-    return _part(f"MindGrab's network alone, {side}^3", command, KEPT)
+    return _part(f"MindGrab's network alone, {side}^3", command)
 
 
 def programs(head: Path) -> list[OtherCost]:
@@ -100,12 +101,10 @@ def _whole(what: str, command: Sequence[str] | None) -> OtherCost:
     return OtherCost(what, measured.elapsed_s, measured.peak_mb)
 
 
-def _part(
-    what: str, command: Sequence[str], environment: Mapping[str, str] | None = None
-) -> OtherCost:
+def _part(what: str, command: Sequence[str]) -> OtherCost:
     """Run a module that prints one JSON line last."""
     whole = [sys.executable, "-m", *command]
-    measured = succeeded(measure(whole, environment=environment), command[0])
+    measured = succeeded(measure(whole, environment=KEEP_MEMORY), command[0])
     figures = json.loads(measured.output.strip().splitlines()[-1])
     dice = f"its port and its own mask: Dice {figures['dice']:.4f}" if "dice" in figures else ""
     return OtherCost(what, figures["seconds"], measured.peak_mb, dice)

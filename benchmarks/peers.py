@@ -136,14 +136,33 @@ def normalise(x: torch.Tensor, *, groups: int) -> None:
     """Bring each channel of (1, C, I, J, K) to mean 0 and variance 1, in place."""
     if groups != x.shape[1]:
         raise ValueError(f"layers.json: {groups} groups of {x.shape[1]} channels")
-    moments = torch.zeros((2, groups), dtype=torch.float64)
-    for some in _chunks(x):
-        one = torch.ones(len(some), dtype=some.dtype)
-        moments += torch.stack([one @ some, one @ some.square()])  # products: far faster than sums
-    mean, square = moments / x[0, 0].numel()
-    scale = (square - mean.square() + _EPSILON).rsqrt()
+    mean, variance = _moments(x)
+    scale = (variance + _EPSILON).rsqrt()
     for some in _chunks(x):
         some.sub_(mean.to(x.dtype)).mul_(scale.to(x.dtype))
+
+
+def _moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance of each channel of (1, C, I, J, K), float64.
+
+    Of parts, each about its own mean, merged (Chan et al. 1983): as exact as two passes. Products
+    with ones, as `torch.var_mean` over rows takes ten times as long.
+    """
+    count = 0
+    mean = torch.zeros(x.shape[1], dtype=torch.float64)
+    squares = torch.zeros_like(mean)
+    for some in _chunks(x):
+        more = len(some)
+        one = torch.ones(more, dtype=some.dtype)
+        centre = one @ some / more
+        away = some - centre
+        shift = (one @ away).double() / more
+        apart = centre.double() + shift - mean
+        squares += (one @ away.square()).double() - more * shift.square()
+        squares += apart.square() * count * more / (count + more)
+        mean += apart * more / (count + more)
+        count += more
+    return mean, squares / count
 
 
 def _chunks(x: torch.Tensor) -> tuple[torch.Tensor, ...]:

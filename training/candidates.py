@@ -1,4 +1,4 @@
-"""Choose width, depth and grid: ``python -m training.candidates LABELS WORK --data DATA``.
+"""Choose width, depth, grid, optimiser: ``python -m training.candidates LABELS WORK --data DATA``.
 
 Each candidate gets as many steps as fit into the same time, at the time a step takes measured for
 all of them by turns, so that a busy machine is unfair to none; all see the same draws.
@@ -60,7 +60,7 @@ class Candidate:
 BARE = Architecture(detail=0, likelihood=False)
 CANDIDATES = (
     Candidate("base", BARE),
-    Candidate("base, AdamW", BARE, muon=False),
+    Candidate("base by AdamW", BARE, muon=False),
     Candidate("detail", replace(BARE, detail=16)),
     Candidate("likelihood", Architecture()),
     Candidate("wide top", replace(BARE, widths=(32, 32, 64, 96))),
@@ -105,7 +105,7 @@ def rows(
     cost = seconds_a_step(candidates, first, plan, rounds=5)
     heads = find_heads(plan.data) if plan.data else []
     for one in candidates:
-        work = plan.work / one.name.replace(", ", "_").replace(" ", "_")
+        work = plan.work / one.name.replace(" ", "_")
         work.mkdir(parents=True, exist_ok=True)
         if not (work / "maps").exists():
             (work / "maps").symlink_to((plan.work / "maps").resolve())
@@ -128,6 +128,7 @@ def _row(
         "name": one.name,
         "architecture": asdict(one.architecture),
         "zoom_mm": one.zoom_mm,
+        "muon": one.muon,
         "parameters": sum(p.numel() for p in learner.net.parameters()),
         "gmac": round(one.macs / 1e9, 1),
         "step_s": round(cost, 3),

@@ -16,17 +16,17 @@ import torch
 from torch import Tensor
 
 STEP_SIZE = 0.2
-"""Root of the mean square of a step at rate 1; about AdamW's."""
+"""Root of the mean square of a step at rate 1, at most about; AdamW's is like it."""
 ITERATIONS = 5
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 """Of the polynomial that takes singular values towards 1: fast at first, not exact in the end."""
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """About the nearest matrix whose singular values are all alike, near 1.
+    """A matrix of the same directions whose singular values lie near 1.
 
-    By the quintic Newton-Schulz iteration: singular values come out between .7 and 1.2, those far
-    below the largest (by 1,000 or more) excepted.
+    By the quintic Newton-Schulz iteration: between .68 and 1.21 where they were above .0015 of the
+    root of the sum of their squares; smaller ones grow 485 times at most.
 
     Parameters
     ----------
@@ -56,25 +56,40 @@ class Muon(torch.optim.Optimizer):
     params
         Weights, or groups of them, of two axes at least.
     lr
-        Learning rate; a step's root mean square is `STEP_SIZE` times it.
+        Learning rate; a step's root mean square is `STEP_SIZE` times it, or less where the momentum
+        has few directions.
     momentum
         Share of it kept; the step looks ahead by it once more (Nesterov).
     weight_decay
         As AdamW's.
+
+    Raises
+    ------
+    ValueError
+        If a weight has one axis.
     """
 
     def __init__(
         self, params: Any, lr: float, momentum: float = 0.95, weight_decay: float = 0.0
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.ndim < 2:
+                    raise ValueError(f"a weight of shape {tuple(weight.shape)} is no matrix")
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Change each weight that has a gradient."""
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Change each weight that has a gradient; the loss, if `closure` computes it."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:
                     self._change(weight, weight.grad, group)
+        return loss
 
     def _change(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[weight]

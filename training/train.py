@@ -11,7 +11,6 @@ import copy
 import math
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,9 +143,9 @@ class Learner:
     optimisers: tuple[torch.optim.Optimizer, ...]
 
     @property
-    def groups(self) -> Iterator[dict[str, Any]]:
+    def groups(self) -> tuple[dict[str, Any], ...]:
         """Weights that learn at one rate, ``times`` that of the plan."""
-        return (group for one in self.optimisers for group in one.param_groups)
+        return tuple(group for one in self.optimisers for group in one.param_groups)
 
 
 def save(path: Path, learner: Learner, progress: Progress, plan: Plan) -> None:
@@ -207,13 +206,18 @@ def _check_same(plan: Plan, state: dict[str, Any], found: Path) -> None:
     ValueError
         Then. Ranges may change between starts.
     """
-    before = (
-        architecture_of(state["architecture"]),
-        state["zoom_mm"],
-        state["seed"],
-        state["muon"],
-    )
-    now = (plan.architecture or before[0], plan.ranges.zoom_mm, plan.seed, plan.muon)
+    before = {
+        "network": architecture_of(state["architecture"]),
+        "grid, mm": state["zoom_mm"],
+        "seed": state["seed"],
+        "muon": state.get("muon"),  # not in checkpoints of before it
+    }
+    now = {
+        "network": plan.architecture or before["network"],
+        "grid, mm": plan.ranges.zoom_mm,
+        "seed": plan.seed,
+        "muon": plan.muon,
+    }
     if now != before:
         raise ValueError(
             f"{found}: of another training ({before}, asked for {now}); give another work folder"
@@ -221,30 +225,31 @@ def _check_same(plan: Plan, state: dict[str, Any], found: Path) -> None:
 
 
 def learner_of(plan: Plan, net: StripNet) -> Learner:
-    """A network on its device, with a fresh average and optimiser."""
+    """A network on its device, with a fresh average and fresh optimisers."""
     average = copy.deepcopy(net).to(plan.device)
     net.to(plan.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return Learner(net, average, _optimisers(net, plan))
 
 
 def _optimisers(net: StripNet, plan: Plan) -> tuple[torch.optim.Optimizer, ...]:
-    """Muon for what lies between the network's first and last layers, AdamW for the others.
+    """Muon for the weights between the network's first and last layers, AdamW for the others.
 
-    Detail path and norms are AdamW's too; the detail path is a group of its own.
+    Norms and detail path are among the others; the detail path is a group of its own. AdamW alone
+    if the plan says so.
     """
     hidden = [w for part in (net.encoders, net.downs, net.ups, net.decoders)
               for w in part.parameters() if w.ndim > 1]  # fmt: skip
     detail = [] if net.detail is None else list(net.detail.parameters())
     held = {id(weight) for weight in (*hidden, *detail)}
     others = [weight for weight in net.parameters() if id(weight) not in held]
-    first = {"params": hidden, "times": plan.hidden_rate}
+    inner = {"params": hidden, "times": plan.hidden_rate}
     rest = [{"params": others, "times": 1.0}, {"params": detail, "times": plan.detail_rate}]
     rest = [group for group in rest if group["params"]]
     decay = plan.weight_decay
     if not plan.muon:
-        return (torch.optim.AdamW([first, *rest], lr=plan.rate, weight_decay=decay),)
+        return (torch.optim.AdamW([inner, *rest], lr=plan.rate, weight_decay=decay),)
     return (
-        Muon([first], lr=plan.rate, weight_decay=decay),
+        Muon([inner], lr=plan.rate, weight_decay=decay),
         torch.optim.AdamW(rest, lr=plan.rate, weight_decay=decay),
     )
 
@@ -254,7 +259,8 @@ def _resumed(plan: Plan, state: dict[str, Any]) -> Learner:
     learner.net.load_state_dict(state["net"])
     learner.average.load_state_dict(state["average"])
     for optimiser, values in zip(learner.optimisers, state["optimisers"], strict=True):
-        optimiser.load_state_dict(values)
+        asked = optimiser.state_dict()["param_groups"]  # rates are the plan's, also when it changed
+        optimiser.load_state_dict({"state": values["state"], "param_groups": asked})
     return learner
 
 
@@ -336,7 +342,7 @@ def main() -> None:
     parser.add_argument("--hidden-rate", type=float, default=1.0, metavar="TIMES",
                         help="how many times that rate the hidden weights learn at")  # fmt: skip
     parser.add_argument("--muon", action=argparse.BooleanOptionalAction, default=True,
-                        help="how hidden weights learn; with --no-muon by AdamW")  # fmt: skip
+                        help="hidden weights learn by Muon; by AdamW with --no-muon")  # fmt: skip
     parser.add_argument("--average", type=float, default=0.998, help="share of the average kept")
     train(Plan(**vars(parser.parse_args())))
 

@@ -12,9 +12,9 @@ import pytest
 
 from benchmarks.app import AppCost, Case
 from benchmarks.heads import first_heads, linked_dataset, save_cube
-from benchmarks.others import PLAIN, OtherCost
+from benchmarks.others import KEEP_MEMORY, PLAIN, OtherCost, own_network
 from benchmarks.outputs import BenchmarkError
-from benchmarks.processes import cores, measure
+from benchmarks.processes import Measured, cores, measure
 from benchmarks.speed import ALL, MASK, Figures, Timed, asked_for, render
 from benchmarks.tables import markdown_table
 
@@ -125,6 +125,18 @@ def test_processor_time_counts_children_that_were_waited_for() -> None:
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}])"
     measured = measure([sys.executable, "-c", parent])
     assert 0.5 <= measured.cpu_s < measured.elapsed_s * cores() + 0.1
+
+
+def test_networks_alone_keep_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def like(command: list[str], *, environment: dict[str, str]) -> Measured:
+        assert environment == KEEP_MEMORY
+        program = (
+            "import json, os; print(json.dumps({'seconds': len(os.environ['MALLOC_MMAP_MAX_'])}))"
+        )
+        return measure([sys.executable, "-c", program], environment=environment)
+
+    monkeypatch.setattr("benchmarks.others.measure", like)
+    assert own_network(threads=1).seconds == 1
 
 
 def test_the_command_itself_stays_small() -> None:

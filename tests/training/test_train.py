@@ -91,10 +91,20 @@ def same(one: StripNet, other: StripNet) -> bool:
     return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
+def stepped(learner: Learner, seed: int) -> None:
+    """Change the weights by gradients of noise."""
+    rng = torch.Generator().manual_seed(seed)
+    for weight in learner.net.parameters():
+        weight.grad = torch.randn(weight.shape, generator=rng)
+    for optimiser in learner.optimisers:
+        optimiser.step()
+
+
 def test_a_checkpoint_goes_on_where_it_stood(tmp_path: Path) -> None:
     plan = Plan(tmp_path, tmp_path, minutes=1)
     learner = learner_of(plan, StripNet(TINY))
     learner = Learner(learner.net, StripNet(TINY), learner.optimisers)
+    stepped(learner, 1)
     save(tmp_path / "checkpoint.pt", learner, Progress(7, 14, 3.5, 0.5, 0.25), plan)
     found, progress = start(plan)
     assert progress == Progress(7, 14, 3.5, 0.5, 0.25)
@@ -102,6 +112,30 @@ def test_a_checkpoint_goes_on_where_it_stood(tmp_path: Path) -> None:
     assert same(found.average, learner.average)
     assert not same(found.net, found.average)
     assert not list(tmp_path.glob("*.partial"))
+    for one in (found, learner):  # the optimisers remember
+        stepped(one, 2)
+    assert same(found.net, learner.net)
+
+
+def test_rates_of_a_later_start_are_its_plans(tmp_path: Path) -> None:
+    plan = Plan(tmp_path, tmp_path, architecture=Architecture(widths=(4, 6, 8, 8)))
+    learner, progress = start(plan)
+    stepped(learner, 1)
+    save(tmp_path / "checkpoint.pt", learner, progress, plan)
+    found, _ = start(replace(plan, hidden_rate=3.0, detail_rate=5.0, weight_decay=0.25))
+    assert [group["times"] for group in found.groups] == [3.0, 1.0, 5.0]
+    assert {group["weight_decay"] for group in found.groups} == {0.25}
+
+
+def test_a_checkpoint_from_before_muon_is_refused(tmp_path: Path) -> None:
+    plan = Plan(tmp_path, tmp_path, architecture=TINY)
+    learner, progress = start(plan)
+    save(tmp_path / "checkpoint.pt", learner, progress, plan)
+    state = torch.load(tmp_path / "checkpoint.pt")
+    del state["muon"], state["optimisers"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="give another work folder"):
+        start(plan)
 
 
 def test_training_makes_the_loss_fall_and_adds_up(tmp_path: Path, maps, monkeypatch) -> None:
