@@ -110,6 +110,7 @@ def card_of(name: str, version: str, model: bytes, state: dict[str, Any]) -> dic
             "steps_of_last_training": progress["step"],
             "hours": round(progress["seconds"] / 3600 + progress.get("earlier_hours", 0.0), 2),
             "weights": "moving average of the last training",
+            "optimiser": "Muon, AdamW for the first and last layers" if state["muon"] else "AdamW",
             "architecture": state["architecture"],
         },
         "parameters": weights,

@@ -188,6 +188,7 @@ def test_the_card_is_one_that_the_app_reads() -> None:
         "average": net.state_dict(),
         "progress": {"draws": 3, "step": 3, "seconds": 36.0},
         "zoom_mm": 2.0,
+        "muon": True,
     }
     data = json.loads(json.dumps(card_of("n", "1", b"model", state)))
     card = parse_card(data, Path("n.onnx"))
