@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from torch import Tensor
 from training.maps import HELD_OUT, REACH_MM, load_maps
 from training.network import StripNet, card_values, count_macs
 from training.synthesis import SynthesisRanges, draw, render
-from training.weights import architecture_of
+from training.weights import architecture_of, blended, restored
 
 TOLERANCE_MM = 0.01
 TOLERANCE_SHARE = 0.001
@@ -109,7 +110,6 @@ def card_of(name: str, version: str, model: bytes, state: dict[str, Any]) -> dic
             "draws": progress["draws"],
             "steps_of_last_training": progress["step"],
             "hours": round(progress["seconds"] / 3600 + progress.get("earlier_hours", 0.0), 2),
-            "weights": "moving average of the last training",
             "optimiser": "Muon, AdamW for the first and last layers" if state["muon"] else "AdamW",
             "architecture": state["architecture"],
         },
@@ -118,7 +118,17 @@ def card_of(name: str, version: str, model: bytes, state: dict[str, Any]) -> dic
     }
 
 
-def export(work: Path, labels: Path, folder: Path, name: str, version: str) -> Path:
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """An earlier network to average with: its ONNX file, and the checkpoint's share."""
+
+    model: Path
+    share: float
+
+
+def export(
+    work: Path, labels: Path, folder: Path, name: str, version: str, blend: Blend | None = None
+) -> Path:
     """Write ``NAME.onnx`` and ``NAME.json`` from the checkpoint of a work folder.
 
     Raises
@@ -130,6 +140,14 @@ def export(work: Path, labels: Path, folder: Path, name: str, version: str) -> P
     state = torch.load(work / "checkpoint.pt", map_location="cpu")
     net = StripNet(architecture_of(state["architecture"]))
     net.load_state_dict(state["average"])
+    weights = "moving average of the last training"
+    if blend is not None:
+        net = blended(net, restored(blend.model)[0], blend.share)
+        earlier = json.loads(blend.model.with_suffix(".json").read_text(encoding="utf-8"))
+        weights += (
+            f", {blend.share:g} of it, and {1 - blend.share:g} of {earlier['name']} "
+            f"{earlier['version']}; the share chosen on the real heads"
+        )
     model = to_onnx(net)
     apart_mm, apart = largest_differences(net, model, held_out_heads(labels, work / "maps"))
     differ = f"{apart_mm:.5f} mm and {apart:.6f} of a tissue on {len(HELD_OUT)} heads"
@@ -138,6 +156,7 @@ def export(work: Path, labels: Path, folder: Path, name: str, version: str) -> P
     print(f"torch and onnxruntime agree within {differ}")
     folder.mkdir(parents=True, exist_ok=True)
     card = card_of(name, version, model, state)
+    card["training"]["weights"] = weights
     (folder / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     path = folder / f"{name}.onnx"
     path.write_bytes(model)
@@ -152,8 +171,12 @@ def main() -> None:
     parser.add_argument("name", help="name of the network")
     parser.add_argument("--version", default="0.1")
     parser.add_argument("--folder", type=Path, default=Path("bids_strip/models"))
+    parser.add_argument("--blend", type=Path, metavar="FILE.onnx",
+                        help="average the weights with those of an earlier network")  # fmt: skip
+    parser.add_argument("--share", type=float, default=0.5, help="of the checkpoint, 0 to 1")
     args = parser.parse_args()
-    print(export(args.work, args.labels, args.folder, args.name, args.version))
+    blend = Blend(args.blend, args.share) if args.blend else None
+    print(export(args.work, args.labels, args.folder, args.name, args.version, blend))
 
 
 if __name__ == "__main__":

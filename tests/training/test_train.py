@@ -29,7 +29,7 @@ from training.train import (  # noqa: E402
     start,
     train,
 )
-from training.weights import architecture_of, restored, widened  # noqa: E402
+from training.weights import architecture_of, blended, restored, widened  # noqa: E402
 
 pytestmark = pytest.mark.training
 TINY = Architecture(widths=(4, 6), encoder_blocks=(1, 1), decoder_blocks=(1,), detail=4)
@@ -250,3 +250,20 @@ def test_a_shipped_network_gives_its_weights_back(tmp_path: Path) -> None:
     begun, progress = start(plan)
     assert (progress.step, progress.draws, progress.earlier_hours) == (0, 900, 1.5)
     assert torch.equal(begun.net.state_dict()["stem.weight"], net.state_dict()["stem.weight"])
+
+
+def test_a_blend_is_the_mean_of_the_weights() -> None:
+    torch.manual_seed(8)
+    one, other = StripNet(TINY), StripNet(TINY)
+    assert same(blended(one, other, 1.0), one)
+    assert same(blended(one, other, 0.0), other)
+    mean = blended(one, other, 0.25).stem.weight
+    torch.testing.assert_close(mean, 0.25 * one.stem.weight + 0.75 * other.stem.weight)
+
+
+def test_a_blend_of_what_does_not_fit_is_refused() -> None:
+    net = StripNet(TINY)
+    with pytest.raises(ValueError, match="cannot be blended"):
+        blended(net, StripNet(replace(TINY, detail=2)), 0.5)
+    with pytest.raises(ValueError, match=r"not 1\.5"):
+        blended(net, net, 1.5)
