@@ -63,6 +63,8 @@ class Page:
     """The open page, as a rater uses it."""
 
     def __init__(self, driver, out: Path, group: dict | None = None, anchor: str = "") -> None:
+        from selenium.webdriver.support.ui import WebDriverWait
+
         self.driver = driver
         text = f"window.bidsStripGroups={{T1w: {json.dumps(group)}}};"
         if group is None:
@@ -72,6 +74,8 @@ class Page:
         driver.get_log("browser")
         driver.get("about:blank")
         driver.get((out / "sub-01.html").as_uri() + anchor)
+        ready = "return document.body?.dataset.ready === 'true'"  # groups come after the page
+        WebDriverWait(driver, 30).until(lambda one: one.execute_script(ready))
 
     def __call__(self, script: str):
         return self.driver.execute_script(f"return {script}")
