@@ -59,12 +59,19 @@ def chrome() -> Iterator[object]:
         yield driver
 
 
+def opened(driver, address: str) -> None:
+    """Open a page and wait for the group's figures, which come after it."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    driver.get(address)
+    ready = "return document.body?.dataset.ready === 'true'"
+    WebDriverWait(driver, 30).until(lambda one: one.execute_script(ready))
+
+
 class Page:
     """The open page, as a rater uses it."""
 
     def __init__(self, driver, out: Path, group: dict | None = None, anchor: str = "") -> None:
-        from selenium.webdriver.support.ui import WebDriverWait
-
         self.driver = driver
         text = f"window.bidsStripGroups={{T1w: {json.dumps(group)}}};"
         if group is None:
@@ -73,9 +80,7 @@ class Page:
             (out / "group_T1w.js").write_text(text, encoding="utf-8")
         driver.get_log("browser")
         driver.get("about:blank")
-        driver.get((out / "sub-01.html").as_uri() + anchor)
-        ready = "return document.body?.dataset.ready === 'true'"  # groups come after the page
-        WebDriverWait(driver, 30).until(lambda one: one.execute_script(ready))
+        opened(driver, (out / "sub-01.html").as_uri() + anchor)
 
     def __call__(self, script: str):
         return self.driver.execute_script(f"return {script}")
@@ -198,7 +203,7 @@ def test_each_run_stands_among_those_of_its_modality(chrome, out: Path, tmp_path
         group = [Judged(replace(record, metrics={"brain_volume_ml": volume + sign * n}))
                  for n in range(11)]  # fmt: skip
         (there / f"group_{record.suffix}.js").write_bytes(percentiles(group, record.suffix))
-    chrome.get((there / "sub-01.html").as_uri())
+    opened(chrome, (there / "sub-01.html").as_uri())
     said = {
         suffix: chrome.execute_script(
             f"return document.querySelector('table[data-suffix={suffix}] "
