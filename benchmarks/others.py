@@ -16,7 +16,7 @@ from benchmarks.processes import measure, succeeded
 
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
 """For glibc, of every network here: what a layer frees serves the next one, uncleared. MindGrab's
-gains a fifth by it; peaks of memory are a little higher."""
+gains a fifth by it; peaks of memory are up to twice as high."""
 PLAIN = "own network by nibabel and scipy, mask only"
 _DEEPBET = """
 import sys
