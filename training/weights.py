@@ -57,8 +57,8 @@ def restored(model: Path) -> tuple[StripNet, int, float]:
 def blended(net: StripNet, other: StripNet, share: float) -> StripNet:
     """Weighted means of the weights of two networks of one training line.
 
-    Means of weights err less than either where training moved from the one to the other (Izmailov
-    et al. 2018, arXiv:1803.05407; Wortsman et al. 2022, arXiv:2203.05482).
+    Where training moved from the one to the other, the mean is a network as they are, between the
+    two or better (Izmailov et al. 2018, arXiv:1803.05407; Wortsman et al. 2022, arXiv:2203.05482).
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def blended(net: StripNet, other: StripNet, share: float) -> StripNet:
     Raises
     ------
     ValueError
-        If the architectures differ, or the share is none.
+        If the architectures differ, or the share is not within 0 and 1.
     """
     if net.architecture != other.architecture:
         raise ValueError(f"{other.architecture} cannot be blended with {net.architecture}")
