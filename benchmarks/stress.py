@@ -6,7 +6,8 @@ Each head is distorted in memory; the mask of the distorted head is compared wit
 head itself (moved along where the distortion moves the head), inside the field of view that is
 left. A head is first brought to 1 mm, RAS, so that all distortions mean the same on every scan.
 ``--peer`` puts MindGrab through the same battery instead, held against its own masks (needs torch;
-DIR as for ``benchmarks.peers``).
+DIR as for ``benchmarks.peers``). FILE is written anew after every mask; distortions that it already
+holds are not done again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -258,21 +259,23 @@ def mindgrab(folder: Path) -> Stripper:
     return strip
 
 
-def stress(path: Path, strip: Stripper) -> dict[str, float]:
-    """Dice of each distortion of one head."""
+def stress(path: Path, strip: Stripper, known: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """Name and Dice of each distortion of one head that is not yet known."""
+    todo = {name: distort for name, distort in BATTERY.items() if name not in known}
+    if not todo:
+        return
     head = resample_to_output(nib.as_closest_canonical(nib.load(path)), (1, 1, 1), order=1)
     image = np.asarray(head.dataobj, dtype=np.float32)
     clean = strip(nib.Nifti1Image(image, np.eye(4)))
-    scores = {}
-    for name, distort in BATTERY.items():
+    for name, distort in todo.items():
         found = distort(image, clean, np.random.default_rng(SEED))
         try:
             mask = strip(nib.Nifti1Image(found.image, found.affine))
-            scores[name] = dice(mask & found.seen, found.mask & found.seen)
+            score = dice(mask & found.seen, found.mask & found.seen)
         except Exception as error:  # noqa: BLE001 - a failure is a score of this table
             print(f"{path.name} {name}: {error}", file=sys.stderr)
-            scores[name] = 0.0
-    return scores
+            score = 0.0
+        yield name, score
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -291,7 +294,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     strip = mindgrab(args.peer) if args.peer else ours(
         load_predictor(find_card(args.model), device="cpu", threads=available_cpus()))  # fmt: skip
     paths = sorted(args.bids_dir.glob("sub-*/**/anat/*_T1w.nii*"))[: args.heads]
-    scores = {path.name.split(".")[0]: stress(path, strip) for path in paths}
+    earlier = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
+    scores: dict[str, dict[str, float]] = {}
+    for path in paths:
+        name = path.name.split(".")[0]
+        scores[name] = dict(earlier.get(name, {}))
+        for distortion, score in stress(path, strip, scores[name]):
+            scores[name][distortion] = score
+            if args.json:
+                args.json.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
     rows: list[list[str | float]] = []
     for name in BATTERY:
         found = [one[name] for one in scores.values()]
@@ -299,8 +310,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     every = [value for one in scores.values() for value in one.values()]
     rows.append(["all", float(np.mean(every)), float(min(every))])
     print(text_table([f"{len(paths)} heads", "mean Dice", "least"], rows))
-    if args.json:
-        args.json.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

@@ -62,7 +62,7 @@ class Likelihood(nn.Module):
             Its logarithm is ``factor * (brightness - mean)^2 + constant``, up to a number that is
             the same for all tissues.
         """
-        share = logits.softmax(dim=1) * (image > 0).to(logits.dtype)
+        share = shares(logits) * (image > 0).to(logits.dtype)
         weighted = share * image
         moments = F.avg_pool3d(torch.cat([share, weighted, weighted * image], dim=1), self.cell)
         moments = F.avg_pool3d(F.pad(moments, (1, 1) * 3), 3, stride=1)  # also of two cells a side
@@ -94,3 +94,15 @@ class Likelihood(nn.Module):
         )
         fits = factor * (values - mean).square() + constant
         return (prior + self.weight * fits.clamp(min=FLOOR)).reshape(n, channels, *shape)
+
+
+def shares(logits: Tensor) -> Tensor:
+    """Softmax over the labels, (N, T, I, J, K).
+
+    For ONNX as its parts: onnxruntime's softmax moves the labels to the last axis and back, which
+    takes three times as long.
+    """
+    if not torch.onnx.is_in_onnx_export():
+        return logits.softmax(dim=1)
+    powers = (logits - logits.amax(dim=1, keepdim=True)).exp()
+    return powers / powers.sum(dim=1, keepdim=True)
