@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -214,6 +214,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of real heads and reference masks")
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--each", action="store_true", help="also a line for each rendered image")
     parser.add_argument("--card", action="store_true", help="store the figures in the card")
     args = parser.parse_args()
     card = find_card(args.model)
@@ -222,9 +223,13 @@ def main() -> None:
     if args.labels:
         labels, cache = args.labels
         maps = load_maps(labels, cache, list(HELD_OUT))
-        table = summary(rendered_scores(predictor, maps, args.images))
+        rendered = rendered_scores(predictor, maps, args.images)
+        table = summary(rendered)
+        if args.each:
+            for number, one in enumerate(rendered):
+                print(_line(f"{number}: {', '.join(one.groups)}", one.numbers))
         for name, row in table.items():
-            print(f"{name:18}", *(f"{key} {value:.4g}" for key, value in row.items()))
+            print(_line(f"{name:18}", row))
         found["held_out_label_maps"] = {
             name: {key: round(value, 4) for key, value in row.items() if not np.isnan(value)}
             for name, row in table.items()
@@ -238,6 +243,10 @@ def main() -> None:
         print(json.dumps(found["real_heads"]))
     if args.card:
         _store(card, found)
+
+
+def _line(name: str, numbers: Mapping[str, float]) -> str:
+    return " ".join([name, *(f"{key} {value:.4g}" for key, value in numbers.items())])
 
 
 def _store(card: Card, found: dict[str, Any]) -> None:

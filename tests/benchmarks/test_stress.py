@@ -6,7 +6,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from benchmarks.stress import BATTERY, background, coarser, cut, finer, permuted, rotated
+from benchmarks.stress import (
+    BATTERY,
+    background,
+    coarser,
+    cut,
+    finer,
+    permuted,
+    rotated,
+    stress,
+)
 
 RNG = np.random.default_rng(3)
 
@@ -79,3 +88,38 @@ def test_finer_voxels_stay_in_place(head) -> None:
     back = found.image.reshape(56, 2, 63, 2, 49, 2).mean(axis=(1, 3, 5))
     assert np.allclose(back[24, 34, 20:30], image[24, 34, 20:30])
     assert np.array_equal(found.mask[::2, ::2, ::2], mask)
+
+
+def test_what_is_known_is_not_done_again(head, tmp_path) -> None:
+    """Of a battery that was stopped the rest is done; of a whole one nothing, the head included."""
+    path = tmp_path / "sub-01_T1w.nii.gz"
+    nib.save(nib.Nifti1Image(head[0], np.eye(4)), path)
+    known = dict.fromkeys(BATTERY, 1.0)
+    del known["gamma 2"], known["crown cut"]
+    stripped = []
+
+    def strip(image: nib.Nifti1Image) -> np.ndarray:
+        stripped.append(image.shape)
+        return np.asarray(image.dataobj) > 600
+
+    found = dict(stress(path, strip, known))
+    assert list(found) == ["gamma 2", "crown cut"]
+    assert found["crown cut"] == 1.0
+    assert len(stripped) == 3  # the head itself first
+    assert not list(stress(path, strip, dict.fromkeys(BATTERY, 1.0)))
+    assert len(stripped) == 3
+
+
+def test_a_mask_that_fails_is_a_score_of_nothing(head, tmp_path, capsys) -> None:
+    path = tmp_path / "sub-01_T1w.nii.gz"
+    nib.save(nib.Nifti1Image(head[0], np.eye(4)), path)
+
+    def strip(image: nib.Nifti1Image) -> np.ndarray:
+        if not np.isfinite(np.asarray(image.dataobj)).all():
+            raise ValueError("not finite")
+        return np.asarray(image.dataobj) > 600
+
+    known = dict.fromkeys(BATTERY, 1.0)
+    del known["background NaN"]
+    assert dict(stress(path, strip, known)) == {"background NaN": 0.0}
+    assert "background NaN: not finite" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from scipy.stats import norm
 torch = pytest.importorskip("torch")
 
 from training.blocks import depth_to_space, space_to_depth  # noqa: E402
-from training.likelihood import FLOOR, VARIANCE, Likelihood  # noqa: E402
+from training.likelihood import FLOOR, VARIANCE, Likelihood, shares  # noqa: E402
 
 pytestmark = pytest.mark.training
 SURE = 20.0
@@ -137,3 +137,12 @@ def test_a_tissue_that_is_nowhere_stays_finite(brightness: str, logit: float) ->
     found.square().mean().backward()
     assert bool(torch.isfinite(found).all())
     assert bool(torch.isfinite(logits.grad).all())
+
+
+def test_shares_of_the_exported_network_are_the_softmax(monkeypatch) -> None:
+    """As their parts, also where a logit is far beyond what `exp` can hold."""
+    logits = 30 * torch.randn(2, 6, 4, 5, 3)
+    logits[0, 2] += 400
+    expected = logits.softmax(dim=1)
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    assert shares(logits) == pytest.approx(expected, abs=1e-6)
