@@ -2,8 +2,8 @@
 
 The trunk says what a voxel may be from where it lies and what is around it. This layer takes that
 as a prior, measures mean and variance of each tissue's brightness nearby, and adds how likely the
-voxel's own brightness is under each: one step of expectation-maximisation (Wells et al. 1996,
-doi:10.1109/42.511747; Van Leemput et al. 1999, doi:10.1109/42.811270), with gradients through it.
+voxel's own brightness is under each: rounds of expectation-maximisation (Wells et al. 1996,
+doi:10.1109/42.511747; Van Leemput et al. 1999, doi:10.1109/42.811270), with gradients through them.
 It needs no contrast to be known and follows the bias field, as its means are local: they are of
 three cells a side, interpolated between the cells. One voxel of each block of 2x2x2 is measured; at
 16 mm a cell, 13,824 of them.
@@ -34,6 +34,9 @@ class Likelihood(nn.Module):
     ----------
     cell
         Side of the cells in which brightness is averaged, in blocks of 2x2x2 voxels.
+    rounds
+        How often the tissues are measured; the first time as the trunk sees them, then with the
+        likelihoods of the round before.
 
     Notes
     -----
@@ -41,9 +44,10 @@ class Likelihood(nn.Module):
     of the scanner, inverted) adds the same to each and changes nothing.
     """
 
-    def __init__(self, cell: int) -> None:
+    def __init__(self, cell: int, rounds: int = 1) -> None:
         super().__init__()
         self.cell = cell
+        self.rounds = rounds
         self.weight = nn.Parameter(torch.tensor([0.7]))
 
     def normal(self, image: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -89,11 +93,19 @@ class Likelihood(nn.Module):
         n, channels, *shape = logits.shape
         values = space_to_depth(image.float())[:, None]
         prior = logits.float().reshape(n, channels // 8, 8, *shape)
-        mean, factor, constant = (
-            one[:, :, None] for one in self.normal(values[:, :, 0], prior[:, :, 0])
-        )
+        sampled, place = values[:, :, 0], prior[:, :, 0]
+        logit = place
+        for _ in range(self.rounds - 1):
+            logit = place + self._fit(sampled, self.normal(sampled, logit))
+        mean, factor, constant = self.normal(sampled, logit)
+        fit = self._fit(values, (mean[:, :, None], factor[:, :, None], constant[:, :, None]))
+        return (prior + fit).reshape(n, channels, *shape)
+
+    def _fit(self, values: Tensor, normal: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """The weighted logarithms of the likelihoods of `values`."""
+        mean, factor, constant = normal
         fits = factor * (values - mean).square() + constant
-        return (prior + self.weight * fits.clamp(min=FLOOR)).reshape(n, channels, *shape)
+        return self.weight * fits.clamp(min=FLOOR)
 
 
 def shares(logits: Tensor) -> Tensor:

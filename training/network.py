@@ -56,14 +56,14 @@ class Architecture:
     detail
         Filters of the image at the conformed zooms; 0 for none.
     likelihood
-        If the tissues' logits get the likelihoods of the brightness.
+        Rounds in which the tissues' logits get the likelihoods of the brightness; 0 for none.
     """
 
     widths: tuple[int, ...] = (24, 32, 64, 96)
     encoder_blocks: tuple[int, ...] = (1, 2, 2, 2)
     decoder_blocks: tuple[int, ...] = (1, 1, 1)
     detail: int = 16
-    likelihood: bool = True
+    likelihood: int = 2
 
     @property
     def multiple(self) -> int:
@@ -108,7 +108,9 @@ class StripNet(nn.Module):
             Detail(widths[0], architecture.detail, channels) if architecture.detail else None
         )
         self.likelihood = (
-            Likelihood(max(1, architecture.multiple // 4)) if architecture.likelihood else None
+            Likelihood(max(1, architecture.multiple // 4), architecture.likelihood)
+            if architecture.likelihood
+            else None
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from training.network import Architecture, StripNet
 def architecture_of(stored: dict[str, Any]) -> Architecture:
     """An architecture from a checkpoint's or a card's plain values; early ones said less."""
     levels = {name: tuple(stored[name]) for name in ("widths", "encoder_blocks", "decoder_blocks")}
-    detail, likelihood = int(stored.get("detail", 0)), bool(stored.get("likelihood", False))
+    detail, likelihood = int(stored.get("detail", 0)), int(stored.get("likelihood", 0))
     return Architecture(**levels, detail=detail, likelihood=likelihood)
 
 
@@ -93,14 +93,14 @@ def widened(net: StripNet, architecture: Architecture) -> StripNet:
     net
         A trained network.
     architecture
-        As many blocks, no level narrower; as much detail, or some where there was none; the
-        likelihoods kept, or added.
+        As many blocks, no level narrower; as much detail, or some where there was none; as many
+        rounds of likelihoods, or more.
 
     Returns
     -------
     StripNet
         New channels start from random weights; nothing that was there before reads them yet. Added
-        likelihoods change the tissue at once.
+        rounds of likelihoods change the tissue at once.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def widened(net: StripNet, architecture: Architecture) -> StripNet:
     """
     old, new = net.architecture, architecture
     blocks = (old.encoder_blocks, old.decoder_blocks) == (new.encoder_blocks, new.decoder_blocks)
-    beside = old.detail in (0, new.detail) and (new.likelihood or not old.likelihood)
+    beside = old.detail in (0, new.detail) and new.likelihood >= old.likelihood
     if not (blocks and beside) or any(b < a for a, b in zip(old.widths, new.widths, strict=True)):
         raise ValueError(f"{new} does not widen {old}")
     wide = StripNet(architecture)

@@ -199,7 +199,7 @@ def test_detail_is_added_to_a_network_without() -> None:
 
 def test_likelihoods_are_added_to_a_network_without() -> None:
     """The distances stay; the tissue gets what the image says, and their weight learns."""
-    net = StripNet(replace(TINY, likelihood=False))
+    net = StripNet(replace(TINY, likelihood=0))
     more = widened(net, TINY)
     image = torch.rand(1, 1, 16, 16, 16)
     (sdt, tissue), (sdt_after, tissue_after) = net(image), more(image)
@@ -215,7 +215,7 @@ def test_likelihoods_are_added_to_a_network_without() -> None:
 def test_an_early_card_says_nothing_of_what_goes_beside_the_trunk() -> None:
     stored = asdict(TINY)
     del stored["detail"], stored["likelihood"]
-    assert architecture_of(stored) == replace(TINY, detail=0, likelihood=False)
+    assert architecture_of(stored) == replace(TINY, detail=0, likelihood=0)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_an_early_card_says_nothing_of_what_goes_beside_the_trunk() -> None:
         replace(TINY, widths=(3, 6)),
         replace(TINY, encoder_blocks=(1, 2)),
         replace(TINY, detail=3),
-        replace(TINY, likelihood=False),
+        replace(TINY, likelihood=0),
     ],
 )
 def test_a_network_that_is_not_wider_is_refused(other: Architecture) -> None:
