@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def blended(net: StripNet, other: StripNet, share: float) -> StripNet:
     Parameters
     ----------
     net, other
-        Of the same architecture.
+        Of the same architecture; the first one's rounds of likelihoods stay.
     share
         Of `net`, 0 to 1.
 
@@ -72,7 +73,10 @@ def blended(net: StripNet, other: StripNet, share: float) -> StripNet:
     ValueError
         If the architectures differ, or the share is not within 0 and 1.
     """
-    if net.architecture != other.architecture:
+    of_other = other.architecture
+    if of_other.likelihood:
+        of_other = replace(of_other, likelihood=net.architecture.likelihood)
+    if net.architecture != of_other:
         raise ValueError(f"{other.architecture} cannot be blended with {net.architecture}")
     if not 0 <= share <= 1:
         raise ValueError(f"a share is 0 to 1, not {share}")

@@ -259,11 +259,15 @@ def test_a_blend_is_the_mean_of_the_weights() -> None:
     assert same(blended(one, other, 0.0), other)
     mean = blended(one, other, 0.25).stem.weight
     torch.testing.assert_close(mean, 0.25 * one.stem.weight + 0.75 * other.stem.weight)
+    earlier = blended(one, StripNet(replace(TINY, likelihood=1)), 0.5)
+    assert earlier.architecture.likelihood == TINY.likelihood == 2
 
 
 def test_a_blend_of_what_does_not_fit_is_refused() -> None:
     net = StripNet(TINY)
     with pytest.raises(ValueError, match="cannot be blended"):
         blended(net, StripNet(replace(TINY, detail=2)), 0.5)
+    with pytest.raises(ValueError, match="cannot be blended"):
+        blended(net, StripNet(replace(TINY, likelihood=0)), 0.5)
     with pytest.raises(ValueError, match=r"not 1\.5"):
         blended(net, net, 1.5)
