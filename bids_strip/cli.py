@@ -124,21 +124,25 @@ def participant(settings: Settings) -> int:
     from bids_strip.card import find_card
     from bids_strip.invocation import LOG, invocation
     from bids_strip.manifest import manifest
-    from bids_strip.naming import check_output_dir, folder_note
+    from bids_strip.naming import check_output_dir, check_work_dir, folder_note
     from bids_strip.participant.level import check_owner, plan, shift_note
     from bids_strip.place import Place
 
     check_output_dir(settings.bids_dir, settings.output_dir)
+    check_work_dir(settings.bids_dir, settings.work_dir)
     card = find_card(settings.model)
     runs = plan(settings, card)
     check_owner(settings.output_dir)
     if settings.dry_run:
+        _say_on_stderr((*runs.notes, *runs.closed))
         for state, listed in (("done", runs.done), ("to do", runs.to_do)):
             for run in listed:
                 print(f"{state}\t{one_line(run.relative)}")
         return int(ExitCode.OK)
     with invocation(settings) as staging:
         notes = (
+            *runs.notes,
+            *runs.closed,
             folder_note(settings.bids_dir, settings.output_dir),
             _left_out(runs.not_bids),
             shift_note(settings, runs),
@@ -166,7 +170,7 @@ def _begin(settings: Settings) -> None:
 def slurm_script(arguments: Sequence[str]) -> int:
     """Print a job array for what is to do at participant level; submits nothing."""
     from bids_strip.card import find_card
-    from bids_strip.naming import check_output_dir
+    from bids_strip.naming import check_output_dir, check_work_dir
     from bids_strip.participant.level import check_owner, plan
     from bids_strip.slurm.arguments import read_arguments
     from bids_strip.slurm.jobs import make_logs, note, plan_work
@@ -175,8 +179,10 @@ def slurm_script(arguments: Sequence[str]) -> int:
     cluster, command = read_arguments(arguments)
     settings = parse(command)
     check_output_dir(settings.bids_dir, settings.output_dir)
+    check_work_dir(settings.bids_dir, settings.work_dir)
     runs = plan(settings, find_card(settings.model))
     check_owner(settings.output_dir)
+    _say_on_stderr((*runs.notes, *runs.closed))
     work = plan_work(cluster, settings, (dict(run.entities)["sub"] for run in runs.to_do))
     if not work.tasks:
         print(f"{len(runs.done)} runs, all done before: no script is needed", file=sys.stderr)
@@ -186,6 +192,12 @@ def slurm_script(arguments: Sequence[str]) -> int:
     print(text, end="")
     print(note(work), file=sys.stderr)
     return int(ExitCode.OK)
+
+
+def _say_on_stderr(lines: Sequence[str]) -> None:
+    """Lines beside what goes to stdout."""
+    for line in lines:
+        print(one_line(line), file=sys.stderr)
 
 
 def _left_out(names: Sequence[str]) -> str | None:
@@ -251,7 +263,8 @@ def _exit_code(outcomes: Sequence[Outcome], runs: Worklist) -> ExitCode:
     from bids_strip.participant.job import Failed
 
     failed = [o.exit_code for o in outcomes if isinstance(o, Failed)]
-    return exit_code(failed, len(runs.to_do) + len(runs.done) - len(failed))
+    code = exit_code(failed, len(runs.to_do) + len(runs.done) - len(failed))
+    return ExitCode.FAILED if runs.closed and code == ExitCode.OK else code
 
 
 def exit_code(failures: Sequence[int], others: int) -> ExitCode:

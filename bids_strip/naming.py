@@ -275,16 +275,36 @@ def check_output_dir(bids_dir: Path, output_dir: Path) -> None:
     OutputError
         If OUTPUT_DIR is BIDS_DIR or lies in it elsewhere.
     """
-    raw, out = bids_dir.resolve(), output_dir.resolve()
-    if not out.is_relative_to(raw):
-        return
-    inside = out.relative_to(raw).parts
-    if len(inside) < 2 or inside[0] != "derivatives":
-        where = "is BIDS_DIR itself" if not inside else "lies in the raw dataset"
+    where = _among_raw_data(bids_dir, output_dir)
+    if where:
         raise OutputError(
             f"{output_dir}: OUTPUT_DIR {where}; give a folder outside {bids_dir}, "
             f"or {bids_dir / 'derivatives' / APP}"
         )
+
+
+def check_work_dir(bids_dir: Path, work_dir: Path | None) -> None:
+    """Refuse a ``--work-dir`` that would put temporary files among the raw data.
+
+    Raises
+    ------
+    OutputError
+        As `check_output_dir`.
+    """
+    where = _among_raw_data(bids_dir, work_dir) if work_dir else None
+    if where:
+        raise OutputError(f"--work-dir {work_dir}: {where}; give a folder outside {bids_dir}")
+
+
+def _among_raw_data(bids_dir: Path, folder: Path) -> str | None:
+    """Where in the raw dataset a folder lies, None where nothing is in the way."""
+    raw, out = bids_dir.resolve(), folder.resolve()
+    if not out.is_relative_to(raw):
+        return None
+    inside = out.relative_to(raw).parts
+    if len(inside) >= 2 and inside[0] == "derivatives":
+        return None
+    return "lies in the raw dataset" if inside else "is BIDS_DIR itself"
 
 
 def is_nested(bids_dir: Path, output_dir: Path) -> bool:

@@ -194,7 +194,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Any:
         """Raise what is not understood."""
-        raise UsageError(f"{message}; see bids_strip --help")
+        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 class Help(argparse.HelpFormatter):

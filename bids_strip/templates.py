@@ -53,7 +53,9 @@ class TemplateFiles:
     mask: Path | None
 
 
-def find_templates(spaces: Iterable[str], *, offline: bool) -> tuple[TemplateFiles, ...]:
+def find_templates(
+    spaces: Iterable[str], *, offline: bool, home: Path | None = None
+) -> tuple[TemplateFiles, ...]:
     """Find the files of each space in TEMPLATEFLOW_HOME; fetch what is missing.
 
     Parameters
@@ -62,6 +64,8 @@ def find_templates(spaces: Iterable[str], *, offline: bool) -> tuple[TemplateFil
         As on the command line.
     offline
         Never try a network.
+    home
+        Another TEMPLATEFLOW_HOME.
 
     Raises
     ------
@@ -70,8 +74,8 @@ def find_templates(spaces: Iterable[str], *, offline: bool) -> tuple[TemplateFil
     TemplateError
         If a template is absent, and cannot be fetched.
     """
-    home = template_home()
-    return tuple(_found(home, space, offline) for space in map(parse_space, spaces))
+    where = home.absolute() if home else template_home()
+    return tuple(_found(where, space, offline) for space in map(parse_space, spaces))
 
 
 def sound_templates(spaces: Iterable[str], *, offline: bool) -> tuple[TemplateFiles, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -513,3 +514,37 @@ def test_a_work_dir_that_cannot_be_made_is_named(
     assert call("-w", str(tmp_path / "file" / "w")) == 73
     assert "--work-dir" in capsys.readouterr().err
     assert not list(out.glob(".work/*"))
+
+
+def test_a_work_dir_stays_empty_where_nothing_can_be_written(
+    call: Call, out: Path, tmp_path: Path
+) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("in the way")
+    work = tmp_path / "w"
+    assert call("-w", str(work)) == 73
+    assert not list(work.iterdir())
+
+
+def test_a_work_dir_among_the_raw_data_is_refused(call: Call, raw: Path, capsys) -> None:
+    before = sorted(raw.rglob("*"))
+    assert call("-w", str(raw / "work")) == 73
+    assert "--work-dir" in capsys.readouterr().err
+    assert sorted(raw.rglob("*")) == before
+
+
+def test_a_participant_whose_folder_is_closed_keeps_no_other_from_work(
+    call: Call, out: Path, raw: Path, monkeypatch, capsys
+) -> None:
+    scandir = os.scandir
+
+    def refusing(path: object) -> object:
+        if Path(str(path)) == raw / "sub-01":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert call() == 1
+    assert (out / TWO.replace("T1w.nii.gz", "desc-brain_mask.nii.gz")).exists()
+    assert f"{raw / 'sub-01'}: Permission denied" in capsys.readouterr().err
+    assert call() == 1  # also where all the others are done

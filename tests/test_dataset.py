@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bids_strip.dataset.content import describe_missing
 from bids_strip.dataset.description import read_description
-from bids_strip.dataset.selection import select_runs
+from bids_strip.dataset.selection import select, select_runs
 from bids_strip.errors import DatasetError, MissingInputError, SelectionError, UsageError
 from bids_strip.settings import Settings
 
@@ -184,6 +187,24 @@ def test_bad_filter_file(mixed: Path, tmp_path: Path, text: str | None, message:
         select_runs(settings(mixed, bids_filter_file=file))
 
 
+@pytest.mark.parametrize("key", ["t1w", "T1w", "T1W"])
+def test_the_key_of_a_filter_is_written_as_one_likes(mixed: Path, tmp_path: Path, key: str) -> None:
+    file = tmp_path / "filter.json"
+    file.write_text(json.dumps({key: {"session": "1"}}))
+    found = select(settings(mixed, bids_filter_file=file))
+    assert [run.name for run in found.runs] == [S02_1_1, S02_1_2]
+    assert not found.notes
+
+
+def test_a_filter_of_other_images_is_told_of(mixed: Path, tmp_path: Path) -> None:
+    file = tmp_path / "filter.json"
+    file.write_text(json.dumps({"bold": {"task": "rest"}}))
+    found = select(settings(mixed, bids_filter_file=file))
+    assert len(found.runs) == 4
+    assert len(found.notes) == 1
+    assert "asks nothing of t1w" in found.notes[0]
+
+
 def test_filter_file_that_leaves_nothing(mixed: Path, tmp_path: Path) -> None:
     file = tmp_path / "filter.json"
     file.write_text('{"t1w": {"session": "7"}}', encoding="utf-8")
@@ -328,6 +349,30 @@ def test_links_to_folders_and_content_are_followed(tiny_bids: TinyBids, tmp_path
     (run,) = select_runs(settings(root))
     assert run.path == root / MIXED[0]  # not resolved: messages name what the user gave
     assert describe_missing(run.path) is None
+
+
+def closed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a folder refuse to be listed, whoever asks."""
+    scandir = os.scandir
+
+    def refusing(path: Any) -> Any:
+        if Path(path) == folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+
+
+def test_a_participant_whose_folder_is_closed_is_told_of(mixed: Path, monkeypatch) -> None:
+    """The others are found; of the participant nothing, also what could be seen."""
+    closed(mixed / "sub-02" / "ses-2" / "anat", monkeypatch)
+    found = select(settings(mixed))
+    assert [run.name for run in found.runs] == [S01]
+    assert len(found.closed) == 1
+    assert f"{mixed}/sub-02/ses-2/anat: Permission denied" in found.closed[0]
+    with pytest.raises(DatasetError, match="sub-02"):
+        select(settings(mixed, participant_label=("02",)))
+    assert names(mixed, participant_label=("01",)) == [S01]
 
 
 def test_only_the_named_participants_are_opened(

@@ -159,6 +159,13 @@ def test_usage_is_64_and_a_line(arguments: list[str], capsys) -> None:
     assert captured.err.count("\n") == 1
 
 
+def test_an_option_of_the_program_is_sent_behind_the_separator(capsys) -> None:
+    assert main(["slurm-script", "/raw", "/out", "--outputs", "mask"]) == 64
+    said = capsys.readouterr().err
+    assert "--outputs mask" in said
+    assert "behind --" in said
+
+
 def test_help(capsys) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["slurm-script", "--help"])
@@ -457,7 +464,7 @@ def test_the_container_sees_what_it_is_given(
 ) -> None:  # fmt: skip
     templates = tmp_path / "templates"
     templates.mkdir()
-    (tmp_path / "f.json").write_text("{}")
+    (tmp_path / "f.json").write_text('{"t1w": {}}')
     text = printed("--container", str(image), "--template-home", str(templates),
                    "--bids-filter-file", str(tmp_path / "f.json"), "--", "--model",
                    str(network))  # fmt: skip
@@ -475,6 +482,33 @@ def test_the_container_sees_what_it_is_given(
     assert not work.exists()
     at = words.index(str(image))
     assert words[at + 1 : at + 5] == ["bids_strip", str(raw), str(out), "participant"]
+
+
+def test_the_group_is_given_the_ratings(
+    printed: Printed, bash: Bash, record: Path, image: Path, tmp_path: Path
+) -> None:
+    ratings = tmp_path / "ratings.tsv"
+    ratings.touch()
+    text = printed("--container", str(image), "--", "--ratings", str(ratings))
+    assert bash(text, "group").returncode == 0
+    done = bash((record / "sbatch0.script").read_text(), SLURM_JOB_ID="9")
+    assert done.returncode == 0, done.stderr
+    words = (record / "apptainer").read_text().splitlines()
+    assert f"{ratings}:{ratings}:ro" in words
+    assert words[words.index("--ratings") + 1] == str(ratings)
+
+
+def test_templates_that_no_job_may_fetch_have_to_be_there(
+    raw: Path, out: Path, image: Path, tmp_path: Path, capsys
+) -> None:
+    """Those of a container are not seen from here."""
+    home = tmp_path / "templates"
+    home.mkdir()
+    spaces = ["--", "--output-spaces", "MNI152NLin2009cAsym:res-2", "--offline"]
+    places = ["slurm-script", str(raw), str(out), "--template-home", str(home)]
+    assert main([*places, *spaces]) == 66
+    assert str(home) in capsys.readouterr().err
+    assert main([*places[:3], "--container", str(image), *spaces]) == 0
 
 
 def test_the_group_does_without_the_raw_data(

@@ -90,7 +90,11 @@ def check_present(one: LabelFilter, images: Iterable[Image], others: Iterable[Im
 
 
 def read_filter_file(path: Path | None, suffixes: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Read fMRIPrep-style filters: suffix -> query, from the keys ``t1w``, ``t2w`` and so on."""
+    """Read fMRIPrep-style filters: suffix -> query, from the keys ``t1w``, ``t2w`` and so on.
+
+    Keys of other suffixes and of other programs' data (``bold``) are not looked at; ``T1w`` is
+    ``t1w``. A suffix without a key is not among the queries.
+    """
     if path is None:
         return {}
     try:
@@ -103,7 +107,8 @@ def read_filter_file(path: Path | None, suffixes: Iterable[str]) -> dict[str, di
         raise UsageError(
             f'--bids-filter-file {path}: has to look like {{"t1w": {{"session": "1"}}}}'
         )
-    queries = {suffix: found.get(suffix.lower(), {}) for suffix in suffixes}
+    lower = {key.lower(): query for key, query in found.items()}
+    queries = {suffix: lower[suffix.lower()] for suffix in suffixes if suffix.lower() in lower}
     known = {entity.name for entity in pybids_entities()}
     for name, value in (item for query in queries.values() for item in query.items()):
         if name not in known:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bids_strip.dataset.description import read_description
 from bids_strip.dataset.filters import (
@@ -17,7 +18,7 @@ from bids_strip.dataset.filters import (
 from bids_strip.dataset.walk import anat_files, find_images, images_of_others, subject_folders
 from bids_strip.dataset.words import listed, seen
 from bids_strip.domain import Run
-from bids_strip.errors import MissingInputError, SelectionError
+from bids_strip.errors import DatasetError, MissingInputError, SelectionError
 from bids_strip.settings import Settings
 
 
@@ -33,10 +34,16 @@ class Selection:
     not_bids
         Relative paths of files that look like images of the modality but whose names are not raw
         BIDS, or disagree with their folder.
+    closed
+        A line for each participant whose folders cannot be opened.
+    notes
+        Lines on what was asked for and has no effect.
     """
 
     runs: tuple[Run, ...]
     not_bids: tuple[str, ...]
+    closed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def select(settings: Settings) -> Selection:
@@ -57,7 +64,7 @@ def select(settings: Settings) -> Selection:
     UsageError
         If a file of labels or the filter file cannot be read.
     DatasetError
-        If BIDS_DIR is no readable BIDS dataset.
+        If BIDS_DIR is no readable BIDS dataset, or none of the participants' folders can be opened.
     SelectionError
         If a named label is absent or the filters leave nothing.
     MissingInputError
@@ -69,7 +76,10 @@ def select(settings: Settings) -> Selection:
     read_description(settings.bids_dir)
     root = settings.bids_dir.absolute()
     subjects = subject_folders(root, participants)
-    images, not_bids = find_images(root, subjects, settings.modality)
+    found = find_images(root, subjects, settings.modality)
+    images = found.images
+    if found.closed and len(found.closed) == len(subjects):
+        raise DatasetError(found.closed[0])
     if not images:
         raise MissingInputError(_nothing_of_the_modality(settings, subjects))
     for one in filters:
@@ -85,12 +95,28 @@ def select(settings: Settings) -> Selection:
             f"{settings.bids_dir}: none of {len(images)} {listed(settings.modality)} images "
             f"passes {in_words(settings, filters)}; loosen the filters"
         )
-    return Selection(tuple(sorted(chosen, key=lambda run: run.relative)), not_bids)
+    return Selection(
+        tuple(sorted(chosen, key=lambda run: run.relative)),
+        found.not_bids,
+        found.closed,
+        tuple(filter(None, [_unfiltered(settings, queries)])),
+    )
 
 
 def select_runs(settings: Settings) -> tuple[Run, ...]:
     """The runs of `select`."""
     return select(settings).runs
+
+
+def _unfiltered(settings: Settings, queries: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """One line about a filter file that says nothing of what is processed."""
+    if settings.bids_filter_file is None or queries:
+        return None
+    keys = listed([suffix.lower() for suffix in settings.modality])
+    return (
+        f"--bids-filter-file {settings.bids_filter_file}: asks nothing of {keys}, so that all of "
+        "them are processed"
+    )
 
 
 def _nothing_of_the_modality(settings: Settings, subjects: Sequence[str]) -> str:

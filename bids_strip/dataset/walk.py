@@ -6,9 +6,11 @@ than the start may.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bids_strip.dataset.names import Image, NameReader
@@ -36,19 +38,44 @@ def _all_subject_folders(root: Path) -> list[str]:
     return sorted(e.name for e in _entries(root) if e.name.startswith("sub-") and _is_folder(e))
 
 
-def find_images(
-    root: Path, subjects: Iterable[str], suffixes: Sequence[str]
-) -> tuple[tuple[Image, ...], tuple[str, ...]]:
-    """Find the participants' magnitude images, and the names that cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the folders of some participants hold.
+
+    Attributes
+    ----------
+    images
+        Magnitude images.
+    not_bids
+        Relative paths of files whose names cannot be read.
+    closed
+        A line for each participant with a folder that cannot be opened; nothing of them is among
+        the others.
+    """
+
+    images: tuple[Image, ...]
+    not_bids: tuple[str, ...]
+    closed: tuple[str, ...]
+
+
+def find_images(root: Path, subjects: Iterable[str], suffixes: Sequence[str]) -> Found:
+    """Find the participants' magnitude images, and what is in the way of finding them."""
     read = NameReader.of_pybids(root)
-    found = {
-        relative: read(relative)
-        for subject in subjects
-        for relative in anat_files(root, subject, suffixes)
-    }
+    found: dict[str, Image | None] = {}
+    closed = []
+    for subject in subjects:
+        try:
+            names = list(anat_files(root, subject, suffixes))
+        except DatasetError as error:
+            closed.append(str(error))
+        else:
+            found.update({relative: read(relative) for relative in names})
     images = (i for i in found.values() if i is not None)
-    magnitude = tuple(i for i in images if i.entities.get("part") in _MAGNITUDE)
-    return magnitude, tuple(name for name, image in found.items() if image is None)
+    return Found(
+        images=tuple(i for i in images if i.entities.get("part") in _MAGNITUDE),
+        not_bids=tuple(name for name, image in found.items() if image is None),
+        closed=tuple(closed),
+    )
 
 
 def images_of_others(
@@ -59,8 +86,9 @@ def images_of_others(
     named = set(subjects)
     for other in _all_subject_folders(root):
         if other not in named:
-            found = (read(relative) for relative in anat_files(root, other, suffixes))
-            yield from (image for image in found if image is not None)
+            with contextlib.suppress(DatasetError):
+                found = (read(relative) for relative in anat_files(root, other, suffixes))
+                yield from (image for image in found if image is not None)
 
 
 def anat_files(root: Path, subject: str, suffixes: Sequence[str]) -> Iterator[str]:

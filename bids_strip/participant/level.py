@@ -40,6 +40,10 @@ class Worklist:
         True if any run seems to need more than its stored distances: another call may change that.
     why
         Why each of the runs to do is to be done.
+    closed
+        A line for each participant whose folders cannot be opened.
+    notes
+        Lines on what was asked for and has no effect.
     """
 
     to_do: tuple[Run, ...]
@@ -47,6 +51,8 @@ class Worklist:
     not_bids: tuple[str, ...] = ()
     opens_network: bool = True
     why: Mapping[Run, str] = field(default_factory=dict)
+    closed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def plan(settings: Settings, card: Card) -> Worklist:
@@ -73,7 +79,7 @@ def plan(settings: Settings, card: Card) -> Worklist:
     why = {run: state.why for run, state in states.items() if state.why}
     done = tuple(run for run in runs if run not in why)
     opens_network = any(done_but_for_border(run, states[run], asked) is None for run in why)
-    return Worklist(tuple(why), done, found.not_bids, opens_network, why)
+    return Worklist(tuple(why), done, found.not_bids, opens_network, why, found.closed, found.notes)
 
 
 def shift_note(settings: Settings, runs: Worklist) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any
 
+from bids_strip.errors import UsageError
 from bids_strip.settings import OPTIONS, SLURM_SCRIPT, Help, Parser, add_option, long_flag
 from bids_strip.slurm.command import words_of
 from bids_strip.slurm.jobs import FEWEST_SUBJECTS, LABELS, MOST_TASKS, Cluster
@@ -36,7 +37,13 @@ def read_arguments(arguments: Sequence[str]) -> tuple[Cluster, list[str]]:
         If they are not understood.
     """
     own, rest = _at_separator(arguments)
-    values = vars(_parser().parse_args(own))
+    found, unknown = _parser().parse_known_args(own)
+    if unknown:
+        raise UsageError(
+            f"{' '.join(unknown)}: no option of slurm-script (see bids_strip slurm-script --help); "
+            "options of bids_strip go behind --"
+        )
+    values = vars(found)
     known = {field.name for field in fields_of(Cluster)}
     asked: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_strip.errors import MissingInputError, UsageError
-from bids_strip.settings import OPTIONS, Settings, long_flag
+from bids_strip.settings import LEVELS, OPTIONS, Settings, long_flag
 from bids_strip.slurm.jobs import Cluster, Work
 
 _CPUS_A_RUN = 4
@@ -54,7 +54,7 @@ def bounds_of(cluster: Cluster, settings: Settings) -> dict[str, Any]:
 
 def check_paths(cluster: Cluster, work: Work) -> None:
     """Refuse paths that a job script or a bind cannot hold, and an absent image."""
-    paths = [path for path, _ in binds(cluster, work, "participant")]
+    paths = [path for level in LEVELS for path, _ in binds(cluster, work, level)]
     for path in paths:
         text = str(path)
         if not text.isprintable() or "\\" in text:
@@ -86,6 +86,7 @@ def binds(cluster: Cluster, work: Work, level: str) -> list[tuple[Path, str]]:
         settings.bids_dir if level == "participant" else None,
         settings.bids_filter_file if level == "participant" else None,
         *(work.linked if level == "participant" else ()),
+        settings.ratings if level == "group" else None,
         model,
         model.with_suffix(".json") if model else None,
         cluster.template_home.absolute() if cluster.template_home else None,

@@ -13,6 +13,7 @@ from typing import Any
 from bids_strip.dataset.filters import labels_of
 from bids_strip.errors import OutputError, UsageError
 from bids_strip.settings import Settings
+from bids_strip.templates import find_templates
 
 MOST_TASKS = 1000
 """Tasks of an array that Slurm takes unless it is set up otherwise (MaxArraySize 1001)."""
@@ -177,6 +178,19 @@ def check_clashes(cluster: Cluster, settings: Settings) -> None:
         raise UsageError("--dask-scheduler: each job works for itself; leave it out")
     if cluster.gpu and settings.device == "cpu":
         raise UsageError("--gpu and --device cpu contradict each other; leave one out")
+
+
+def check_templates(cluster: Cluster, settings: Settings) -> None:
+    """Look for the templates that the jobs may not fetch, unless they lie in a container.
+
+    Raises
+    ------
+    TemplateError
+        If one is absent.
+    """
+    in_image = cluster.container is not None and cluster.template_home is None
+    if settings.offline and not in_image:
+        find_templates(settings.recipe.spaces, offline=True, home=cluster.template_home)
 
 
 def note(work: Work) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 from bids_strip import __version__
 from bids_strip.settings import Settings
 from bids_strip.slurm.command import binds, bounds_of, check_paths, option_words
-from bids_strip.slurm.jobs import Cluster, Work, check_clashes
+from bids_strip.slurm.jobs import Cluster, Work, check_clashes, check_templates
 
-_FOR_THE_GROUP = frozenset({"modality", "work_dir", "verbose", "identity_check"})
+_FOR_THE_GROUP = frozenset({"modality", "work_dir", "verbose", "identity_check", "ratings"})
 
 
 def script(cluster: Cluster, work: Work) -> str:
@@ -36,9 +36,12 @@ def script(cluster: Cluster, work: Work) -> str:
         If a path could not stand in it, or an option makes no sense in a job.
     MissingInputError
         If the container image is not there.
+    TemplateError
+        If a template is not there that the jobs may not fetch.
     """
     settings = work.settings
     check_clashes(cluster, settings)
+    check_templates(cluster, settings)
     check_paths(cluster, work)
     fill = {
         "VERSION": __version__,
