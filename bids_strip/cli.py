@@ -101,7 +101,7 @@ def parse(arguments: Sequence[str]) -> Settings:
 
 def group(settings: Settings) -> int:
     """Group level, from OUTPUT_DIR to exit code; BIDS_DIR is not opened."""
-    from bids_strip.group.pipeline import preview, summarize
+    from bids_strip.group.pipeline import collect, preview, summarize
     from bids_strip.invocation import LOG, invocation
     from bids_strip.naming import check_output_dir
     from bids_strip.owner import check_owner
@@ -112,11 +112,14 @@ def group(settings: Settings) -> int:
         raise MissingInputError(
             f"{settings.output_dir}: no such folder; run the participant level first"
         )
+    found = collect(settings)  # before a folder or a log is made
     if settings.dry_run:
-        print("\n".join(preview(settings)))
+        print("\n".join(preview(settings, found)))
         return int(ExitCode.OK)
     with invocation(settings) as staging:
-        LOG.info("%s", summarize(settings, staging))
+        if found.left_out:
+            LOG.warning("%s", found.left_out)
+        LOG.info("%s", summarize(settings, found, staging))
     return int(ExitCode.OK)
 
 
