@@ -101,20 +101,25 @@ def parse(arguments: Sequence[str]) -> Settings:
 
 def group(settings: Settings) -> int:
     """Group level, from OUTPUT_DIR to exit code; BIDS_DIR is not opened."""
-    from bids_strip.group.pipeline import preview, summarize
+    from bids_strip.group.pipeline import collect, preview, summarize
     from bids_strip.invocation import LOG, invocation
     from bids_strip.naming import check_output_dir
+    from bids_strip.owner import check_owner
 
     check_output_dir(settings.bids_dir, settings.output_dir)
+    check_owner(settings.output_dir)
     if not settings.output_dir.is_dir():
         raise MissingInputError(
             f"{settings.output_dir}: no such folder; run the participant level first"
         )
+    found = collect(settings)  # before a folder or a log is made
     if settings.dry_run:
-        print("\n".join(preview(settings)))
+        print("\n".join(preview(settings, found)))
         return int(ExitCode.OK)
     with invocation(settings) as staging:
-        LOG.info("%s", summarize(settings, staging))
+        if found.left_out:
+            LOG.warning("%s", found.left_out)
+        LOG.info("%s", summarize(settings, found, staging))
     return int(ExitCode.OK)
 
 
@@ -125,7 +130,8 @@ def participant(settings: Settings) -> int:
     from bids_strip.invocation import LOG, invocation
     from bids_strip.manifest import manifest
     from bids_strip.naming import check_output_dir, check_work_dir, folder_note
-    from bids_strip.participant.level import check_owner, plan, shift_note
+    from bids_strip.owner import check_owner
+    from bids_strip.participant.level import plan, shift_note
     from bids_strip.place import Place
 
     check_output_dir(settings.bids_dir, settings.output_dir)
@@ -171,7 +177,8 @@ def slurm_script(arguments: Sequence[str]) -> int:
     """Print a job array for what is to do at participant level; submits nothing."""
     from bids_strip.card import find_card
     from bids_strip.naming import check_output_dir, check_work_dir
-    from bids_strip.participant.level import check_owner, plan
+    from bids_strip.owner import check_owner
+    from bids_strip.participant.level import plan
     from bids_strip.slurm.arguments import read_arguments
     from bids_strip.slurm.jobs import make_logs, note, plan_work
     from bids_strip.slurm.script import script

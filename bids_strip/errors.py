@@ -79,7 +79,7 @@ class SelectionError(BidsStripError):
 
 
 class MissingInputError(BidsStripError):
-    """No file of the modality in the dataset, or no results at group level."""
+    """No file of the modality in the dataset; at group level no results, or some unread."""
 
     exit_code = ExitCode.NO_INPUT
 

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -341,6 +342,28 @@ def test_the_group_level_leaves_the_raw_data_alone(call: Call, raw: Path, capsys
     assert call(to=raw / inside, level="group") in (66, 73)
     one_line(capsys)
     assert listing(raw) == before
+
+
+@pytest.mark.parametrize("level", ["participant", "group"])
+@pytest.mark.parametrize(
+    "described",
+    [{"Name": "raw"}, {"DatasetType": "derivative", "GeneratedBy": [{"Name": "fMRIPrep"}]}],
+)
+def test_another_dataset_is_left_alone(
+    call: Call, raw: Path, tmp_path: Path, capsys, level: str, described: dict
+) -> None:
+    """A folder that is not ours, given for OUTPUT_DIR by mistake; the group needs no BIDS_DIR."""
+    theirs = tmp_path / "theirs"
+    shutil.copytree(raw, theirs)
+    (theirs / "dataset_description.json").write_text(json.dumps(described))
+    (theirs / ".bidsignore").write_text("extra/\n")
+    before = listing(theirs)
+    assert (
+        call(bids=raw if level == "participant" else Path("/nowhere"), to=theirs, level=level) == 73
+    )
+    assert str(theirs) in one_line(capsys)
+    assert listing(theirs) == before
+    assert (theirs / ".bidsignore").read_text() == "extra/\n"
 
 
 def test_output_that_cannot_be_made_is_73(call: Call, tmp_path: Path, capsys) -> None:

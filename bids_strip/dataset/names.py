@@ -72,12 +72,17 @@ class NameReader:
         folder, _, name = relative.rpartition("/")
         stem, suffix = name.removesuffix(".gz").removesuffix(".nii").rsplit("_", 1)
         pairs = tuple((key, label) for key, _, label in (p.partition("-") for p in stem.split("_")))
-        found = self.parse(f"/{relative}", entities=self.entities)
+        run = Run(self.root / relative, relative, pairs, suffix)
+        found = self.image(run).entities
         read = {key: str(found[name]) for name, key in self.keys.items() if name in found}
         sessions = sum(key == "ses" for key, _ in pairs)
         if read != dict(pairs) or len(read) != len(pairs) or folder.count("/") != 1 + sessions:
             return None
-        return Image(Run(self.root / relative, relative, pairs, suffix), found)
+        return Image(run, found)
+
+    def image(self, run: Run) -> Image:
+        """Read the relative path of a run that is known to be one."""
+        return Image(run, self.parse(f"/{run.relative}", entities=self.entities))
 
 
 def pybids_entities() -> tuple[Any, ...]:

@@ -93,10 +93,21 @@ def images_of_others(
 
 def anat_files(root: Path, subject: str, suffixes: Sequence[str]) -> Iterator[str]:
     """List relative paths of NIfTI files of some suffixes in a participant's ``anat`` folders."""
-    pattern = re.compile(rf"sub-.+_(?:{'|'.join(suffixes)})\.nii(?:\.gz)?")
+    return files_in_anat(root, subject, rf"sub-.+_(?:{'|'.join(suffixes)})\.nii(?:\.gz)?")
+
+
+def files_in_anat(root: Path, subject: str, name: str) -> Iterator[str]:
+    """List relative paths of files in a participant's ``anat`` folders whose names fit a pattern.
+
+    Raises
+    ------
+    DatasetError
+        If a folder on the way cannot be opened.
+    """
+    pattern = re.compile(name)
     for folder in _anat_folders(root, subject):
         for entry in _entries(root / folder):
-            if pattern.fullmatch(entry.name) and not _is_folder(entry):
+            if pattern.fullmatch(entry.name) and not _is_folder(entry, hidden=False):
                 yield f"{folder}/{entry.name}"
 
 
@@ -127,9 +138,19 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         ) from error
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Tell whether an entry is a folder or a link to one; a link to itself is none."""
+def _is_folder(entry: os.DirEntry[str], *, hidden: bool = True) -> bool:
+    """Tell whether an entry is a folder or a link to one; a link to itself is none.
+
+    Parameters
+    ----------
+    entry
+        Of a folder.
+    hidden
+        What to say where nobody may look: who opens it as a folder then says why it does not open.
+    """
     try:
         return entry.is_dir()
+    except PermissionError:
+        return hidden
     except OSError:
         return False

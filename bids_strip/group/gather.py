@@ -2,75 +2,163 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from bids_strip.dataset.filters import labels_of
-from bids_strip.errors import MissingInputError, SelectionError
-from bids_strip.record import Record, record_in
+from bids_strip.dataset.filters import (
+    LabelFilter,
+    check_present,
+    in_words,
+    label_filters,
+    labels_of,
+    passes,
+    read_filter_file,
+)
+from bids_strip.dataset.names import Image, NameReader
+from bids_strip.dataset.walk import files_in_anat, subject_folders
+from bids_strip.dataset.words import listed
+from bids_strip.errors import DatasetError, MissingInputError, SelectionError
+from bids_strip.naming import derivative_name
+from bids_strip.record import Record, record_in, run_of
 from bids_strip.settings import Settings
 
+_RECORD = r".*_qc\.json"
 
-def gather(settings: Settings, suffix: str) -> tuple[Record, ...]:
-    """All records of a modality that the labels select, sorted by name.
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a group is made of.
+
+    Attributes
+    ----------
+    records
+        Modality -> its records, sorted by name; those without any are not in it.
+    left_out
+        Modalities asked for that have none.
+    """
+
+    records: Mapping[str, tuple[Record, ...]]
+    left_out: tuple[str, ...]
+
+
+def gather(settings: Settings) -> Gathered:
+    """All records that the labels and the filter file select; of participants named, theirs alone.
 
     Parameters
     ----------
     settings
-        OUTPUT_DIR and labels; records that lack an entity stay in.
-    suffix
-        Of the modality.
+        OUTPUT_DIR, labels, filter file and modality are read. Labels and filters mean what they
+        mean at participant level: records that lack an entity stay in for a label.
 
     Raises
     ------
     MissingInputError
-        If OUTPUT_DIR holds no record of the modality.
+        If OUTPUT_DIR holds no record of the modalities, or a folder cannot be opened: a group that
+        lacks people without a word is worse than none.
     SelectionError
-        If the labels select none of them, or a participant named has none.
+        If a label is absent, or nothing passes.
+    UsageError
+        If a file of labels or the filter file cannot be read.
     """
-    paths = sorted(_record_paths(settings.output_dir), key=str)
-    records = [record for path in paths if (record := record_in(path)).suffix == suffix]
-    if not records:
-        raise MissingInputError(
-            f"{settings.output_dir}: no {suffix} results here; run the participant level first"
+    participants = labels_of(settings.participant_label, "sub")
+    filters = label_filters(settings)
+    queries = read_filter_file(settings.bids_filter_file, settings.modality)
+    try:
+        subjects = _subjects(settings.output_dir, participants)
+        records = _of_modalities(settings, subjects)
+        _check_participants(settings, participants, records)
+        chosen = _chosen(settings, subjects, records, filters, queries)
+    except DatasetError as error:  # the words of a folder that cannot be opened are of both levels
+        raise MissingInputError(str(error)) from error
+    if not chosen:
+        raise SelectionError(
+            f"{settings.output_dir}: none of {len(records)} {listed(settings.modality)} results "
+            f"passes {in_words(settings, filters)}; loosen the filters"
         )
-    wanted = {
-        "sub": labels_of(settings.participant_label, "sub"),
-        "ses": labels_of(settings.session_label, "ses"),
-        "run": labels_of(settings.run_label, "run"),
-        "acq": labels_of(settings.acquisition_label, "acq"),
+    by_name = sorted(chosen, key=lambda record: record.bids_name)
+    found = {
+        suffix: tuple(record for record in by_name if record.suffix == suffix)
+        for suffix in settings.modality
     }
-    present = {r.entities.get("sub") for r in records}
-    absent = [label for label in wanted["sub"] if label not in present]
-    if absent:
-        raise SelectionError(
-            f"--participant-label {', '.join(absent)}: no results of it in {settings.output_dir}; "
-            "run the participant level for it, or check the label"
-        )
-    selected = [r for r in records if _selected(r, wanted)]
-    if not selected:
-        raise SelectionError(
-            f"{settings.output_dir}: the labels given select none of {len(records)} results"
-        )
-    return tuple(sorted(selected, key=lambda r: r.bids_name))
-
-
-def _record_paths(output_dir: Path) -> list[Path]:
-    return [
-        path
-        for pattern in ("sub-*/anat/*_qc.json", "sub-*/ses-*/anat/*_qc.json")
-        for path in output_dir.glob(pattern)
-    ]
-
-
-def _selected(record: Record, wanted: dict[str, tuple[str, ...]]) -> bool:
-    return all(
-        not labels or key not in record.entities or _among(record.entities[key], labels, key)
-        for key, labels in wanted.items()
+    return Gathered(
+        {suffix: some for suffix, some in found.items() if some},
+        tuple(suffix for suffix, some in found.items() if not some),
     )
 
 
-def _among(value: str, labels: tuple[str, ...], key: str) -> bool:
-    """Runs compare as numbers, as pybids does; other labels as they stand."""
-    if key == "run" and value.isdecimal():
-        return any(label.isdecimal() and int(label) == int(value) for label in labels)
-    return value in labels
+def _subjects(output_dir: Path, participants: Sequence[str]) -> list[str]:
+    """Folders of the participants named, else of all."""
+    if not subject_folders(output_dir, ()):
+        raise MissingInputError(f"{output_dir}: no results here; run the participant level first")
+    return subject_folders(output_dir, participants)
+
+
+def _of_modalities(settings: Settings, subjects: Iterable[str]) -> list[Record]:
+    """The participants' records of the modalities asked for."""
+    found = (
+        record_in(settings.output_dir / relative)
+        for subject in subjects
+        for relative in sorted(files_in_anat(settings.output_dir, subject, _RECORD))
+    )
+    return [record for record in found if record.suffix in settings.modality]
+
+
+def _check_participants(
+    settings: Settings, participants: Sequence[str], records: Sequence[Record]
+) -> None:
+    """Refuse a participant without a record of any of the modalities."""
+    kinds = listed(settings.modality)
+    if not records:
+        whose = f" of {listed(participants)}" if participants else ""
+        raise MissingInputError(
+            f"{settings.output_dir}: no {kinds} results{whose} here; run the participant level "
+            "first"
+        )
+    present = {record.entities.get("sub") for record in records}
+    absent = [label for label in participants if label not in present]
+    if absent:
+        raise SelectionError(
+            f"--participant-label {', '.join(absent)}: no {kinds} results of it in "
+            f"{settings.output_dir}; run the participant level for it, or check the label"
+        )
+
+
+def _chosen(
+    settings: Settings,
+    subjects: Sequence[str],
+    records: Sequence[Record],
+    filters: Sequence[LabelFilter],
+    queries: Mapping[str, Mapping[str, Any]],
+) -> list[Record]:
+    """The records that pass labels and filter file; names are read where there are any."""
+    if not queries and not any(one.labels for one in filters):
+        return list(records)
+    read = NameReader.of_pybids(settings.output_dir)
+    images = [_image(record, read) for record in records]
+    for one in filters:
+        check_present(one, images, _images_of_others(settings, subjects, read))
+    return [
+        record
+        for record, image in zip(records, images, strict=True)
+        if all(one.accepts(image) for one in filters)
+        and passes(image, queries.get(record.suffix, {}))
+    ]
+
+
+def _images_of_others(
+    settings: Settings, subjects: Sequence[str], read: NameReader
+) -> Iterator[Image]:
+    """What the participants that are not among some have, one participant at a time."""
+    for other in subject_folders(settings.output_dir, ()):
+        if other not in subjects:
+            yield from (_image(record, read) for record in _of_modalities(settings, [other]))
+
+
+def _image(record: Record, read: NameReader) -> Image:
+    """A record's source as pybids reads its name; where it lies in its dataset follows from it."""
+    run = run_of(record)
+    plain = record.input is not None and record.input.path.endswith(".nii")
+    name = derivative_name(run, "", record.suffix, ".nii" if plain else ".nii.gz")
+    return read.image(replace(run, relative=name))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bids_strip import __version__
 from bids_strip.errors import WriteError
 from bids_strip.group.best import best_runs
-from bids_strip.group.gather import gather
+from bids_strip.group.gather import Gathered, gather
 from bids_strip.group.heatmap import heatmap
 from bids_strip.group.identity import identify
 from bids_strip.group.identity_table import describe_columns, identity_table
@@ -31,29 +32,68 @@ from bids_strip.verdict import CHECK
 _IDENTITY_FILES = ("group_identity.json", "group_identity.tsv", "group_identity.html")
 
 
-def preview(settings: Settings) -> list[str]:
-    """What `summarize` would write: one line a modality.
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What a group is made of, all of it read.
+
+    Attributes
+    ----------
+    gathered
+        The records of each modality.
+    ratings
+        bids_name -> what a rater said.
+    """
+
+    gathered: Gathered
+    ratings: Mapping[str, Rating]
+
+    @property
+    def left_out(self) -> str | None:
+        """One line about modalities without results, None where each has some."""
+        names = self.gathered.left_out
+        if not names:
+            return None
+        return f"--modality {' '.join(names)}: no such results here, or none selected; left out"
+
+
+def collect(settings: Settings) -> Group:
+    """Read what the group is made of; nothing is written.
+
+    Parameters
+    ----------
+    settings
+        OUTPUT_DIR, labels, filter file, modality and ratings; BIDS_DIR is not opened.
 
     Raises
     ------
     MissingInputError, SelectionError, UsageError
-        As `summarize`.
+        As `bids_strip.group.gather.gather`.
+    UsageError
+        As `bids_strip.group.ratings.read_ratings`.
     """
-    read_ratings(settings.ratings, settings.output_dir)
-    lines = [
-        f"to do\tgroup_{suffix}.tsv\t{_counted(len(gather(settings, suffix)), 'run')}"
-        for suffix in settings.modality
-    ]
-    return [*lines, *(["to do\tgroup_identity.tsv"] if settings.identity_check else [])]
+    ratings = read_ratings(settings.ratings, settings.output_dir)
+    return Group(gather(settings), ratings)
 
 
-def summarize(settings: Settings, staging: Path) -> str:
+def preview(settings: Settings, group: Group) -> list[str]:
+    """What `summarize` would write: one line a modality."""
+    return [
+        *(f"to do\tgroup_{suffix}.tsv\t{_counted(len(records), 'run')}"
+          for suffix, records in group.gathered.records.items()),
+        *(f"left out\tgroup_{suffix}.tsv\tno runs" for suffix in group.gathered.left_out),
+        *(["to do\tgroup_identity.tsv"] if settings.identity_check else []),
+    ]  # fmt: skip
+
+
+def summarize(settings: Settings, group: Group, staging: Path) -> str:
     """Write the table, its dictionary, the page and the percentiles of each modality.
 
     Parameters
     ----------
     settings
-        OUTPUT_DIR, labels and modality; BIDS_DIR is not opened.
+        OUTPUT_DIR, identity check and bounds.
+    group
+        Of `collect`.
     staging
         Folder for unfinished files.
 
@@ -66,18 +106,13 @@ def summarize(settings: Settings, staging: Path) -> str:
     ------
     WriteError
         If the file system refuses.
-    MissingInputError, SelectionError
-        As `bids_strip.group.gather.gather`.
-    UsageError
-        As `bids_strip.group.ratings.read_ratings`.
     """
     place = Place(settings.output_dir, staging)
-    ratings = read_ratings(settings.ratings, settings.output_dir)
+    ratings = group.ratings
     place.put(".bidsignore", BIDSIGNORE.encode())  # an older version's lacks names of this one's
     lines = []
     identities = []
-    for suffix in settings.modality:
-        records = gather(settings, suffix)
+    for suffix, records in group.gathered.records.items():
         identity: dict[str, tuple[str, ...]] = {}
         if settings.identity_check:
             identities.append(

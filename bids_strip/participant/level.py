@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from bids_strip import __version__
 from bids_strip.card import Card
@@ -12,15 +11,9 @@ from bids_strip.citation import citation
 from bids_strip.dataset.description import read_description
 from bids_strip.dataset.selection import select
 from bids_strip.domain import Run
-from bids_strip.errors import ModelError, OutputError
+from bids_strip.errors import ModelError
 from bids_strip.manual import find_manual
-from bids_strip.naming import (
-    APP,
-    BIDSIGNORE,
-    check_collisions,
-    dataset_description,
-    to_json,
-)
+from bids_strip.naming import BIDSIGNORE, check_collisions, dataset_description, to_json
 from bids_strip.participant.resume import Known, Listings, asked_for, done_but_for_border, known
 from bids_strip.place import Place
 from bids_strip.settings import Settings
@@ -113,22 +106,6 @@ def _check_surface(card: Card, settings: Settings) -> None:
         )
 
 
-def check_owner(output_dir: Path) -> None:
-    """Refuse a folder that holds another program's results.
-
-    Raises
-    ------
-    OutputError
-        If its ``dataset_description.json`` is not ours.
-    """
-    owner = _owner(output_dir)
-    if owner not in (None, APP):
-        raise OutputError(
-            f"{output_dir}: holds results of {owner}; give a folder of its own, for example "
-            f"{output_dir / APP}"
-        )
-
-
 def write_dataset_files(settings: Settings, place: Place, version: str) -> None:
     """Write ``dataset_description.json`` and ``.bidsignore``, the same bytes whoever does."""
     description = dataset_description(
@@ -146,13 +123,3 @@ def write_citation(settings: Settings, card: Card, place: Place, version: str) -
     """Write the methods paragraph of what this call runs, the same bytes whoever does."""
     text = citation(settings.recipe, card, version=version, identity=settings.identity_check)
     place.put("logs/CITATION.md", text.encode())
-
-
-def _owner(output_dir: Path) -> str | None:
-    """Who wrote what is in OUTPUT_DIR, None if nobody did."""
-    if not (output_dir / "dataset_description.json").exists():
-        return None
-    try:
-        return str(read_description(output_dir)["GeneratedBy"][0]["Name"])
-    except Exception:  # noqa: BLE001 - whatever it is, it is not ours
-        return "another program"

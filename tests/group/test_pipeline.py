@@ -87,9 +87,61 @@ def test_no_results_leave_no_table(tmp_path: Path, capsys) -> None:
     assert not list(out.glob("group_*"))
 
 
-def test_a_modality_without_results(out: Path) -> None:
-    assert group(out, "--modality", "T2w") == 66
+def listing(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (("--modality", "T2w"), 66),
+        (("--modality", "T2w", "FLAIR"), 66),
+        (("--participant-label", "01", "99"), 18),
+        (("--session-label", "99"), 18),
+        (("--bids-filter-file", "nofile.json"), 64),
+        (("--ratings", "nofile.tsv"), 64),
+    ],
+)
+def test_what_cannot_be_done_writes_nothing(out: Path, options, code: int, capsys) -> None:
+    """Neither a table nor .bidsignore nor a log."""
+    before = listing(out)
+    for more in ((), ("--dry-run",)):
+        assert group(out, *options, *more) == code
+        assert capsys.readouterr().err.count("\n") == 1
+        assert listing(out) == before
+
+
+@pytest.mark.parametrize("order", [("T1w", "T2w"), ("T2w", "T1w")])
+def test_a_modality_without_results_is_left_out(out: Path, order, capsys) -> None:
+    assert group(out, "--modality", *order, "--dry-run") == 0
+    assert "left out\tgroup_T2w.tsv\tno runs\n" in capsys.readouterr().out
+    assert group(out, "--modality", *order) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("--modality T2w: ")
+    assert second.startswith("3 T1w runs, ")
+    assert len(rows(out)) == 3
+    assert not list(out.glob("group_T2w*"))
+    assert (out / ".bidsignore").exists()
+
+
+def test_a_participant_who_lacks_one_modality(out: Path, capsys) -> None:
+    """CBRAIN would throw the table away if this did not end with 0."""
+    source = out / "sub-01/anat/sub-01_desc-brain_qc.json"
+    record = {**json.loads(source.read_text()), "bids_name": "sub-01_T2w", "suffix": "T2w"}
+    (source.parent / "sub-01_desc-brainT2w_qc.json").write_text(json.dumps(record))
+    both = ("--modality", "T1w", "T2w")
+    assert group(out, *both, "--participant-label", "02") == 0
+    assert [r["bids_name"] for r in rows(out)] == ["sub-02_ses-1_T1w"]
     assert not (out / "group_T2w.tsv").exists()
+    assert group(out, *both, "--participant-label", "01", "02") == 0
+    assert [r["bids_name"] for r in rows(out, "T2w")] == ["sub-01_T2w"]
+    assert "left out" not in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_filter_file_is_applied(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "filter.json").write_text('{"t1w": {"session": "1"}}')
+    assert group(out, "--bids-filter-file", str(tmp_path / "filter.json")) == 0
+    assert [r["bids_name"] for r in rows(out)] == ["sub-02_ses-1_T1w"]
 
 
 def test_bids_dir_may_be_absent_and_is_not_made(out: Path) -> None:

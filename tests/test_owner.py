@@ -1,0 +1,55 @@
+"""Whose folder OUTPUT_DIR is, by its description."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bids_strip.errors import OutputError
+from bids_strip.naming import dataset_description
+from bids_strip.owner import check_owner
+
+DERIVATIVE = {"Name": "x", "BIDSVersion": "1.11.1", "DatasetType": "derivative"}
+
+
+def describe(folder: Path, content: object) -> Path:
+    (folder / "dataset_description.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def test_ours_and_nobodys_pass(tmp_path: Path) -> None:
+    check_owner(tmp_path / "absent")
+    check_owner(tmp_path)
+    check_owner(describe(tmp_path, dataset_description(None, tmp_path, version="0.1.0")))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"Name": "x", "BIDSVersion": "1.8.0"}, "holds raw data (no DatasetType"),
+        ({"Name": "x", "DatasetType": "raw"}, "derivatives/bids_strip"),
+        # written by this program's own hand, and raw all the same
+        ({"DatasetType": "raw", "GeneratedBy": [{"Name": "bids_strip"}]}, "raw data"),
+        ({"Name": "x", "GeneratedBy": [{"Name": "fMRIPrep"}]}, "raw data or results of fMRIPrep"),
+        ({**DERIVATIVE, "GeneratedBy": [{"Name": "MRIQC"}]}, "holds results of MRIQC"),
+        (DERIVATIVE, "results of another program"),
+        ({**DERIVATIVE, "GeneratedBy": {"Name": "bids_strip"}}, "results of another program"),
+        ({**DERIVATIVE, "GeneratedBy": []}, "results of another program"),
+        ([], "not a JSON object"),
+    ],
+)
+def test_others_are_refused(tmp_path: Path, content: Any, said: str) -> None:
+    with pytest.raises(OutputError) as caught:
+        check_owner(describe(tmp_path, content))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 73
+
+
+def test_a_damaged_description_is_nobodys_to_overwrite(tmp_path: Path) -> None:
+    (tmp_path / "dataset_description.json").write_text("{")
+    with pytest.raises(OutputError, match="repair it"):
+        check_owner(tmp_path)
