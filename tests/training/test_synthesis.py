@@ -16,6 +16,7 @@ from bids_strip.geometry import signed_distance  # noqa: E402
 from training.maps import (  # noqa: E402
     GROUP_INDEX,
     GROUPS,
+    REACH_MM,
     SDT_LIMIT_MM,
     SDT_STEP_MM,
     TISSUE_OF_GROUP,
@@ -289,16 +290,69 @@ def test_what_is_outside_the_field_folds_into_it(source: TrainingMap) -> None:
     assert np.allclose(gained, beyond, atol=1e-5)
 
 
-def test_atrophy_draws_the_tissue_back_and_leaves_the_brain(source: TrainingMap) -> None:
+def test_atrophy_draws_the_tissue_back_and_the_brain_no_farther_than_its_reach(
+    source: TrainingMap,
+) -> None:
     plain, shrunk = (render(source, item) for item in (identity(), changed(
         "anatomy", atrophy_mm=2.0)))  # fmt: skip
-    assert torch.equal(plain.sdt[:, :1], shrunk.sdt[:, :1])
+    known = shrunk.sdt[:, 1:].abs() < FAR_MM
+    reach = torch.maximum(plain.sdt[:, :1], shrunk.sdt[:, 1:] - REACH_MM)
+    assert torch.allclose(shrunk.sdt[:, :1][known], reach[known])
+    assert torch.equal(plain.sdt[:, :1][~known], shrunk.sdt[:, :1][~known])
     moved = (shrunk.sdt[:, 1:] - plain.sdt[:, 1:])[plain.sdt[:, 1:].abs() < 8]
     assert 0.2 < float(moved.min()) < 1.8 < float(moved.max()) < 4.0
     became = (plain.tissue == 1) & (shrunk.tissue == 3)
     assert became.any()
     drawn_back = (shrunk.sdt[:, 1] > 0) & (plain.tissue == 1)
     assert torch.equal(became, drawn_back)
+
+
+def shelled() -> TrainingMap:
+    """A ball of white matter, a cortex of 4 mm around it, fluid up to 12 mm from that."""
+    r = radius()
+    groups = np.zeros(r.shape, np.uint8)
+    groups[r < 34] = GROUP_INDEX["fluid"]
+    groups[r < RADIUS] = GROUP_INDEX["cortex"]
+    groups[r < RADIUS - 4] = GROUP_INDEX["white_matter"]
+    half = [
+        signed_distance(r < edge, zooms=UNIT, limit_mm=SDT_LIMIT_MM)
+        .reshape(36, 2, 36, 2, 36, 2)
+        .mean(axis=(1, 3, 5))
+        for edge in (RADIUS + REACH_MM, RADIUS)
+    ]
+    sdt = np.round(np.stack(half) / SDT_STEP_MM).astype(np.int8)
+    return TrainingMap("shelled", groups, sdt)
+
+
+def test_a_cortex_draws_back_whole() -> None:
+    """Thinner, by as much as tissue is pushed together over the depth that moves; never gone."""
+    source = shelled()
+    plain, shrunk = (render(source, item) for item in (identity(), changed(
+        "anatomy", atrophy_mm=2.0)))  # fmt: skip
+    grey = [int((one.tissue == 1).sum()) for one in (plain, shrunk)]
+    white = [int((one.tissue == 2).sum()) for one in (plain, shrunk)]
+    assert 0.5 < grey[1] / grey[0] < 0.85
+    assert 0.6 < white[1] / white[0] < 0.95
+    bare = (shrunk.tissue == 2) & (shrunk.sdt[:, 1] > -1.0)
+    assert int(bare.sum()) < 0.02 * grey[1]
+    lost = (plain.sdt[:, 0] <= 0) & (shrunk.sdt[:, 0] > 0)
+    assert float(lost.sum()) > 0
+    assert float(shrunk.sdt[:, 1][lost].min()) > REACH_MM
+
+
+def test_tissue_follows_the_brightness_between_the_maps_voxels() -> None:
+    """Between two voxels of the map, halves of both: as the brightness is."""
+    groups = np.full((SIDE,) * 3, GROUP_INDEX["cortex"], np.uint8)
+    groups[40:] = GROUP_INDEX["white_matter"]
+    everywhere = np.full((2, 36, 36, 36), -127, np.int8)
+    everywhere[:, :2] = 127
+    item = replace(identity(), means=tuple({"white_matter": 1.0}.get(g, 0.0) for g in GROUPS))
+    for shift in (0.0, 0.3, 0.6, 0.9, 1.2):
+        placed = replace(item, placement=replace(item.placement, shift_mm=(shift, 0.0, 0.0)))
+        sample = render(TrainingMap("halves", groups, everywhere), placed)
+        image, tissue = sample.image[0, 0, :, 16, 16], sample.tissue[0, :, 16, 16]
+        clear = (image > 0.02) & ((image - 0.5).abs() > 0.02)
+        assert torch.equal((image > 0.5)[clear], (tissue == 2)[clear])
 
 
 def test_a_cavity_is_fluid_and_stays_in_the_brain(source: TrainingMap) -> None:

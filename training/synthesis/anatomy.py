@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.maps import GROUP_INDEX
+from training.synthesis.atrophy import Retreat
 from training.synthesis.draws import Ellipsoid, SynthesisDraw
-from training.synthesis.ranges import FAR_MM
 from training.synthesis.space import Shape, blurred, smooth_field
 
 _GREY, _WHITE, _FLUID, _SOFT = 1, 2, 3, 5
@@ -55,22 +55,30 @@ def painted(groups: Tensor, item: SynthesisDraw, random: torch.Generator) -> Ten
     return image[None, None] / 8
 
 
-def altered(window: Window, groups: Tensor, item: SynthesisDraw, random: torch.Generator) -> Window:
+def altered(
+    window: Window,
+    groups: Tensor,
+    moved: Retreat | None,
+    item: SynthesisDraw,
+    random: torch.Generator,
+) -> Window:
     """All changes of anatomy, from the inside outwards.
 
     Parameters
     ----------
     window
-        As the map has it.
+        As the map has it, tissue where atrophy puts it.
     groups : (1, I, J, K)
         The map's groups in the window.
+    moved
+        The atrophy.
     item
         The draw.
     random
         Of the draw.
     """
     window = _with_large_ventricles(window, groups, item)
-    window = _with_atrophy(window, item, random)
+    window = _with_atrophy(window, moved, item)
     window = _with_lesions(window, item, random)
     window = _with_blobs(window, item, random)
     window = _with_texture(window, item, random)
@@ -101,19 +109,16 @@ def _with_large_ventricles(window: Window, groups: Tensor, item: SynthesisDraw) 
     return Window(image, window.sdt, tissue)
 
 
-def _with_atrophy(window: Window, item: SynthesisDraw, random: torch.Generator) -> Window:
-    """The tissue surface draws back, more in some places; fluid takes the room."""
-    if not item.anatomy.atrophy_mm:
+def _with_atrophy(window: Window, moved: Retreat | None, item: SynthesisDraw) -> Window:
+    """Fluid where tissue has drawn back; both surfaces as they are then."""
+    if moved is None:
         return window
-    field = smooth_field(5, _shape(window), 1, random).sigmoid() * 2
-    surface = window.sdt[:, 1:]
-    moved = surface + item.anatomy.atrophy_mm * field
-    moved = torch.where(surface.abs() < FAR_MM, moved, surface)
-    rim = (0.5 + moved / item.zoom_mm).clamp(0, 1) * (surface < 1.0)
+    rim = (0.5 + moved.new_mm / item.zoom_mm).clamp(0, 1) * (moved.old_mm < 1.0)
     image = _mixed(window.image, item.means[GROUP_INDEX["fluid"]], rim)
-    shrunk = (moved[:, 0] > 0) & (window.tissue >= _GREY) & (window.tissue <= _WHITE)
-    tissue = torch.where(shrunk, _FLUID, window.tissue)
-    return Window(image, torch.cat([window.brain_mm, moved], dim=1), tissue)
+    bare = (moved.new_mm > 0)[:, 0] & (window.tissue >= _GREY) & (window.tissue <= _WHITE)
+    tissue = torch.where(moved.emptied[:, 0] | bare, _FLUID, window.tissue)
+    brain = moved.brain_mm(window.brain_mm, item.placement.mean_scale)
+    return Window(image, torch.cat([brain, moved.new_mm], dim=1), tissue)
 
 
 def _with_lesions(window: Window, item: SynthesisDraw, random: torch.Generator) -> Window:

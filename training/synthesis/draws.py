@@ -39,6 +39,11 @@ class Placement:
     shift_mm: Triple
     elastic_mm: tuple[tuple[int, float], ...]
 
+    @property
+    def mean_scale(self) -> float:
+        """How much larger the head is than the map's, along each axis in the mean."""
+        return math.prod(self.scale) ** (1 / 3)
+
 
 @dataclass(frozen=True, slots=True)
 class Ellipsoid:

@@ -41,10 +41,10 @@ class SynthesisRanges:
 
     zoom_mm: float = ZOOM_MM
     windows: tuple[tuple[tuple[int, int, int], float], ...] = (
-        ((80, 96, 80), 0.45),
+        ((80, 96, 80), 0.3),
         ((96, 112, 96), 0.3),
-        ((96, 128, 112), 0.15),
-        ((112, 128, 112), 0.1),
+        ((96, 128, 112), 0.2),
+        ((112, 128, 112), 0.2),
     )
     # contrast
     t1w_share: float = 0.58
@@ -65,7 +65,7 @@ class SynthesisRanges:
     fat_split: float = 0.75
     dura: float = 0.5
     atrophy: float = 0.25
-    atrophy_mm: Range = (0.3, 2.5)
+    atrophy_mm: Range = (0.3, 1.6)
     ventricles: float = 0.2
     ventricles_mm: Range = (2.0, 8.0)
     lesions: float = 0.15

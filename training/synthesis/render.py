@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +16,8 @@ from training.maps import (
 )
 from training.network import TISSUE_CHANNELS
 from training.synthesis.anatomy import Window, altered, painted
+from training.synthesis.atrophy import origin as origin_of
+from training.synthesis.atrophy import retreat
 from training.synthesis.draws import SynthesisDraw
 from training.synthesis.ranges import FAR_MM
 from training.synthesis.scanner import acquired, field_box, seen_in, wrapped
@@ -24,6 +25,8 @@ from training.synthesis.software import processed, scaled
 from training.synthesis.space import coordinates, needed, sampled
 
 UNSEEN_WEIGHT = 0.05
+_INSIDE = (1, 2, 3)
+"""Grey matter, white matter, fluid."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +60,8 @@ class Source:
     groups : (I, J, K) uint8
     tissue : (I-1, J-1, K-1) uint8
         What most of 2x2x2 voxels are, at the corner between them: an image's voxel is their mean.
+    counts : (3, I-1, J-1, K-1) uint8
+        How many of the 2x2x2 are grey matter, white matter, fluid.
     sdt : (1, 2, I/2, J/2, K/2) int8
         In steps of `SDT_STEP_MM`.
     centre : (3,)
@@ -65,6 +70,7 @@ class Source:
 
     groups: Tensor
     tissue: Tensor
+    counts: Tensor
     sdt: Tensor
     centre: Tensor
 
@@ -74,8 +80,9 @@ def on_device(source: TrainingMap, device: torch.device | str = "cpu") -> Source
     groups = torch.from_numpy(source.groups).to(device)
     sdt = torch.from_numpy(source.sdt).to(device)
     inside = torch.nonzero(sdt[0] <= 0).float()
-    tissue = _most(_tissue_lut(groups.device)[groups.long()])
-    return Source(groups, tissue, sdt[None], inside.amin(0) + inside.amax(0) + 0.5)
+    tissue = _tissue_lut(groups.device)[groups.long()]
+    counts = torch.stack([_count(tissue, label) for label in _INSIDE])
+    return Source(groups, _most(tissue), counts, sdt[None], inside.amin(0) + inside.amax(0) + 0.5)
 
 
 def render(source: TrainingMap | Source, item: SynthesisDraw, device: str = "cpu") -> Sample:
@@ -111,20 +118,38 @@ def _placed(source: Source, item: SynthesisDraw, random: torch.Generator) -> Win
     origin = torch.tensor(low, device=crop.device)
     air = item.means[0]  # also beyond the map, which ends a little way from the head
     paint = painted(crop, item, random) - air
+    sdt = _distances(source, item, index)
+    moved = retreat(sdt, item, random)
+    if moved is not None:
+        last = torch.tensor(high, device=crop.device) - 1
+        index = origin_of(index, moved, item.zoom_mm)
+        index = torch.minimum(torch.maximum(index, origin), last)
     image = sampled(paint, index - origin - 0.5, "bilinear", "zeros") + air
     found = sampled(crop[None, None].float(), index - origin, "nearest", "zeros")[0].long()
-    most = source.tissue[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-    tissue = sampled(most[None, None].float(), index - origin - 0.5, "nearest", "zeros")[0].long()
-    window = Window(image, _distances(source, item, index), tissue)
-    return altered(window, found, item, random)
+    tissue = _tissue(source, (low, high), index - origin - 0.5)
+    return altered(Window(image, sdt, tissue), found, moved, item, random)
+
+
+def _tissue(source: Source, crop: tuple[list[int], list[int]], index: Tensor) -> Tensor:
+    """(1, I, J, K): what most of a window's voxel is.
+
+    Of the brain's tissues by shares between the map's voxels, as the image's brightness is; else
+    what most of the nearest voxel is.
+    """
+    where = tuple(slice(a, b) for a, b in zip(*crop, strict=True))
+    most = sampled(source.tissue[where][None, None].float(), index, "nearest", "zeros")[0].long()
+    counts = source.counts[(slice(None), *where)][None].float()
+    shares = sampled(counts, index, "bilinear", "zeros")
+    top, label = shares.max(dim=1)
+    return torch.where(top >= 8 - shares.sum(dim=1), label + _INSIDE[0], most)
 
 
 def _distances(source: Source, item: SynthesisDraw, index: Tensor) -> Tensor:
     """(1, 2, I, J, K): the map's distances in the window, in mm of the window."""
     sdt = sampled(source.sdt.float(), (index - 0.5) / 2, "bilinear", "border")
     beyond = sdt.abs() > SDT_LIMIT_MM / SDT_STEP_MM - 0.5
-    mean_scale = float(np.prod(item.placement.scale) ** (1 / 3))
-    return torch.where(beyond, sdt.sign() * FAR_MM, sdt * (SDT_STEP_MM * mean_scale))
+    scale = SDT_STEP_MM * item.placement.mean_scale
+    return torch.where(beyond, sdt.sign() * FAR_MM, sdt * scale)
 
 
 def _tissue_lut(device: torch.device) -> Tensor:
@@ -137,10 +162,16 @@ def _most(tissue: Tensor) -> Tensor:
     best = torch.zeros([n - 1 for n in tissue.shape], dtype=torch.uint8, device=tissue.device)
     most = torch.zeros_like(best)
     for label in range(len(TISSUE_CHANNELS)):
-        count = (tissue == label).to(torch.uint8)
-        for axis in range(3):
-            length = count.shape[axis] - 1
-            count = count.narrow(axis, 0, length) + count.narrow(axis, 1, length)
+        count = _count(tissue, label)
         more = count > best
         best, most = torch.where(more, count, best), torch.where(more, label, most)
     return most
+
+
+def _count(tissue: Tensor, label: int) -> Tensor:
+    """How many of each 2x2x2 voxels have a label, uint8, sides one less."""
+    count = (tissue == label).to(torch.uint8)
+    for axis in range(3):
+        length = count.shape[axis] - 1
+        count = count.narrow(axis, 0, length) + count.narrow(axis, 1, length)
+    return count
