@@ -13,7 +13,7 @@ from bids_strip.dataset.description import read_description
 from bids_strip.dataset.selection import select
 from bids_strip.domain import Run
 from bids_strip.errors import ModelError, OutputError
-from bids_strip.manual import find_manual
+from bids_strip.manual import seems_edited
 from bids_strip.naming import (
     APP,
     BIDSIGNORE,
@@ -83,7 +83,7 @@ def shift_note(settings: Settings, runs: Worklist) -> str | None:
     if not asked:
         return None
     every = (*runs.to_do, *runs.done)
-    edited = sum(find_manual(run, settings.output_dir) is not None for run in every)
+    edited = sum(seems_edited(run, settings.output_dir) for run in every)
     if not edited:
         return None
     return (

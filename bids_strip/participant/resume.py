@@ -61,15 +61,17 @@ class Known:
 class Listings:
     """Files of folders and their sizes, bytes; the last folder is remembered.
 
+    A link to nothing is named without a size: what it stands for is away, not removed.
+
     A listing brings the sizes of a folder's files over a network file system in one answer; asking
     for every output of every run takes one each. Runs come in order, folder by folder.
     """
 
     def __init__(self) -> None:
         self._folder: Path | None = None
-        self._sizes: Mapping[str, int] = {}
+        self._sizes: Mapping[str, int | None] = {}
 
-    def __call__(self, folder: Path) -> Mapping[str, int]:
+    def __call__(self, folder: Path) -> Mapping[str, int | None]:
         """Names and sizes; none of a folder that is not there."""
         if folder != self._folder:
             self._folder, self._sizes = folder, _sizes(folder)
@@ -85,7 +87,7 @@ def known(run: Run, asked: Asked, listings: Listings) -> Known:
     """
     path = asked.output_dir / names_of(run)["qc"]
     sizes = listings(path.parent)
-    if path.name not in sizes:
+    if sizes.get(path.name) is None:
         return Known(None, "new")
     record = read_record(path)
     if record is None:
@@ -181,11 +183,13 @@ def needs_border_alone(run: Run, record: Record, asked: Recipe) -> bool:
     )
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    found: dict[str, int] = {}
+def _sizes(folder: Path) -> dict[str, int | None]:
+    found: dict[str, int | None] = {}
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
+                if entry.is_symlink():
+                    found[entry.name] = None
                 with contextlib.suppress(OSError):  # replaced just now, or a link to nothing
                     found[entry.name] = entry.stat().st_size
     except OSError:
