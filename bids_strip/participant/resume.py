@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from bids_strip.domain import Run
 from bids_strip.manual import same_manual
@@ -169,6 +169,22 @@ def done_but_for_more(state: Known, asked: Asked) -> Record | None:
     if state.why and state.record and asked.recipe.adds_to(state.record.options):
         return state.record
     return None
+
+
+def kinds_there(run: Run, output_dir: Path, listings: Listings) -> tuple[str, ...]:
+    """Kinds of output that lie there of a run, whichever call made them and whether they are whole.
+
+    A redo makes them all: nothing of an earlier result stays that the new mask does not agree with,
+    and nothing is lost.
+    """
+    names = {kind: name for kind, name in names_of(run).items() if kind != "qc"}
+    return tuple(
+        dict.fromkeys(
+            kind.split("_")[0]
+            for kind, name in names.items()
+            if PurePath(name).name in listings((output_dir / name).parent)
+        )
+    )
 
 
 def needs_border_alone(run: Run, record: Record, asked: Recipe) -> bool:
