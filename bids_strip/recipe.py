@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -37,6 +37,10 @@ class Recipe:
     def for_edited(self) -> Recipe:
         """The same for a mask that a rater edited: its surface is final, whatever is asked for."""
         return replace(self, border_mm=0.0, no_csf=False)
+
+    def with_kinds(self, kinds: Iterable[str]) -> Recipe:
+        """The same with other kinds of output beside those that are asked for."""
+        return replace(self, outputs=tuple(dict.fromkeys((*self.outputs, *kinds))))
 
     @property
     def pictured(self) -> bool:

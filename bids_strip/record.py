@@ -6,9 +6,10 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bids_strip.domain import Run
@@ -16,6 +17,11 @@ from bids_strip.text_file import read_text
 
 OK = "ok"
 FAILED = "failed"
+_MISMATCH = "template_mismatch"
+_WORSE: Mapping[str, Callable[[Iterable[float]], float]] = MappingProxyType(
+    {"template_dice": min, "template_stretch_min": min, "template_stretch_max": max}
+)
+"""Metrics that are of the template space that fits least, and which value is that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +146,29 @@ def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def joined(record: Record, earlier: Record) -> Record:
-    """A record that also names what an earlier one of the same run has beyond it."""
+    """A record that also names what an earlier one of the same run has beyond it.
+
+    What it says of template spaces is of those of both: of the one that fits least.
+    """
     beyond = {
         name: sorted({*record.options.get(name, ()), *earlier.options.get(name, ())})
         for name in ("outputs", "spaces")
     }
     outputs = {output.name: output for output in (*earlier.outputs, *record.outputs)}
-    return replace(record, options={**record.options, **beyond}, outputs=tuple(outputs.values()))
+    both = (record, earlier)
+    return replace(
+        record,
+        options={**record.options, **beyond},
+        outputs=tuple(outputs.values()),
+        flags={**record.flags, _MISMATCH: any(one.flags.get(_MISMATCH, False) for one in both)},
+        metrics={**record.metrics, **_least_fit([one.metrics for one in both])},
+    )
+
+
+def _least_fit(found: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The least good of what some metrics say of template spaces; nothing where none does."""
+    known = {name: [metrics[name] for metrics in found if name in metrics] for name in _WORSE}
+    return {name: _WORSE[name](values) for name, values in known.items() if values}
 
 
 def record_in(path: Path) -> Record:

@@ -311,6 +311,15 @@ def write_card(path: Path, **changes: Any) -> Path:
     return beside
 
 
+def refusing(number: int) -> Callable[..., Any]:
+    """Stand-in for a call to the system that fails with an error's number."""
+
+    def refuse(path: Path, *_args: object, **_kwargs: object) -> Any:
+        raise OSError(number, os.strerror(number), str(path))
+
+    return refuse
+
+
 def damage(path: Path) -> None:
     """Cut an image short."""
     path.write_bytes(path.read_bytes()[:1500])

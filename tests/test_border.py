@@ -57,6 +57,10 @@ def images(out: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in found}
 
 
+def figures(out: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in out.rglob("figures/*")}
+
+
 def sidecars(out: Path) -> dict[str, bytes]:
     found = (p for p in out.rglob("*.json") if not p.name.endswith("_qc.json"))
     return {p.name: p.read_bytes() for p in found}
@@ -128,6 +132,25 @@ def test_everything_with_the_old_border_follows(phantoms, tmp_path: Path) -> Non
     mask, brain = (np.asarray(nib.load(out / names_of(job.run)[k]).dataobj) > 0
                    for k in ("mask", "brain"))  # fmt: skip
     assert np.array_equal(mask, brain)
+
+
+def test_pictures_follow_where_masks_alone_are_asked_for(phantoms, tmp_path: Path) -> None:
+    """A rater sees the mask that is there: in the figures and on the page."""
+    root = phantoms(["sub-01/anat/sub-01_T1w.nii.gz"])
+    found = {}
+    for kinds in (KINDS, ("mask",)):
+        out = tmp_path / str(len(kinds))
+        attempt(job := job_at(root, out, 0.0), TRUE)
+        page = out / page_name("01")
+        before = figures(out), page.read_bytes()
+        later = again(job, 3.0)
+        later = replace(later, recipe=replace(later.recipe, outputs=kinds))
+        assert isinstance(attempt(later, CLOSED), Done)
+        found[kinds] = figures(out)
+        assert page.read_bytes() != before[1]
+        contour = "sub-01_desc-contour_mask.webp"
+        assert found[kinds][contour] != before[0][contour]
+    assert found[KINDS] == found[("mask",)]
 
 
 @pytest.mark.parametrize("damage", ["cut", "noise", "other grid", "other scale", "gone"])

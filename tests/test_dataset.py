@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bids_strip.dataset.content import describe_missing
+from bids_strip.dataset.content import describe_missing, describe_refusal
 from bids_strip.dataset.description import read_description
 from bids_strip.dataset.selection import select, select_runs
 from bids_strip.errors import DatasetError, MissingInputError, SelectionError, UsageError
@@ -340,6 +340,22 @@ def test_content_that_is_not_here(tiny_bids: TinyBids) -> None:
     assert describe_missing(loop) is not None
     assert describe_missing(root / MIXED[0]) is None
     assert describe_missing(folder / "absent.nii.gz") is None
+
+
+def test_what_the_system_refuses_is_told_from_what_is_damaged() -> None:
+    remedies = {
+        errno.EACCES: "the right to read",
+        errno.EPERM: "the right to read",
+        errno.EIO: "disk or network",
+        errno.ESTALE: "disk or network",
+    }
+    for number, words in remedies.items():
+        told = describe_refusal(OSError(number, os.strerror(number)))
+        assert told is not None
+        assert told.startswith(f"cannot be read ({os.strerror(number)}); ")
+        assert words in told
+    for damaged in (OSError("Expected 9 bytes, got 8"), OSError(errno.EINVAL, "x"), ValueError()):
+        assert describe_refusal(damaged) is None
 
 
 def test_links_to_folders_and_content_are_followed(tiny_bids: TinyBids, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 from benchmarks import kills
 from bids_strip.participant import pipeline
 from bids_strip.place import Place
+from bids_strip.settings import DEFAULT_KINDS
 from tests.fakes import damage, ends_on_sigterm, make_phantom, write_network
 
 ROOT = Path(__file__).parents[1]
@@ -298,8 +299,55 @@ def test_another_kind_of_output_is_made_beside_those_that_are_there(call: Call, 
     assert call("--outputs", "mask", "sdt", "brain") == 0
     assert {row["state"] for row in newest(out).values()} == {"skipped"}
     assert call("--outputs", "mask", "--bias-smoothness", "20") == 0  # what was there is of another
-    assert not sdt.exists()
-    assert (out / MASK).stat().st_mtime_ns > mask
+    assert json.loads((out / QC).read_text())["options"]["outputs"] == ["brain", "mask", "sdt"]
+    assert min(path.stat().st_mtime_ns for path in (out / MASK, sdt)) > mask
+
+
+@pytest.mark.parametrize(
+    "why", ["forced", "program", "torn", "other surface", "no record", "border"]
+)
+def test_a_redo_of_fewer_kinds_makes_all_that_lie_there(call: Call, out: Path, why: str) -> None:
+    """Nothing is lost, and nothing stays of another mask: the pictures neither."""
+
+    def files() -> dict[str, int]:
+        found = (path for path in (out / "sub-01").rglob("*") if path.is_file())
+        return {path.relative_to(out).as_posix(): path.stat().st_mtime_ns for path in found}
+
+    first = ("--participant-label", "01")
+    assert call(*first, "--outputs", *DEFAULT_KINDS) == 0
+    before, record = files(), json.loads((out / QC).read_text())
+    if why == "program":
+        (out / QC).write_text(json.dumps({**record, "software": "bids_strip 0.0.9"}))
+    elif why == "torn":
+        damage(out / MASK.replace("_mask", "_sdt"))
+    elif why == "no record":
+        (out / QC).unlink()
+    elif why == "border":  # distances that are damaged behind their size
+        sdt = out / MASK.replace("_mask", "_sdt")
+        content = sdt.read_bytes()
+        sdt.write_bytes(content[:500] + bytes(400) + content[900:])
+    options = {
+        "forced": ["--force"],
+        "other surface": ["--bias-smoothness", "20"],
+        "border": ["--border", "2"],
+    }.get(why, [])
+    assert call(*first, *options) == 0
+    after = files()
+    assert {*after} == {*before}
+    assert all(after[name] > before[name] for name in before)
+    again = json.loads((out / QC).read_text())
+    assert [o["name"] for o in again["outputs"]] == [o["name"] for o in record["outputs"]]
+    assert again["options"]["outputs"] == record["options"]["outputs"]
+
+
+def test_kinds_that_were_removed_are_not_made_again(call: Call, out: Path) -> None:
+    """The way to fewer kinds: remove their files."""
+    assert call("--outputs", "mask", "sdt", "brain", "probseg") == 0
+    for path in [*out.rglob("*_probseg.*"), *out.rglob("*_desc-brain_T1w.*")]:
+        path.unlink()
+    assert call() == 0
+    assert json.loads((out / QC).read_text())["options"]["outputs"] == ["mask", "sdt"]
+    assert not [*out.rglob("*_probseg.*")]
 
 
 def test_an_input_that_is_replaced_meanwhile_is_not_recorded_as_done(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 from dataclasses import replace
@@ -21,7 +22,15 @@ from bids_strip.naming import manual_name, names_of, sidecar_name
 from bids_strip.participant.job import Done, Failed, Job
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
-from tests.fakes import FakePredictor, TrueSphere, attempt, make_phantom, raises_on, run_of
+from tests.fakes import (
+    FakePredictor,
+    TrueSphere,
+    attempt,
+    make_phantom,
+    raises_on,
+    refusing,
+    run_of,
+)
 from tests.validator import errors_of
 
 KINDS = ("mask", "sdt", "brain", "preproc", "dseg")
@@ -54,6 +63,14 @@ def job(phantoms, tmp_path: Path) -> Job:
     out = tmp_path / "out"
     run = run_of(root / "sub-01/anat/sub-01_T1w.nii.gz", root)
     return Job(run, Recipe(KINDS), Place(out, out / ".work" / "x"), "1", 1)
+
+
+def refuse_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forbid to look for the edit of sub-01: a stand-in, for root may enter every folder."""
+    lstat, refuse = Path.lstat, refusing(errno.EACCES)
+    monkeypatch.setattr(
+        Path, "lstat", lambda path: (refuse if "sub-01_desc-manual" in path.name else lstat)(path)
+    )
 
 
 def read(out: Path, run: Run, kind: str) -> np.ndarray:
@@ -169,6 +186,18 @@ def test_a_drawing_is_taken_where_the_network_finds_no_brain(job: Job) -> None:
     assert found.record.metrics["network_dice"] == 0
 
 
+def test_a_folder_that_cannot_be_searched_is_one_line(job: Job, monkeypatch) -> None:
+    assert isinstance(attempt(job, TRUE), Done)
+    before = {p: p.read_bytes() for p in job.place.output_dir.rglob("*.nii.gz")}
+    refuse_search(monkeypatch)
+    found = attempt(job, TRUE)
+    assert isinstance(found, Failed)
+    assert (found.stage, found.exit_code) == ("edit", 1)
+    assert "cannot be searched for an edited mask (Permission denied)" in found.reason
+    assert "internal" not in found.reason
+    assert {p: p.read_bytes() for p in before} == before
+
+
 def test_one_saved_without_compression_is_not_passed_over(job: Job) -> None:
     path = job.place.output_dir / MANUAL.removesuffix(".gz")
     path.parent.mkdir(parents=True)
@@ -268,3 +297,42 @@ def test_a_border_says_that_it_does_not_shift_an_edit(call, tmp_path: Path, caps
     record = json.loads((out / "sub-02/anat/sub-02_desc-brain_qc.json").read_text())
     assert record["options"]["border_mm"] == 2.0
     assert "predict" not in record["stage_seconds"]
+
+
+@pytest.mark.parametrize("options", [(), ("--force",), ("--border", "2")])
+def test_one_whose_content_is_away_is_not_taken_for_removed(
+    call, tmp_path: Path, capsys, options
+) -> None:
+    """A link of datalad's: neither skipped nor given back to the network."""
+    out = tmp_path / "out"
+    content = save_edit(out, edited())
+    stored = tmp_path / "annex" / "edit.nii.gz"
+    stored.parent.mkdir()
+    (out / MANUAL).rename(stored)
+    (out / MANUAL).symlink_to(stored)
+    assert call("participant") == 0
+    before = {p: p.read_bytes() for p in out.rglob("sub-01*.nii.gz")}
+    stored.unlink()
+    capsys.readouterr()
+    assert call("participant", *options) == 1
+    said = capsys.readouterr().err
+    assert f"{MANUAL}: content is not here; run: datalad get {MANUAL}" in said
+    assert {p: p.read_bytes() for p in before if p.name != Path(MANUAL).name} == {
+        p: content for p, content in before.items() if p.name != Path(MANUAL).name
+    }
+    assert (out / MANUAL).is_symlink()
+    stored.write_bytes(content)
+    assert call("participant") == 0
+    assert np.array_equal(mask_of(out), edited())
+
+
+@pytest.mark.parametrize("options", [(), ("--border", "2")])
+def test_a_folder_that_cannot_be_searched_stops_no_other_run(
+    call, tmp_path: Path, capsys, monkeypatch, options
+) -> None:
+    refuse_search(monkeypatch)
+    assert call("participant", *options) == 1
+    said = capsys.readouterr().err
+    assert "1 done, 0 skipped, 1 failed" in said.splitlines()[-1]
+    assert "cannot be searched for an edited mask (Permission denied)" in said
+    assert "internal" not in said

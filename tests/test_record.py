@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bids_strip.domain import Run
 from bids_strip.naming import to_json
-from bids_strip.record import InputFile, OutputFile, Record, fingerprint, read_record, same_input
+from bids_strip.record import (
+    InputFile,
+    OutputFile,
+    Record,
+    fingerprint,
+    joined,
+    read_record,
+    same_input,
+)
 
 RECORD = Record(
     "sub-01_T1w", "T1w", {"sub": "01"}, "ok",
@@ -34,6 +43,26 @@ def test_there_and_back_without_input(tmp_path: Path) -> None:
     path = tmp_path / "qc.json"
     path.write_bytes(to_json(record.to_json()))
     assert read_record(path) == record
+
+
+def fitted(mismatch: bool, *fit: float) -> Record:
+    """A record of template spaces: Dice, least and largest stretch."""
+    names = ("template_dice", "template_stretch_min", "template_stretch_max")
+    found = dict(zip(names, fit, strict=True)) if fit else {}
+    flags = {"template_mismatch": mismatch}
+    return replace(RECORD, flags=flags, metrics={**RECORD.metrics, **found})
+
+
+def test_what_fits_least_is_told_of_the_spaces_of_both() -> None:
+    bad, good, none = fitted(True, 0.3, 0.5, 1.2), fitted(False, 0.97, 0.9, 1.3), fitted(False)
+    for record, earlier in ((bad, good), (good, bad)):
+        assert joined(record, earlier).metrics == fitted(True, 0.3, 0.5, 1.3).metrics
+        assert joined(record, earlier).flags["template_mismatch"] is True
+    for record, earlier in ((bad, none), (none, bad)):
+        assert joined(record, earlier).metrics == bad.metrics
+        assert joined(record, earlier).flags["template_mismatch"] is True
+    assert joined(none, none).metrics == none.metrics
+    assert joined(good, none).flags["template_mismatch"] is False
 
 
 @pytest.mark.parametrize(

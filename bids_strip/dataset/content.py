@@ -1,7 +1,8 @@
-"""Files whose name is here and whose content is not: broken links, git-annex pointers."""
+"""Files whose name is here and whose content is not: broken links, git-annex pointers, refusals."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from pathlib import Path
@@ -9,6 +10,11 @@ from pathlib import Path
 from bids_strip.dataset.description import DESCRIPTION
 
 _ANNEX_POINTER = b"/annex/objects/"
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
+_AWAY = (
+    errno.EIO, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT,
+)  # fmt: skip
+"""What disks and networks say that fail; a damaged file has others raised (``EINVAL``)."""
 
 
 def describe_missing(path: Path) -> str | None:
@@ -36,6 +42,34 @@ def describe_missing(path: Path) -> str | None:
         )
     if _is_annex_pointer(path):
         return f"content is not here; run: {_datalad_get(path)}"
+    return None
+
+
+def describe_refusal(error: Exception) -> str | None:
+    """Reason and remedy where the system gives no content, whatever the file holds.
+
+    Parameters
+    ----------
+    error : Exception
+        What reading it raised.
+
+    Returns
+    -------
+    str or None
+        One line; None where the file itself may be at fault.
+    """
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in _FORBIDDEN:
+        return (
+            f"cannot be read ({error.strerror}); give yourself the right to read the file and to "
+            "enter its folders"
+        )
+    if error.errno in _AWAY:
+        return (
+            f"cannot be read ({error.strerror}); the disk or network it lies on failed, the file "
+            "itself may be sound: call again when that is mended"
+        )
     return None
 
 

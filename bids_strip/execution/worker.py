@@ -19,6 +19,7 @@ from bids_strip.participant.resume import (
     asked_for,
     done_but_for_border,
     done_but_for_more,
+    kinds_there,
     known,
 )
 from bids_strip.resources import available_gb
@@ -110,18 +111,25 @@ def work(job: Job, network: Network, wait_s: float = 0.0) -> Outcome | Held:
 
 
 def _done_elsewhere_or_here(job: Job, network: Network) -> Outcome:
-    """What another call made of the run, if that is what this one wants; else an attempt."""
-    open_network = partial(opened, network)
+    """What another call made of the run, if that is what this one wants; else an attempt.
+
+    A redo makes the kinds of output that lie there too, but for those that stay beside new ones.
+    """
+    open_network, listings = partial(opened, network), Listings()
+    there = kinds_there(job.run, job.place.output_dir, listings)
+    redo = replace(job, recipe=job.recipe.with_kinds(there))
     if job.forced:
-        return attempt(job, open_network)
+        return attempt(redo, open_network)
     asked = asked_for(job.place.output_dir, job.recipe, network=network.sha256,
                       version=job.version)  # fmt: skip
-    state = known(job.run, asked, Listings())
+    state = known(job.run, asked, listings)
     if state.record and not state.why:
         return Done(job.run, state.record, elsewhere=True)
     earlier = done_but_for_border(job.run, state, asked)
     standing = None if earlier else done_but_for_more(state, asked)
-    return attempt(replace(job, earlier=earlier, standing=standing), open_network)
+    if standing:
+        return attempt(replace(job, standing=standing), open_network)
+    return attempt(replace(redo, earlier=earlier), open_network)
 
 
 def _busy(job: Job, wait_s: float) -> Failed:

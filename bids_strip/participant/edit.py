@@ -10,6 +10,7 @@ from nibabel.orientations import io_orientation, ornt_transform
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
+from bids_strip.dataset.content import describe_missing, describe_refusal
 from bids_strip.domain import Affine, Bool3, Grid
 from bids_strip.errors import EditError
 from bids_strip.nifti import DAMAGED, quiet_headers
@@ -37,8 +38,8 @@ def read_edit(path: Path, grid: Grid) -> Bool3:
     Raises
     ------
     EditError
-        If the file cannot be read, lies on another grid (over half a mm at a corner), or holds no
-        mask.
+        If the file's content is away or cannot be read, if it lies on another grid (over half a mm
+        at a corner), or if it holds no mask.
     """
     if not path.name.endswith(".nii.gz"):
         raise EditError(
@@ -46,6 +47,11 @@ def read_edit(path: Path, grid: Grid) -> Bool3:
             "this file"
         )
     try:
+        missing = describe_missing(path)
+        if missing:
+            raise EditError(f"{path}: {missing}")
+        with path.open("rb") as file:
+            file.read(1)  # nibabel passes a refusal over and calls the file no image
         with quiet_headers():
             image = nib.load(path)
             if not isinstance(image, SpatialImage):
@@ -53,10 +59,11 @@ def read_edit(path: Path, grid: Grid) -> Bool3:
             image = _turned(image, grid.affine)
             data = np.asanyarray(image.dataobj)
     except DAMAGED as error:
-        raise EditError(
-            f"{path}: cannot be read ({(str(error) or type(error).__name__).splitlines()[0]}); "
-            "save the edited mask again, or remove it"
-        ) from error
+        damaged = (
+            f"cannot be read ({(str(error) or type(error).__name__).splitlines()[0]}); save the "
+            "edited mask again, or remove it"
+        )
+        raise EditError(f"{path}: {describe_refusal(error) or damaged}") from error
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     _check_grid(path, data.shape, np.asarray(image.affine), grid)

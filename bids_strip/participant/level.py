@@ -12,7 +12,7 @@ from bids_strip.dataset.description import read_description
 from bids_strip.dataset.selection import select
 from bids_strip.domain import Run
 from bids_strip.errors import ModelError
-from bids_strip.manual import find_manual
+from bids_strip.manual import seems_edited
 from bids_strip.naming import BIDSIGNORE, check_collisions, dataset_description, to_json
 from bids_strip.participant.resume import Known, Listings, asked_for, done_but_for_border, known
 from bids_strip.place import Place
@@ -82,7 +82,7 @@ def shift_note(settings: Settings, runs: Worklist) -> str | None:
     if not asked:
         return None
     every = (*runs.to_do, *runs.done)
-    edited = sum(find_manual(run, settings.output_dir) is not None for run in every)
+    edited = sum(seems_edited(run, settings.output_dir) for run in every)
     if not edited:
         return None
     return (

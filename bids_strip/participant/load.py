@@ -12,7 +12,7 @@ import numpy as np
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
-from bids_strip.dataset.content import describe_missing
+from bids_strip.dataset.content import describe_missing, describe_refusal
 from bids_strip.domain import Affine, Float3, Grid, Source, Volume
 from bids_strip.errors import LoadError
 from bids_strip.nifti import (
@@ -49,14 +49,11 @@ def load(path: Path) -> Source:
     Raises
     ------
     LoadError
-        If the file is absent, cut short, not an image, not three-dimensional, empty or constant.
+        If the file is absent, forbidden, cut short, not an image, not three-dimensional, empty or
+        constant.
     """
-    missing = describe_missing(path)
-    if missing:
-        raise LoadError(f"{path}: {missing}")
-    if not path.is_file():
-        raise LoadError(f"{path}: no such file; was it moved while this ran?")
     try:
+        _check_content(path)
         with quiet_headers():  # nibabel prints what it mends in a header
             if is_nifti(path):  # what is no volume is not unpacked
                 header = read_header(path)
@@ -68,10 +65,26 @@ def load(path: Path) -> Source:
             return from_image(image, name=str(path))
     except DAMAGED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise LoadError(
-            f"{path}: cannot be read ({reason}); the file is damaged or incomplete: copy or "
-            "convert it again"
-        ) from error
+        damaged = (
+            f"cannot be read ({reason}); the file is damaged or incomplete: copy or convert it "
+            "again"
+        )
+        raise LoadError(f"{path}: {describe_refusal(error) or damaged}") from error
+
+
+def _check_content(path: Path) -> None:
+    """Refuse a name without a file.
+
+    Raises
+    ------
+    LoadError
+        Then.
+    """
+    missing = describe_missing(path)
+    if missing:
+        raise LoadError(f"{path}: {missing}")
+    if not path.is_file():
+        raise LoadError(f"{path}: no such file; was it moved while this ran?")
 
 
 def from_image(image: SpatialImage, *, name: str = "image") -> Source:

@@ -101,7 +101,7 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
         manual=manual,
         surface={"origin": origin(brain, recipe), "software": software(job)},
     )
-    picture(job, products, clock)
+    picture(job, recipe, products, clock)
     outputs = clock("write", write, run, products, recipe=recipe,
                     network=record.network, version=job.version, place=job.place,
                     threads=job.threads)  # fmt: skip
@@ -184,10 +184,10 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
     registrations = tuple(replace(one, plausible=True) for one in registrations)
     metrics = clock("qc", measure_mask, source.volume.grid, brain)
     products = Products(source, brain, stored.preproc, None, registrations)
-    if job.recipe.pictured:
+    if recipe.pictured:  # by the old border's kinds: a picture that is there must not outlive it
         matched = clock("match", match, source.volume.grid, brain)
         products = replace(products, match=matched)
-    picture(job, products, clock)
+    picture(job, recipe, products, clock)
     outputs = clock("write", write, run, products, recipe=recipe, network=earlier.network,
                     version=job.version, place=job.place, only=BORDERED,
                     threads=job.threads)  # fmt: skip
@@ -204,9 +204,9 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
     return finished(job, record, clock, begun)
 
 
-def picture(job: Job, products: Products, clock: Clock) -> None:
-    """Draw a run and put its pictures in their places, unless masks alone are wanted."""
-    if not job.recipe.pictured:
+def picture(job: Job, recipe: Recipe, products: Products, clock: Clock) -> None:
+    """Draw a run and put its pictures in their places, unless masks alone are made."""
+    if not recipe.pictured:
         return
     write_figures(clock("draw", draw, job.run, products), job.place)
 

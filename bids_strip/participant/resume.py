@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from bids_strip.domain import Run
 from bids_strip.manual import same_manual
@@ -61,15 +61,17 @@ class Known:
 class Listings:
     """Files of folders and their sizes, bytes; the last folder is remembered.
 
+    A link to nothing is named without a size: what it stands for is away, not removed.
+
     A listing brings the sizes of a folder's files over a network file system in one answer; asking
     for every output of every run takes one each. Runs come in order, folder by folder.
     """
 
     def __init__(self) -> None:
         self._folder: Path | None = None
-        self._sizes: Mapping[str, int] = {}
+        self._sizes: Mapping[str, int | None] = {}
 
-    def __call__(self, folder: Path) -> Mapping[str, int]:
+    def __call__(self, folder: Path) -> Mapping[str, int | None]:
         """Names and sizes; none of a folder that is not there."""
         if folder != self._folder:
             self._folder, self._sizes = folder, _sizes(folder)
@@ -85,7 +87,7 @@ def known(run: Run, asked: Asked, listings: Listings) -> Known:
     """
     path = asked.output_dir / names_of(run)["qc"]
     sizes = listings(path.parent)
-    if path.name not in sizes:
+    if sizes.get(path.name) is None:
         return Known(None, "new")
     record = read_record(path)
     if record is None:
@@ -169,6 +171,22 @@ def done_but_for_more(state: Known, asked: Asked) -> Record | None:
     return None
 
 
+def kinds_there(run: Run, output_dir: Path, listings: Listings) -> tuple[str, ...]:
+    """Kinds of output that lie there of a run, whichever call made them and whether they are whole.
+
+    A redo makes them all: nothing of an earlier result stays that the new mask does not agree with,
+    and nothing is lost.
+    """
+    names = {kind: name for kind, name in names_of(run).items() if kind != "qc"}
+    return tuple(
+        dict.fromkeys(
+            kind.split("_")[0]
+            for kind, name in names.items()
+            if PurePath(name).name in listings((output_dir / name).parent)
+        )
+    )
+
+
 def needs_border_alone(run: Run, record: Record, asked: Recipe) -> bool:
     """True if what a record names is all that a new border needs."""
     needed = {"sdt", *(["preproc"] if "brain" in record.options.get("outputs", ()) else [])}
@@ -181,11 +199,13 @@ def needs_border_alone(run: Run, record: Record, asked: Recipe) -> bool:
     )
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    found: dict[str, int] = {}
+def _sizes(folder: Path) -> dict[str, int | None]:
+    found: dict[str, int | None] = {}
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
+                if entry.is_symlink():
+                    found[entry.name] = None
                 with contextlib.suppress(OSError):  # replaced just now, or a link to nothing
                     found[entry.name] = entry.stat().st_size
     except OSError:

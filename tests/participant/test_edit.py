@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import nibabel as nib
@@ -12,7 +13,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from bids_strip.domain import Grid
 from bids_strip.errors import EditError
 from bids_strip.participant.edit import read_edit
-from tests.fakes import make_phantom
+from tests.fakes import make_phantom, refusing
 
 HEAD = make_phantom("oblique")
 GRID = Grid(HEAD.data.shape, HEAD.affine)
@@ -108,6 +109,17 @@ def test_what_cannot_be_read(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "sub-01_desc-manual_mask.nii.gz"
     path.write_bytes(content)
     with pytest.raises(EditError, match="cannot be read"):
+        read_edit(path, GRID)
+
+
+def test_what_is_away_or_may_not_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch) -> None:
+    path = saved(tmp_path, HEAD.truth.astype(np.uint8))
+    monkeypatch.setattr(Path, "open", refusing(errno.EACCES))
+    with pytest.raises(EditError, match="give yourself the right to read"):
+        read_edit(path, GRID)
+    path.unlink()
+    path.symlink_to(".git/annex/objects/a/b/c.nii.gz")
+    with pytest.raises(EditError, match="content is not here; run: datalad get"):
         read_edit(path, GRID)
 
 

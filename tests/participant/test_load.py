@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from bids_strip.errors import LoadError
 from bids_strip.participant.load import from_image, load
+from tests.fakes import refusing
 
 SHAPE = (6, 7, 8)
 AFFINE = np.array([[-1.0, 0, 0, 5], [0, 2.0, 0, -6], [0, 0, 3.0, 7], [0, 0, 0, 1]])
@@ -148,6 +151,29 @@ def test_an_annex_pointer_file_names_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "sub-01_T1w.nii.gz"
     path.write_text("/annex/objects/MD5E-s1--0.nii.gz\n")
     assert "datalad get" in refused(path)
+
+
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz"])
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.EACCES, "right to read"), (errno.EIO, "disk or network")]
+)
+def test_a_file_that_the_system_does_not_give_is_not_called_damaged(
+    tmp_path: Path, values: np.ndarray, monkeypatch, extension: str, number: int, words: str
+) -> None:
+    path = tmp_path / f"x{extension}"
+    nib.save(nib.Nifti1Image(values, np.eye(4)), path)
+    monkeypatch.setattr(Path, "open", refusing(number))
+    with pytest.raises(LoadError, match=words) as found:
+        load(path)
+    assert str(path) in str(found.value)
+    assert os.strerror(number) in str(found.value)
+    assert "damaged" not in str(found.value)
+
+
+def test_a_folder_that_may_not_be_entered(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Path, "stat", refusing(errno.EACCES))
+    with pytest.raises(LoadError, match="right to read the file and to enter its folders"):
+        load(tmp_path / "x.nii.gz")
 
 
 def test_complex_values(tmp_path: Path, values: np.ndarray) -> None:

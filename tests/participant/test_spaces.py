@@ -145,6 +145,20 @@ def test_what_does_not_fit_is_left_out_and_told(raw: Path, tmp_path: Path) -> No
     assert in_spaces(tmp_path / "out") == FILES
 
 
+def test_a_space_that_does_not_fit_is_told_after_another_that_does(
+    raw: Path, tmp_path: Path
+) -> None:
+    first = done(job_of(raw, tmp_path / "out", "Pea:res-2")).record
+    assert first.flags["template_mismatch"] is True
+    later = replace(job_of(raw, tmp_path / "out", SPACE), standing=first)
+    record = done(later).record
+    assert record.options["spaces"] == [SPACE, "Pea:res-2"]
+    assert record.flags["template_mismatch"] is True
+    fits = done(job_of(raw, tmp_path / "alone", SPACE)).record.metrics["template_dice"]
+    assert record.metrics["template_dice"] == first.metrics["template_dice"] < fits
+    assert in_spaces(tmp_path / "out") == FILES
+
+
 def test_a_redo_without_spaces_leaves_none_behind(raw: Path, tmp_path: Path) -> None:
     """Nor does it touch another suffix of the same name."""
     out = tmp_path / "out"
