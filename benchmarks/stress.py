@@ -6,8 +6,8 @@ Each head is distorted in memory; the mask of the distorted head is compared wit
 head itself (moved along where the distortion moves the head), inside the field of view that is
 left. A head is first brought to 1 mm, RAS, so that all distortions mean the same on every scan.
 ``--peer`` puts MindGrab through the same battery instead, held against its own masks (needs torch;
-DIR as for ``benchmarks.peers``). FILE is written anew after every mask; distortions that it already
-holds are not done again.
+DIR as for ``benchmarks.peers``). FILE holds scores by network and is written anew after every mask;
+what it already holds of a network is not done again, unless it failed.
 """
 
 from __future__ import annotations
@@ -291,18 +291,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--peer", type=Path, metavar="DIR", help="MindGrab's published files")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(argv)
-    strip = mindgrab(args.peer) if args.peer else ours(
-        load_predictor(find_card(args.model), device="cpu", threads=available_cpus()))  # fmt: skip
+    if args.peer:
+        network, strip = "MindGrab", mindgrab(args.peer)
+    else:
+        card = find_card(args.model)
+        network = f"{card.name} {card.version} {card.sha256[:12]}"
+        strip = ours(load_predictor(card, device="cpu", threads=available_cpus()))
     paths = sorted(args.bids_dir.glob("sub-*/**/anat/*_T1w.nii*"))[: args.heads]
-    earlier = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
+    known = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
+    of_network = known.setdefault(network, {})
     scores: dict[str, dict[str, float]] = {}
     for path in paths:
         name = path.name.split(".")[0]
-        scores[name] = dict(earlier.get(name, {}))
+        earlier = of_network.get(name, {})
+        scores[name] = of_network[name] = {d: dice for d, dice in earlier.items() if dice > 0}
         for distortion, score in stress(path, strip, scores[name]):
             scores[name][distortion] = score
             if args.json:
-                args.json.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+                args.json.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
     rows: list[list[str | float]] = []
     for name in BATTERY:
         found = [one[name] for one in scores.values()]

@@ -45,6 +45,8 @@ class Score:
         Dice of the brain on the network's grid.
     surface_mm
         Mean absolute difference of predicted and true distance at the true surface.
+    outside_mm
+        The mean itself: how far out the predicted surface lies.
     labels_missed_ml, labels_missed_share, labels_missed_mm
         Brain inside the tissue surface (no fluid outside it) that the mask leaves out: ml, share
         of its volume, greatest distance to the mask.
@@ -55,6 +57,7 @@ class Score:
     groups: tuple[str, ...]
     brain: float
     surface_mm: float
+    outside_mm: float
     labels_missed_ml: float
     labels_missed_share: float
     labels_missed_mm: float
@@ -66,6 +69,7 @@ class Score:
         return {
             "dice": self.brain,
             "surface_mm": self.surface_mm,
+            "outside_mm": self.outside_mm,
             "labels_missed_ml": self.labels_missed_ml,
             "labels_missed_percent": 100 * self.labels_missed_share,
             "labels_missed_mm": self.labels_missed_mm,
@@ -74,13 +78,13 @@ class Score:
 
 
 def groups_of(item: SynthesisDraw, source: TrainingMap) -> tuple[str, ...]:
-    """Contrast, slice thickness and map of an image; a stripped or halved head is its own group."""
+    """Contrast, largest voxel side and map; a stripped or halved head is a contrast of its own."""
     contrast = item.contrast + (", inverted" if item.scan.inverted is not None else "")
     if item.processing.stripped_margin_mm is not None:
         contrast = "stripped"
     elif min(item.scan.cuts_mm) < -15:
         contrast = "cut head"
-    thickness = item.scan.slice_mm
+    thickness = max(item.scan.slice_mm, item.scan.coarse_mm)
     slices = "slices to 2.5 mm" if thickness <= 2.5 else (
         "slices 2.5-5 mm" if thickness <= 5 else "slices 5-7.5 mm")  # fmt: skip
     return contrast, slices, source.name
@@ -94,16 +98,15 @@ def rendered_score(predictor: Predictor, source: TrainingMap, item: SynthesisDra
     missed = _missed(found.brain_mm <= 0, sample, seen)
     truth_mm = sample.sdt[0, 0].numpy()
     truth, mask = (truth_mm <= 0) & seen, (found.brain_mm <= 0) & seen
-    near = (np.abs(truth_mm) <= SURFACE_MM) & seen
+    apart_mm = (truth_mm - found.brain_mm)[(np.abs(truth_mm) <= SURFACE_MM) & seen]
     labels = sample.tissue[0].numpy()
     tissue = np.zeros(labels.shape) if found.shares is None else found.shares.argmax(axis=0)
     gm, wm, csf = (_tissue_dice(tissue == n, labels == n, mask, truth) for n in (1, 2, 3))
     return Score(
         groups=groups_of(item, source),
         brain=dice(mask, truth),
-        surface_mm=float(np.abs(found.brain_mm - truth_mm)[near].mean())
-        if near.any()
-        else float("nan"),
+        surface_mm=float(np.abs(apart_mm).mean()) if apart_mm.size else float("nan"),
+        outside_mm=float(apart_mm.mean()) if apart_mm.size else float("nan"),
         labels_missed_ml=missed[0] * item.zoom_mm**3 / 1000,
         labels_missed_share=missed[1],
         labels_missed_mm=missed[2] * item.zoom_mm,
@@ -153,7 +156,11 @@ def rendered_scores(predictor: Predictor, maps: list[TrainingMap], images: int) 
 
 
 def summary(scores: Iterable[Score]) -> dict[str, dict[str, float]]:
-    """Means by contrast, by slice thickness and by map; least Dice and deepest loss beside them."""
+    """Means by contrast, by slice thickness and by map.
+
+    Beside them the least Dice, the standard error of its mean (NaN of a single image), and the
+    deepest loss.
+    """
     groups: dict[str, list[Score]] = {}
     for one in scores:
         for name in ("all", *one.groups):
@@ -162,6 +169,7 @@ def summary(scores: Iterable[Score]) -> dict[str, dict[str, float]]:
         name: {
             "images": len(members),
             "dice_min": min(m.brain for m in members),
+            "dice_error": _standard_error([m.brain for m in members]),
             **{key: _mean([m.numbers[key] for m in members]) for key in members[0].numbers},
             "labels_missed_mm": max(m.labels_missed_mm for m in members),
         }
@@ -173,6 +181,11 @@ def _mean(values: list[float]) -> float:
     """Of those that are known."""
     known = [v for v in values if not np.isnan(v)]
     return float(np.mean(known)) if known else float("nan")
+
+
+def _standard_error(values: list[float]) -> float:
+    """Of the mean."""
+    return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
 
 
 def heads_table(scores: list[HeadScore]) -> str:

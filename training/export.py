@@ -110,7 +110,9 @@ def card_of(name: str, version: str, model: bytes, state: dict[str, Any]) -> dic
             "draws": progress["draws"],
             "steps_of_last_training": progress["step"],
             "hours": round(progress["seconds"] / 3600 + progress.get("earlier_hours", 0.0), 2),
-            "optimiser": "Muon, AdamW for the first and last layers" if state["muon"] else "AdamW",
+            "optimiser_of_last_training": "Muon, AdamW for the first and last layers"
+            if state["muon"]
+            else "AdamW",
             "architecture": state["architecture"],
         },
         "parameters": weights,

@@ -82,11 +82,13 @@ def test_six_mm_too_small_misses_two_mm_of_the_labels(
     assert score.labels_missed_ml == pytest.approx(shell * 4 / 3 * np.pi * 40**3 / 1000, rel=0.1)
     assert score.labels_missed_mm == pytest.approx(2.0, abs=0.4)
     assert score.surface_mm == pytest.approx(6.0, abs=0.01)
+    assert score.outside_mm == pytest.approx(-6.0, abs=0.01)
     assert score.brain == pytest.approx(2 * 38**3 / (38**3 + 44**3), abs=0.01)
     table = summary([score, rendered_score(Oracle(source, item), source, item)])
     assert table["ball"]["images"] == 2
     assert table["all"]["dice_min"] == score.brain
     assert table["all"]["dice"] == pytest.approx((score.brain + 1) / 2)
+    assert table["all"]["dice_error"] == pytest.approx((1 - score.brain) / 2)  # of two
 
 
 @pytest.mark.parametrize(("signed", "inside"), [
