@@ -65,7 +65,13 @@ def test_dice_of_the_truth_and_of_nothing() -> None:
     sharp = plane() * 10
     assert float(surface_dice_loss(sharp, sharp, ONES)) == pytest.approx(0, abs=1e-3)
     assert float(surface_dice_loss(-sharp, sharp, ONES)) == pytest.approx(1, abs=1e-3)
-    assert 0 < float(surface_dice_loss(plane(5), plane(), ONES)) < 1
+
+
+def test_dice_is_worse_the_farther_off_the_surface() -> None:
+    """Of the truth itself it is not nothing: the insides are soft."""
+    off = [float(surface_dice_loss(plane() + mm, plane(), ONES)) for mm in (-4, -2, 0, 2, 4)]
+    assert off[0] > off[1] > off[2] + 0.01
+    assert off[4] > off[3] > off[2] + 0.01
 
 
 def test_all_parts() -> None:
