@@ -3,7 +3,8 @@
 `draw` turns a seeded generator into a `SynthesisDraw`, a value that can be stored; `render` makes
 the image and its targets from a map and a draw, the same ones each time (noise included). In the
 order of rendering: `space` moves the map into the window, `atrophy` draws tissue back, `anatomy`
-paints and changes it, `scanner` acquires the image, `software` does what programs do to it afterwards.
+paints and changes it, `scanner` acquires the image, `software` does what programs do to it
+afterwards.
 """
 
 from training.synthesis.draws import (
