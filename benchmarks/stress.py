@@ -6,8 +6,8 @@ Each head is distorted in memory; the mask of the distorted head is compared wit
 head itself (moved along where the distortion moves the head), inside the field of view that is
 left. A head is first brought to 1 mm, RAS, so that all distortions mean the same on every scan.
 ``--peer`` puts MindGrab through the same battery instead, held against its own masks (needs torch;
-DIR as for ``benchmarks.peers``). FILE holds scores by network and is written anew after every mask;
-what it already holds of a network is not done again, unless it failed.
+DIR as for ``benchmarks.peers``). FILE holds scores by network and dataset and is written anew after
+every mask; what it already holds of them is not done again, unless it failed.
 """
 
 from __future__ import annotations
@@ -278,6 +278,13 @@ def stress(path: Path, strip: Stripper, known: Mapping[str, float]) -> Iterator[
         yield name, score
 
 
+def _keep(path: Path, scores: Mapping[str, object]) -> None:
+    """Write scores; a call that is stopped meanwhile leaves those of before."""
+    beside = path.with_name(f"{path.name}.part")
+    beside.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table; return 0."""
     parser = argparse.ArgumentParser(
@@ -299,7 +306,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         strip = ours(load_predictor(card, device="cpu", threads=available_cpus()))
     paths = sorted(args.bids_dir.glob("sub-*/**/anat/*_T1w.nii*"))[: args.heads]
     known = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
-    of_network = known.setdefault(network, {})
+    of_network = known.setdefault(f"{network}, {args.bids_dir.resolve().name}", {})
     scores: dict[str, dict[str, float]] = {}
     for path in paths:
         name = path.name.split(".")[0]
@@ -308,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for distortion, score in stress(path, strip, scores[name]):
             scores[name][distortion] = score
             if args.json:
-                args.json.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+                _keep(args.json, known)
     rows: list[list[str | float]] = []
     for name in BATTERY:
         found = [one[name] for one in scores.values()]

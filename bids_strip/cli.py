@@ -103,10 +103,11 @@ def group(settings: Settings) -> int:
     """Group level, from OUTPUT_DIR to exit code; BIDS_DIR is not opened."""
     from bids_strip.group.pipeline import collect, preview, summarize
     from bids_strip.invocation import LOG, invocation
-    from bids_strip.naming import check_output_dir
+    from bids_strip.naming import check_output_dir, check_work_dir
     from bids_strip.owner import check_owner
 
     check_output_dir(settings.bids_dir, settings.output_dir)
+    check_work_dir(settings.bids_dir, settings.work_dir)
     check_owner(settings.output_dir)
     if not settings.output_dir.is_dir():
         raise MissingInputError(
@@ -117,8 +118,8 @@ def group(settings: Settings) -> int:
         print("\n".join(preview(settings, found)))
         return int(ExitCode.OK)
     with invocation(settings) as staging:
-        if found.left_out:
-            LOG.warning("%s", found.left_out)
+        for note in filter(None, (found.left_out, found.unfiltered)):
+            LOG.warning("%s", note)
         LOG.info("%s", summarize(settings, found, staging))
     return int(ExitCode.OK)
 

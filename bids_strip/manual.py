@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bids_strip.domain import Run
-from bids_strip.errors import EditError
+from bids_strip.errors import WriteError
 from bids_strip.naming import manual_name
 from bids_strip.record import InputFile, same_file
 
@@ -18,7 +18,7 @@ def find_manual(run: Run, output_dir: Path) -> Path | None:
 
     Raises
     ------
-    EditError
+    WriteError
         If the file system does not say whether there is one.
     """
     path = output_dir / manual_name(run)
@@ -30,7 +30,7 @@ def seems_edited(run: Run, output_dir: Path) -> bool:
     """True if an edited mask is seen; where that cannot be said its run will tell why."""
     try:
         return find_manual(run, output_dir) is not None
-    except EditError:
+    except WriteError:
         return False
 
 
@@ -38,7 +38,7 @@ def same_manual(run: Run, output_dir: Path, known: InputFile | None) -> bool:
     """True if the edited mask is the one recorded, or absent now as it was then."""
     try:
         path = find_manual(run, output_dir)
-    except EditError:
+    except WriteError:
         return False
     if path is None or known is None:
         return path is None and known is None
@@ -50,7 +50,7 @@ def _is_there(path: Path) -> bool:
 
     Raises
     ------
-    EditError
+    WriteError
         If the file system does not say.
     """
     try:
@@ -58,7 +58,7 @@ def _is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise EditError(
+        raise WriteError(
             f"{path.parent}: cannot be searched for an edited mask ({error.strerror or error}); "
             "allow reading and writing in it, then call again"
         ) from error

@@ -551,8 +551,9 @@ def test_a_work_dir_stays_empty_where_nothing_can_be_written(
 
 def test_a_work_dir_among_the_raw_data_is_refused(call: Call, raw: Path, capsys) -> None:
     before = sorted(raw.rglob("*"))
-    assert call("-w", str(raw / "work")) == 73
-    assert "--work-dir" in capsys.readouterr().err
+    for level in ("participant", "group"):
+        assert call("-w", str(raw / "work"), level=level) == 73
+        assert "--work-dir" in capsys.readouterr().err
     assert sorted(raw.rglob("*")) == before
 
 

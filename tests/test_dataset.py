@@ -391,6 +391,15 @@ def test_a_participant_whose_folder_is_closed_is_told_of(mixed: Path, monkeypatc
     assert names(mixed, participant_label=("01",)) == [S01]
 
 
+def test_what_a_closed_folder_may_hold_is_not_called_absent(mixed: Path, monkeypatch) -> None:
+    closed(mixed / "sub-02" / "ses-2" / "anat", monkeypatch)
+    found = select(settings(mixed, session_label=("2",)))
+    assert [run.name for run in found.runs] == [S01]
+    assert any("--session-label 2" in note for note in found.notes)
+    with pytest.raises(MissingInputError, match=r"no T2w image.*Permission denied"):
+        select(settings(mixed, modality=("T2w",)))
+
+
 def test_only_the_named_participants_are_opened(
     mixed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,7 +74,7 @@ def blended(net: StripNet, other: StripNet, share: float) -> StripNet:
         If the architectures differ, or the share is not within 0 and 1.
     """
     of_other = other.architecture
-    if of_other.likelihood:
+    if of_other.likelihood and net.architecture.likelihood:
         of_other = replace(of_other, likelihood=net.architecture.likelihood)
     if net.architecture != of_other:
         raise ValueError(f"{other.architecture} cannot be blended with {net.architecture}")

@@ -124,6 +124,17 @@ def read_filter_file(path: Path | None, suffixes: Iterable[str]) -> dict[str, di
     return queries
 
 
+def unfiltered(settings: Settings, queries: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """One line about a filter file that says nothing of what is processed."""
+    if settings.bids_filter_file is None or queries:
+        return None
+    keys = listed([suffix.lower() for suffix in settings.modality])
+    return (
+        f"--bids-filter-file {settings.bids_filter_file}: asks nothing of {keys}, so that all of "
+        "them are processed"
+    )
+
+
 def passes(image: Image, query: Mapping[str, Any]) -> bool:
     """Tell whether every entity of a query has one of the values asked for."""
     return all(

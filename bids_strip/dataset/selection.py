@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bids_strip.dataset.description import read_description
 from bids_strip.dataset.filters import (
@@ -14,8 +13,9 @@ from bids_strip.dataset.filters import (
     labels_of,
     passes,
     read_filter_file,
+    unfiltered,
 )
-from bids_strip.dataset.walk import anat_files, find_images, images_of_others, subject_folders
+from bids_strip.dataset.walk import Found, find_images, images_of_others, subject_folders
 from bids_strip.dataset.words import listed, seen
 from bids_strip.domain import Run
 from bids_strip.errors import DatasetError, MissingInputError, SelectionError
@@ -81,9 +81,17 @@ def select(settings: Settings) -> Selection:
     if found.closed and len(found.closed) == len(subjects):
         raise DatasetError(found.closed[0])
     if not images:
-        raise MissingInputError(_nothing_of_the_modality(settings, subjects))
+        raise MissingInputError(
+            _with_closed(_nothing_of_the_modality(settings, subjects, found.names), found)
+        )
+    notes = [unfiltered(settings, queries)]
     for one in filters:
-        check_present(one, images, images_of_others(root, subjects, settings.modality))
+        try:
+            check_present(one, images, images_of_others(root, subjects, settings.modality))
+        except SelectionError as error:
+            if not found.closed:
+                raise
+            notes.append(str(error))  # a folder that cannot be opened may hold it
     chosen = [
         image.run
         for image in images
@@ -91,15 +99,16 @@ def select(settings: Settings) -> Selection:
         and passes(image, queries.get(image.run.suffix, {}))
     ]
     if not chosen:
-        raise SelectionError(
+        why = (
             f"{settings.bids_dir}: none of {len(images)} {listed(settings.modality)} images "
             f"passes {in_words(settings, filters)}; loosen the filters"
         )
+        raise SelectionError(_with_closed(why, found))
     return Selection(
         tuple(sorted(chosen, key=lambda run: run.relative)),
         found.not_bids,
         found.closed,
-        tuple(filter(None, [_unfiltered(settings, queries)])),
+        tuple(filter(None, notes)),
     )
 
 
@@ -108,23 +117,18 @@ def select_runs(settings: Settings) -> tuple[Run, ...]:
     return select(settings).runs
 
 
-def _unfiltered(settings: Settings, queries: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """One line about a filter file that says nothing of what is processed."""
-    if settings.bids_filter_file is None or queries:
-        return None
-    keys = listed([suffix.lower() for suffix in settings.modality])
-    return (
-        f"--bids-filter-file {settings.bids_filter_file}: asks nothing of {keys}, so that all of "
-        "them are processed"
-    )
+def _with_closed(message: str, found: Found) -> str:
+    """A message, and what may lie where nobody can look."""
+    return "; ".join([message, *found.closed[:1]])
 
 
-def _nothing_of_the_modality(settings: Settings, subjects: Sequence[str]) -> str:
+def _nothing_of_the_modality(
+    settings: Settings, subjects: Sequence[str], odd: Sequence[str]
+) -> str:
     """Message for a dataset, or for participants, without an image of the modality."""
     if not subjects:
         return f"{settings.bids_dir}: holds no sub-* folder; {seen(settings.bids_dir)}"
     root = settings.bids_dir
-    odd = [f for s in subjects for f in anat_files(root, s, settings.modality)][:1]
     where = listed(subjects) if settings.participant_label else f"{len(subjects)} participants"
     hint = (
         f"{odd[0]} is no raw BIDS name of a magnitude image"

@@ -51,11 +51,14 @@ class Found:
     closed
         A line for each participant with a folder that cannot be opened; nothing of them is among
         the others.
+    names
+        Relative paths of all files that look like images of the modality.
     """
 
     images: tuple[Image, ...]
     not_bids: tuple[str, ...]
     closed: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 def find_images(root: Path, subjects: Iterable[str], suffixes: Sequence[str]) -> Found:
@@ -75,6 +78,7 @@ def find_images(root: Path, subjects: Iterable[str], suffixes: Sequence[str]) ->
         images=tuple(i for i in images if i.entities.get("part") in _MAGNITUDE),
         not_bids=tuple(name for name, image in found.items() if image is None),
         closed=tuple(closed),
+        names=tuple(found),
     )
 
 

@@ -19,14 +19,17 @@ DESCRIPTION = (
 _RESOURCES = (("cpu-cores", 2), ("ram", 4), ("walltime-estimate", 3600))
 _TYPES = {"flag": "Flag", "number": "Number", "count": "Number"}
 _MEANINGS: dict[ExitCode, str] = {
-    ExitCode.FAILED: "a run failed (the others are written), or the provider asked for is missing",
-    ExitCode.INVALID_DATASET: "no readable dataset_description.json",
+    ExitCode.FAILED: "a run failed or a participant's folder cannot be opened (the others are "
+    "written), or the provider asked for is missing",
+    ExitCode.INVALID_DATASET: "no readable dataset_description.json, or no participant's folder "
+    "can be opened",
     ExitCode.UNKNOWN_LEVEL: "unknown analysis level",
     ExitCode.NOTHING_SELECTED: "the filters matched nothing, or a named label is absent",
     ExitCode.USAGE: "the options are not understood",
     ExitCode.BAD_DATA: "every selected run was unreadable",
     ExitCode.NO_INPUT: "no file of the modality, no such network, no results at group level",
-    ExitCode.CANNOT_CREATE: "the output cannot be made, or would lie in the raw data",
+    ExitCode.CANNOT_CREATE: "the output cannot be made, would lie in the raw data, or beside "
+    "another program's",
     ExitCode.IO_ERROR: "input or output error",
     ExitCode.INTERRUPTED: "interrupted",
     ExitCode.TERMINATED: "terminated",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from bids_strip.dataset.filters import (
     labels_of,
     passes,
     read_filter_file,
+    unfiltered,
 )
 from bids_strip.dataset.names import Image, NameReader
 from bids_strip.dataset.walk import files_in_anat, subject_folders
@@ -37,10 +39,13 @@ class Gathered:
         Modality -> its records, sorted by name; those without any are not in it.
     left_out
         Modalities asked for that have none.
+    unfiltered
+        A line about a filter file that asks nothing of them.
     """
 
     records: Mapping[str, tuple[Record, ...]]
     left_out: tuple[str, ...]
+    unfiltered: str | None = None
 
 
 def gather(settings: Settings) -> Gathered:
@@ -85,6 +90,7 @@ def gather(settings: Settings) -> Gathered:
     return Gathered(
         {suffix: some for suffix, some in found.items() if some},
         tuple(suffix for suffix, some in found.items() if not some),
+        unfiltered(settings, queries),
     )
 
 
@@ -153,7 +159,8 @@ def _images_of_others(
     """What the participants that are not among some have, one participant at a time."""
     for other in subject_folders(settings.output_dir, ()):
         if other not in subjects:
-            yield from (_image(record, read) for record in _of_modalities(settings, [other]))
+            with contextlib.suppress(DatasetError):  # not asked for
+                yield from (_image(record, read) for record in _of_modalities(settings, [other]))
 
 
 def _image(record: Record, read: NameReader) -> Image:

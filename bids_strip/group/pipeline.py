@@ -55,6 +55,11 @@ class Group:
             return None
         return f"--modality {' '.join(names)}: no such results here, or none selected; left out"
 
+    @property
+    def unfiltered(self) -> str | None:
+        """One line about a filter file that asks nothing of the modalities."""
+        return self.gathered.unfiltered
+
 
 def collect(settings: Settings) -> Group:
     """Read what the group is made of; nothing is written.

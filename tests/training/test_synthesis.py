@@ -340,6 +340,23 @@ def test_a_cortex_draws_back_whole() -> None:
     assert float(shrunk.sdt[:, 1][lost].min()) > REACH_MM
 
 
+def test_atrophy_leaves_the_air_beyond_a_map() -> None:
+    """A neck that the map's edge cuts ends there, in image and tissue, atrophy or not."""
+    source = shelled()
+    groups = source.groups.copy()
+    groups[30:42, 30:42, :20] = GROUP_INDEX["soft"]
+    cut = replace(source, groups=groups)
+    shift = (0.0, 0.0, 10.0)
+    plain, shrunk = (
+        render(cut, replace(item, placement=replace(item.placement, shift_mm=shift)))
+        for item in (identity(), changed("anatomy", atrophy_mm=1.0))
+    )
+    beyond = (slice(None), slice(None), slice(0, 3))
+    assert (plain.tissue[0][beyond] == 0).all()
+    assert (shrunk.tissue[0][beyond] == 0).all()
+    assert torch.allclose(shrunk.image[0, 0][beyond], plain.image[0, 0][beyond], atol=0.02)
+
+
 def test_tissue_follows_the_brightness_between_the_maps_voxels() -> None:
     """Between two voxels of the map, halves of both: as the brightness is."""
     groups = np.full((SIDE,) * 3, GROUP_INDEX["cortex"], np.uint8)

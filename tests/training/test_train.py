@@ -269,5 +269,7 @@ def test_a_blend_of_what_does_not_fit_is_refused() -> None:
         blended(net, StripNet(replace(TINY, detail=2)), 0.5)
     with pytest.raises(ValueError, match="cannot be blended"):
         blended(net, StripNet(replace(TINY, likelihood=0)), 0.5)
+    with pytest.raises(ValueError, match="cannot be blended"):
+        blended(StripNet(replace(TINY, likelihood=0)), net, 0.5)
     with pytest.raises(ValueError, match=r"not 1\.5"):
         blended(net, net, 1.5)

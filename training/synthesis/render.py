@@ -121,13 +121,21 @@ def _placed(source: Source, item: SynthesisDraw, random: torch.Generator) -> Win
     sdt = _distances(source, item, index)
     moved = retreat(sdt, item, random)
     if moved is not None:
-        last = torch.tensor(high, device=crop.device) - 1
-        index = origin_of(index, moved, item.zoom_mm)
-        index = torch.minimum(torch.maximum(index, origin), last)
+        index = _within(origin_of(index, moved, item.zoom_mm), index, origin, crop.shape)
     image = sampled(paint, index - origin - 0.5, "bilinear", "zeros") + air
     found = sampled(crop[None, None].float(), index - origin, "nearest", "zeros")[0].long()
     tissue = _tissue(source, (low, high), index - origin - 0.5)
     return altered(Window(image, sdt, tissue), found, moved, item, random)
+
+
+def _within(found: Tensor, index: Tensor, origin: Tensor, shape: torch.Size) -> Tensor:
+    """Positions that atrophy took out of what is held of the map, on its edge; others as they are.
+
+    Where a window reaches beyond the map its air is not the map's edge.
+    """
+    last = origin + torch.tensor(shape, device=origin.device) - 1
+    inside = ((index >= origin) & (index <= last)).all(dim=-1, keepdim=True)
+    return torch.where(inside, torch.minimum(torch.maximum(found, origin), last), index)
 
 
 def _tissue(source: Source, crop: tuple[list[int], list[int]], index: Tensor) -> Tensor:
