@@ -344,7 +344,7 @@ def test_atrophy_leaves_the_air_beyond_a_map() -> None:
     """A neck that the map's edge cuts ends there, in image and tissue, atrophy or not."""
     source = shelled()
     groups = source.groups.copy()
-    groups[30:42, 30:42, :20] = GROUP_INDEX["soft"]
+    groups[30:42, 30:42, :20] = GROUP_INDEX["skin"]
     cut = replace(source, groups=groups)
     shift = (0.0, 0.0, 10.0)
     plain, shrunk = (
