@@ -75,7 +75,7 @@ RULES: tuple[Rule, ...] = (
     Rule("beside_nothing", "surface_on_air", "no head lies around a part of the brain", most=0.2),
     # the field of view
     Rule("cut_brain", "reference_in_view", "brain lies outside the field of view", least=0.98),
-    Rule("lower_edge", "fov_contact_inferior_cm2", _LOWER, most=4.0),
+    Rule("lower_edge", "fov_contact_inferior_cm2", _LOWER, most=5.7),
     # what the input is
     Rule("already_stripped", "already_stripped", "the input was stripped already", most=0.5),
     Rule("sheared", "sheared", "the voxel axes are not at right angles", most=0.5),
