@@ -111,8 +111,7 @@ class Likelihood(nn.Module):
 def shares(logits: Tensor) -> Tensor:
     """Softmax over the labels, (N, T, I, J, K).
 
-    For ONNX as its parts: onnxruntime's softmax moves the labels to the last axis and back, which
-    takes three times as long.
+    For ONNX as its parts: onnxruntime's softmax moves the labels to the last axis and back.
     """
     if not torch.onnx.is_in_onnx_export():
         return logits.softmax(dim=1)

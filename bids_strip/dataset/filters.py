@@ -135,6 +135,14 @@ def unfiltered(settings: Settings, queries: Mapping[str, Mapping[str, Any]]) -> 
     )
 
 
+def selected(
+    image: Image, filters: Iterable[LabelFilter], queries: Mapping[str, Mapping[str, Any]]
+) -> bool:
+    """Tell whether an image passes the labels, and the query of its suffix."""
+    by_label = all(one.accepts(image) for one in filters)
+    return by_label and passes(image, queries.get(image.run.suffix, {}))
+
+
 def passes(image: Image, query: Mapping[str, Any]) -> bool:
     """Tell whether every entity of a query has one of the values asked for."""
     return all(

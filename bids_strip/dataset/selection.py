@@ -11,8 +11,8 @@ from bids_strip.dataset.filters import (
     in_words,
     label_filters,
     labels_of,
-    passes,
     read_filter_file,
+    selected,
     unfiltered,
 )
 from bids_strip.dataset.walk import Found, find_images, images_of_others, subject_folders
@@ -92,12 +92,7 @@ def select(settings: Settings) -> Selection:
             if not found.closed:
                 raise
             notes.append(str(error))  # a folder that cannot be opened may hold it
-    chosen = [
-        image.run
-        for image in images
-        if all(one.accepts(image) for one in filters)
-        and passes(image, queries.get(image.run.suffix, {}))
-    ]
+    chosen = [image.run for image in images if selected(image, filters, queries)]
     if not chosen:
         why = (
             f"{settings.bids_dir}: none of {len(images)} {listed(settings.modality)} images "

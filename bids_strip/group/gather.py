@@ -14,8 +14,8 @@ from bids_strip.dataset.filters import (
     in_words,
     label_filters,
     labels_of,
-    passes,
     read_filter_file,
+    selected,
     unfiltered,
 )
 from bids_strip.dataset.names import Image, NameReader
@@ -148,8 +148,7 @@ def _chosen(
     return [
         record
         for record, image in zip(records, images, strict=True)
-        if all(one.accepts(image) for one in filters)
-        and passes(image, queries.get(record.suffix, {}))
+        if selected(image, filters, queries)
     ]
 
 
