@@ -47,13 +47,21 @@ class Pointwise(nn.Conv3d):
 
 
 class ResidualBlock(nn.Module):
-    """conv3 - norm - ReLU - conv3 - norm, added to the input, ReLU."""
+    """conv3 - norm - ReLU - conv3 - norm, added to the input, ReLU.
 
-    def __init__(self, channels: int) -> None:
+    Parameters
+    ----------
+    channels
+        Of input and output.
+    inner
+        Between the two convolutions.
+    """
+
+    def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
-        self.first = nn.Conv3d(channels, channels, 3, padding=1, bias=False)
-        self.first_norm = InstanceNorm(channels)
-        self.second = nn.Conv3d(channels, channels, 3, padding=1, bias=False)
+        self.first = nn.Conv3d(channels, inner, 3, padding=1, bias=False)
+        self.first_norm = InstanceNorm(inner)
+        self.second = nn.Conv3d(inner, channels, 3, padding=1, bias=False)
         self.second_norm = InstanceNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:

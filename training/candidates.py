@@ -57,7 +57,7 @@ class Candidate:
         return count_macs(self.architecture, (side, side, side))
 
 
-BARE = Architecture(detail=0, likelihood=0)
+BARE = Architecture(encoder_inner=(), decoder_inner=(), detail=0, likelihood=0)
 CANDIDATES = (
     Candidate("base", BARE),
     Candidate("base by AdamW", BARE, muon=False),

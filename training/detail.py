@@ -45,10 +45,13 @@ class Detail(nn.Module):
         if torch.onnx.is_in_onnx_export():
             return self._convolved(image, x)
         n, _, i, j, k = x.shape
-        thresholds = self.thresholds(x).permute(0, 2, 3, 4, 1).reshape(n * i * j * k, -1)
-        seen = F.relu_(torch.addmm(thresholds, _patches(image), self._filters()))
-        y = (seen @ self._out()).view(n, i, j, k, -1)
+        y = (self.seen(image, x) @ self._out()).view(n, i, j, k, -1)
         return y.permute(0, 4, 1, 2, 3)
+
+    def seen(self, image: Tensor, x: Tensor) -> Tensor:
+        """What the filters see above their thresholds, (N I J K, 8 filters); images as `blocks`."""
+        thresholds = self.thresholds(x).permute(0, 2, 3, 4, 1).flatten(0, 3)
+        return F.relu_(torch.addmm(thresholds, _patches(image), self._filters()))
 
     def _convolved(self, image: Tensor, x: Tensor) -> Tensor:
         """The matrix products as convolutions, some filters at a time."""

@@ -78,9 +78,9 @@ def largest_differences(net: StripNet, model: bytes, heads: list[Tensor]) -> tup
     return worst_mm, worst_share
 
 
-def held_out_heads(labels: Path, cache: Path) -> list[Tensor]:
-    """One rendered head for each map that training does not use."""
-    maps = load_maps(labels, cache, list(HELD_OUT))
+def typical_heads(labels: Path, cache: Path, names: tuple[str, ...]) -> list[Tensor]:
+    """One rendered head of each map, T1w-like."""
+    maps = load_maps(labels, cache, list(names))
     ranges = SynthesisRanges(t1w_share=1.0, stripped=0.0, windows=(((112, 128, 112), 1.0),))
     rng = np.random.default_rng(2026)
     return [render(one, draw(rng, len(maps), ranges)).image for one in maps]
@@ -151,7 +151,8 @@ def export(
             f"{earlier['version']}; the share chosen on the real heads"
         )
     model = to_onnx(net)
-    apart_mm, apart = largest_differences(net, model, held_out_heads(labels, work / "maps"))
+    heads = typical_heads(labels, work / "maps", HELD_OUT)
+    apart_mm, apart = largest_differences(net, model, heads)
     differ = f"{apart_mm:.5f} mm and {apart:.6f} of a tissue on {len(HELD_OUT)} heads"
     if apart_mm > TOLERANCE_MM or apart > TOLERANCE_SHARE:
         raise ExportError(f"torch and onnxruntime differ by {differ}; nothing written")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.blocks import space_to_depth
+from training.blocks import Pointwise, space_to_depth
 
 VARIANCE = 1e-4
 """Added to the variance of a tissue: a standard deviation of .01 of the scaled brightness."""
@@ -32,6 +32,8 @@ class Likelihood(nn.Module):
 
     Parameters
     ----------
+    trunk
+        Channels of the trunk at half the resolution.
     cell
         Side of the cells in which brightness is averaged, in blocks of 2x2x2 voxels.
     rounds
@@ -41,14 +43,18 @@ class Likelihood(nn.Module):
     Notes
     -----
     The likelihoods have one weight for all tissues, so that brightness in other units (another gain
-    of the scanner, inverted) adds the same to each and changes nothing.
+    of the scanner, inverted) adds the same to each and changes nothing. The trunk says for each
+    block how much of it counts, none to twice: noise and thick slices blur what brightness tells.
     """
 
-    def __init__(self, cell: int, rounds: int = 1) -> None:
+    def __init__(self, trunk: int, cell: int, rounds: int = 1) -> None:
         super().__init__()
         self.cell = cell
         self.rounds = rounds
         self.weight = nn.Parameter(torch.tensor([0.7]))
+        self.trust = Pointwise(trunk, 1)
+        nn.init.zeros_(self.trust.weight)
+        nn.init.zeros_(self.trust.bias)  # type: ignore[arg-type]
 
     def normal(self, image: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The normal distribution of each tissue's brightness around each voxel.
@@ -81,7 +87,7 @@ class Likelihood(nn.Module):
             ]
         return maps[0], maps[1], maps[2]
 
-    def blocks(self, image: Tensor, logits: Tensor) -> Tensor:
+    def blocks(self, image: Tensor, logits: Tensor, x: Tensor) -> Tensor:
         """Logits with the likelihoods, as blocks.
 
         Parameters
@@ -89,23 +95,26 @@ class Likelihood(nn.Module):
         image : (N, 1, 2I, 2J, 2K)
         logits : (N, 8T, I, J, K)
             Before `training.blocks.depth_to_space`.
+        x : (N, trunk, I, J, K)
         """
+        weight = self.weight * 2 * torch.sigmoid(self.trust(x).float())
         n, channels, *shape = logits.shape
         values = space_to_depth(image.float())[:, None]
         prior = logits.float().reshape(n, channels // 8, 8, *shape)
         sampled, place = values[:, :, 0], prior[:, :, 0]
         logit = place
         for _ in range(self.rounds - 1):
-            logit = place + self._fit(sampled, self.normal(sampled, logit))
+            logit = place + weight * _fit(sampled, self.normal(sampled, logit))
         mean, factor, constant = self.normal(sampled, logit)
-        fit = self._fit(values, (mean[:, :, None], factor[:, :, None], constant[:, :, None]))
-        return (prior + fit).reshape(n, channels, *shape)
+        fit = _fit(values, (mean[:, :, None], factor[:, :, None], constant[:, :, None]))
+        return (prior + weight[:, :, None] * fit).reshape(n, channels, *shape)
 
-    def _fit(self, values: Tensor, normal: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """The weighted logarithms of the likelihoods of `values`."""
-        mean, factor, constant = normal
-        fits = factor * (values - mean).square() + constant
-        return self.weight * fits.clamp(min=FLOOR)
+
+def _fit(values: Tensor, normal: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """The logarithms of the likelihoods of `values`."""
+    mean, factor, constant = normal
+    fits = factor * (values - mean).square() + constant
+    return fits.clamp(min=FLOOR)
 
 
 def shares(logits: Tensor) -> Tensor:

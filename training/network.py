@@ -53,6 +53,9 @@ class Architecture:
         Channels at 4, 8, 16, ... mm.
     encoder_blocks, decoder_blocks
         Residual blocks a level; the decoder has one level less.
+    encoder_inner, decoder_inner
+        Channels between the two convolutions of these blocks, from the first level on; as many as
+        the level has where none are given.
     detail
         Filters of the image at the conformed zooms; 0 for none.
     likelihood
@@ -62,7 +65,9 @@ class Architecture:
     widths: tuple[int, ...] = (24, 32, 64, 96)
     encoder_blocks: tuple[int, ...] = (1, 2, 2, 2)
     decoder_blocks: tuple[int, ...] = (1, 1, 1)
-    detail: int = 16
+    encoder_inner: tuple[int, ...] = (8,)
+    decoder_inner: tuple[int, ...] = (20,)
+    detail: int = 10
     likelihood: int = 2
 
     @property
@@ -92,15 +97,11 @@ class StripNet(nn.Module):
         widths = architecture.widths
         channels = len(SDT_CHANNELS) + len(TISSUE_CHANNELS)
         self.stem = nn.Conv3d(8, widths[0], 3, padding=1)
-        self.encoders = nn.ModuleList(
-            nn.Sequential(*(ResidualBlock(w) for _ in range(n)))
-            for w, n in zip(widths, architecture.encoder_blocks, strict=True)
-        )
+        self.encoders = _levels(widths, architecture.encoder_inner, architecture.encoder_blocks)
         self.downs = nn.ModuleList(nn.Conv3d(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.ups = nn.ModuleList(Pointwise(b, a) for a, b in pairwise(widths))
-        self.decoders = nn.ModuleList(
-            nn.Sequential(*(ResidualBlock(w) for _ in range(n)))
-            for w, n in zip(widths[:-1], architecture.decoder_blocks, strict=True)
+        self.decoders = _levels(
+            widths[:-1], architecture.decoder_inner, architecture.decoder_blocks
         )
         self.coarse = Pointwise(widths[0], len(SDT_CHANNELS))
         self.fine = Pointwise(widths[0], channels * 8)
@@ -108,13 +109,19 @@ class StripNet(nn.Module):
             Detail(widths[0], architecture.detail, channels) if architecture.detail else None
         )
         self.likelihood = (
-            Likelihood(max(1, architecture.multiple // 4), architecture.likelihood)
+            Likelihood(widths[0], max(1, architecture.multiple // 4), architecture.likelihood)
             if architecture.likelihood
             else None
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.stem(space_to_depth(image))
+        x = self.trunk(image)
+        sdt, tissue = self._split(image, x)
+        return (smooth(self.coarse(x)) + sdt) * SDT_SCALE_MM, tissue
+
+    def trunk(self, image: Tensor) -> Tensor:
+        """What both outputs come from: (N, widths[0], I/2, J/2, K/2)."""
+        x: Tensor = self.stem(space_to_depth(image))
         skips: list[Tensor] = []
         for level, encoder in enumerate(self.encoders):
             x = encoder(x)
@@ -124,8 +131,7 @@ class StripNet(nn.Module):
         for level in reversed(range(len(self.ups))):
             x = skips[level] + up(self.ups[level], x)
             x = self.decoders[level](x)
-        sdt, tissue = self._split(image, x)
-        return (smooth(self.coarse(x)) + sdt) * SDT_SCALE_MM, tissue
+        return x
 
     def _split(self, image: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Distances (less the coarse map) and tissue at the resolution of the image."""
@@ -135,8 +141,19 @@ class StripNet(nn.Module):
         distances = 8 * len(SDT_CHANNELS)
         sdt, tissue = blocks[:, :distances], blocks[:, distances:]
         if self.likelihood is not None:
-            tissue = self.likelihood.blocks(image, tissue)
+            tissue = self.likelihood.blocks(image, tissue, x)
         return depth_to_space(sdt, len(SDT_CHANNELS)), depth_to_space(tissue, len(TISSUE_CHANNELS))
+
+
+def _levels(
+    widths: tuple[int, ...], inner: tuple[int, ...], blocks: tuple[int, ...]
+) -> nn.ModuleList:
+    """The residual blocks of each level."""
+    within = inner + widths[len(inner) :]
+    return nn.ModuleList(
+        nn.Sequential(*(ResidualBlock(width, between) for _ in range(n)))
+        for width, between, n in zip(widths, within, blocks, strict=True)
+    )
 
 
 def card_values(architecture: Architecture, zoom_mm: float) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from training.network import Architecture, StripNet
 def architecture_of(stored: dict[str, Any]) -> Architecture:
     """An architecture from a checkpoint's or a card's plain values; early ones said less."""
     levels = {name: tuple(stored[name]) for name in ("widths", "encoder_blocks", "decoder_blocks")}
+    levels |= {name: tuple(stored.get(name, ())) for name in ("encoder_inner", "decoder_inner")}
     detail, likelihood = int(stored.get("detail", 0)), int(stored.get("likelihood", 0))
     return Architecture(**levels, detail=detail, likelihood=likelihood)
 
@@ -51,7 +52,10 @@ def restored(model: Path) -> tuple[StripNet, int, float]:
         tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
         for tensor in graph.initializer
     }
-    net.load_state_dict({name: weights[name] for name in net.state_dict() if name in weights})
+    # networks before 0.11 trusted brightness everywhere alike
+    early = {name: w for name, w in net.state_dict().items() if ".trust." in name}
+    state = early | {name: weights[name] for name in net.state_dict() if name in weights}
+    net.load_state_dict(state)
     return net, int(card["training"]["draws"]), float(card["training"]["hours"])
 
 
@@ -97,7 +101,7 @@ def widened(net: StripNet, architecture: Architecture) -> StripNet:
     net
         A trained network.
     architecture
-        As many blocks, no level narrower; as much detail, or some where there was none; as many
+        The same blocks, no level narrower; as much detail, or some where there was none; as many
         rounds of likelihoods, or more.
 
     Returns
@@ -112,7 +116,7 @@ def widened(net: StripNet, architecture: Architecture) -> StripNet:
         If the architecture is no widening of the network's.
     """
     old, new = net.architecture, architecture
-    blocks = (old.encoder_blocks, old.decoder_blocks) == (new.encoder_blocks, new.decoder_blocks)
+    blocks = _blocks(old) == _blocks(new)
     beside = old.detail in (0, new.detail) and new.likelihood >= old.likelihood
     if not (blocks and beside) or any(b < a for a, b in zip(old.widths, new.widths, strict=True)):
         raise ValueError(f"{new} does not widen {old}")
@@ -128,3 +132,13 @@ def widened(net: StripNet, architecture: Architecture) -> StripNet:
             target[:rows] = weight
     wide.load_state_dict(state)
     return wide
+
+
+def _blocks(architecture: Architecture) -> tuple[tuple[int, ...], ...]:
+    """How many there are on each level, and the channels within them where these are given."""
+    return (
+        architecture.encoder_blocks,
+        architecture.decoder_blocks,
+        architecture.encoder_inner,
+        architecture.decoder_inner,
+    )

@@ -9,6 +9,8 @@ torch = pytest.importorskip("torch")
 from training.losses import (  # noqa: E402
     BAND_MM,
     FAR_SHARE,
+    SMALL,
+    TISSUE_DICE,
     TISSUE_WEIGHT,
     distance_loss,
     loss_of,
@@ -84,7 +86,12 @@ def test_all_parts() -> None:
     assert float(loss.tissue) == pytest.approx(0, abs=1e-5)
     assert float(loss.total) == pytest.approx(0, abs=2e-3)
     uniform = loss_of(plane() * 10, torch.zeros(1, 6, 8, 8, 8), sample)
-    assert float(uniform.tissue) == pytest.approx(1.7918, abs=1e-3)  # log 6
+    inside = 4 * 64  # voxels in the brain
+    dice = SMALL / (inside / 6 + SMALL)  # of three tissues that are not there
+    assert float(uniform.tissue) == pytest.approx(
+        1.7918 + TISSUE_DICE * (1 - dice),
+        abs=1e-3,  # log 6
+    )
     assert float(uniform.total) == pytest.approx(
         float(uniform.distance + uniform.dice + TISSUE_WEIGHT * uniform.tissue)
     )
@@ -103,5 +110,24 @@ def test_tissue_counts_in_the_brain_first() -> None:
         logits[:, 0, 0, 0, place], logits[:, 1, 0, 0, place] = 0.0, 40.0
         return float(tissue_loss(logits, truth, brain_mm, weight))
 
-    assert cost(0) / cost(1) == pytest.approx(1 / FAR_SHARE)
-    assert cost(0) == pytest.approx(40 / (4 + 4 * FAR_SHARE))
+    dice = TISSUE_DICE * (1 - SMALL / (1 + SMALL)) / 3  # one voxel of a tissue that is not there
+    assert (cost(0) - dice) / cost(1) == pytest.approx(1 / FAR_SHARE)
+    assert cost(0) - dice == pytest.approx(40 / (4 + 4 * FAR_SHARE))
+
+
+def test_a_small_tissue_counts_as_much_as_a_large_one() -> None:
+    """Dice, image by image: fluid of 1,000 voxels lost beside white matter of 10,000 lost."""
+    truth = torch.zeros((2, 16, 32, 32), dtype=torch.int64)
+    truth[0].view(-1)[:1000], truth[1].view(-1)[:10_000] = 3, 2
+    found = 30.0 * torch.nn.functional.one_hot(truth, 6).permute(0, 4, 1, 2, 3).float()
+    inside = torch.full((2, 1, 16, 32, 32), -5.0)
+
+    def cost(image: int) -> float:
+        logits = found.clone()
+        logits[image] = 0
+        logits[image, 0] = 30.0
+        entropy = torch.nn.functional.cross_entropy(logits, truth)
+        return float(tissue_loss(logits, truth, inside, torch.ones_like(inside)) - entropy)
+
+    lost = [1 - SMALL / (n + SMALL) for n in (1000, 10_000)]
+    assert [cost(0), cost(1)] == pytest.approx([TISSUE_DICE * one / 6 for one in lost], abs=1e-3)

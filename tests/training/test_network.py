@@ -39,18 +39,19 @@ from training.weights import architecture_of  # noqa: E402
 
 pytestmark = pytest.mark.training
 legacy_export = pytest.mark.filterwarnings("ignore:You are using the legacy:DeprecationWarning")
-TINY = Architecture(widths=(4, 6), encoder_blocks=(1, 1), decoder_blocks=(1,), detail=10)
-
-
-DEEP = Architecture(widths=(4, 4, 4, 6), detail=10)
+TINY = Architecture(widths=(4, 6), encoder_blocks=(1, 1), decoder_blocks=(1,),
+                    encoder_inner=(3,), decoder_inner=(), detail=10)  # fmt: skip
+DEEP = Architecture(widths=(4, 4, 4, 6), encoder_inner=(2,), decoder_inner=(3,), detail=10)
 """As many levels as the shipped network."""
 
 
 def trained(architecture: Architecture = TINY) -> StripNet:
-    """A network whose detail path, which starts from zero, has learned something."""
+    """A network in which what starts from zero has learned something."""
     net = StripNet(architecture).eval()
     assert net.detail is not None
+    assert net.likelihood is not None
     torch.nn.init.normal_(net.detail.out.weight)
+    torch.nn.init.normal_(net.likelihood.trust.weight)
     return net
 
 
@@ -140,9 +141,9 @@ def test_every_weight_learns() -> None:
 def test_multiply_adds_of_every_convolution() -> None:
     """Counted by hand: taps, channels in and out, voxels of the output."""
     stem = 27 * 8 * 4 * 4**3
-    blocks = 2 * 2 * 27 * 4 * 4 * 4**3 + 2 * 27 * 6 * 6 * 2**3  # two at the top, one below
+    blocks = 2 * 27 * 4 * (3 + 4) * 4**3 + 2 * 27 * 6 * 6 * 2**3  # two at the top, one below
     ways = 8 * 4 * 6 * 2**3 + 6 * 4 * 2**3  # down, up
-    heads = (4 * 2 + 4 * 8 * 8) * 4**3
+    heads = (4 * 2 + 4 * 8 * 8 + 4) * 4**3  # coarse, fine, trust
     plain = replace(TINY, detail=0)
     assert count_macs(plain, (8, 8, 8)) == stem + blocks + ways + heads
     assert count_macs(plain, (16, 8, 8)) == 2 * (stem + blocks + ways + heads)

@@ -205,7 +205,7 @@ def test_likelihoods_are_added_to_a_network_without() -> None:
     (sdt, tissue), (sdt_after, tissue_after) = net(image), more(image)
     assert torch.equal(sdt, sdt_after)
     assert more.likelihood is not None
-    blocks = more.likelihood.blocks(image, space_to_depth(tissue))
+    blocks = more.likelihood.blocks(image, space_to_depth(tissue), more.trunk(image))
     assert torch.allclose(tissue_after, depth_to_space(blocks, len(TISSUE_CHANNELS)), atol=1e-3)
     assert not torch.allclose(tissue_after, tissue, atol=0.1)
     tissue_after.square().sum().backward()
@@ -214,8 +214,10 @@ def test_likelihoods_are_added_to_a_network_without() -> None:
 
 def test_an_early_card_says_nothing_of_what_goes_beside_the_trunk() -> None:
     stored = asdict(TINY)
-    del stored["detail"], stored["likelihood"]
-    assert architecture_of(stored) == replace(TINY, detail=0, likelihood=0)
+    for name in ("encoder_inner", "decoder_inner", "detail", "likelihood"):
+        del stored[name]
+    bare = replace(TINY, encoder_inner=(), decoder_inner=(), detail=0, likelihood=0)
+    assert architecture_of(stored) == bare
 
 
 @pytest.mark.parametrize(
