@@ -16,7 +16,7 @@ TISSUE_WEIGHT = 0.5
 TISSUE_DICE = 0.5
 """Of the tissues' Dice beside their cross-entropy."""
 SMALL = 100.0
-"""Voxels added to overlap and size: a tissue that is hardly there says nothing."""
+"""Voxels added to overlap and size: of a tissue that is not there, so many false ones cost half."""
 NEAR_BRAIN_MM = 4.0
 FAR_SHARE = 0.15
 """How much a voxel farther from the brain than that counts for the tissue."""
@@ -69,7 +69,7 @@ def tissue_loss(logits: Tensor, tissue: Tensor, brain_mm: Tensor, weight: Tensor
     """Cross-entropy, and of the brain's tissues the Dice (Isensee et al. 2021, nnU-Net).
 
     The brain and what lies next to it counts more than the rest of the window. Cross-entropy alone
-    gives a doubtful voxel to the larger tissue, which thick slices take thin cortex away with.
+    gives a doubtful voxel to the larger tissue, so that thick slices lose thin cortex.
 
     Parameters
     ----------

@@ -8,12 +8,13 @@ the network is a worse one (pruning and retraining: Li et al. 2017, arXiv:1608.0
 from __future__ import annotations
 
 import argparse
-import math
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from training.blocks import ResidualBlock
 from training.detail import Detail
@@ -24,9 +25,6 @@ from training.weights import restored
 
 JUDGES = 4
 """Training maps, an image of each, on which filters are judged."""
-
-NOTHING = 1e-9
-"""Added to deviations that are divided by."""
 
 
 def narrowed(net: StripNet, architecture: Architecture, images: list[Tensor]) -> StripNet:
@@ -39,27 +37,26 @@ def narrowed(net: StripNet, architecture: Architecture, images: list[Tensor]) ->
     architecture
         Its own but for ``encoder_inner``, ``decoder_inner`` and ``detail``, none of them larger.
     images : each (1, 1, I, J, K)
-        On which the filters of the detail path are judged; norms tell it of the inner channels.
+        On which they are judged.
 
     Raises
     ------
     ValueError
-        If the architecture differs otherwise.
+        If the architecture differs otherwise, or leaves no detail path.
     """
     old = net.architecture
     beside = {name: getattr(old, name) for name in ("encoder_inner", "decoder_inner", "detail")}
     narrow = StripNet(architecture)
-    if replace(architecture, **beside) != old or _wider(narrow, net):
+    other = replace(architecture, **beside) != old
+    if other or not 0 < architecture.detail <= old.detail or _wider(narrow, net):
         raise ValueError(f"{architecture} does not narrow {old}")
     state = net.state_dict()
+    moved = _moved(net, images)
     for name, part in narrow.named_modules():
-        before = net.get_submodule(name)
-        if isinstance(part, ResidualBlock) and isinstance(before, ResidualBlock):
-            _keep_channels(state, name, _largest(_moved_by_channels(before), _inner(part)))
-        elif isinstance(part, Detail) and isinstance(before, Detail):
-            moved = sum(_moved_by_filters(net, before, image) for image in images)
-            assert isinstance(moved, Tensor)
-            _keep_filters(state, name, _largest(moved, part.filters.out_channels))
+        if isinstance(part, ResidualBlock):
+            _keep_channels(state, name, _largest(moved[name], part.first.out_channels))
+        elif isinstance(part, Detail):
+            _keep_filters(state, name, _largest(moved[name], part.filters.out_channels))
     narrow.load_state_dict(state)
     return narrow
 
@@ -74,39 +71,53 @@ def _wider(net: StripNet, other: StripNet) -> bool:
     )
 
 
-def _inner(block: ResidualBlock) -> int:
-    return block.first.out_channels
-
-
 def _largest(values: Tensor, count: int) -> Tensor:
     """Where the largest values are, in ascending order."""
     return values.argsort(descending=True)[:count].sort().values
 
 
-def _moved_by_channels(block: ResidualBlock) -> Tensor:
-    """Variance that each inner channel brings to the block's sum, (inner,).
+def _moved(net: StripNet, images: list[Tensor]) -> dict[str, Tensor]:
+    """Of each residual block and detail path by name: how far each inner channel, filter moves it.
 
-    After its norm a channel is taken as normal, of the norm's mean and deviation: the variance of
-    what ReLU leaves has a closed form. Means do not count, the second norm takes them away.
+    Summed over the images; in each as a share of the block's own variance.
     """
-    deviation = block.first_norm.weight.detach().double().abs() + NOTHING
-    mean = block.first_norm.bias.detach().double()
-    ratio = mean / deviation
-    below = 0.5 * (1 + torch.erf(ratio / math.sqrt(2)))
-    density = torch.exp(-ratio.square() / 2) / math.sqrt(2 * math.pi)
-    first = mean * below + deviation * density
-    second = (mean.square() + deviation.square()) * below + mean * deviation * density
-    passed = block.second.weight.detach().double().square().sum((0, 2, 3, 4))
-    return (second - first.square()) * passed
+    moved: dict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
+    blocks = {
+        block: name for name, block in net.named_modules() if isinstance(block, ResidualBlock)
+    }
 
+    def look(block: nn.Module, inputs: tuple[Tensor], _out: Tensor) -> None:
+        assert isinstance(block, ResidualBlock)
+        moved[blocks[block]] = moved[blocks[block]] + _moved_by_channels(block, inputs[0])
 
-def _moved_by_filters(net: StripNet, detail: Detail, image: Tensor) -> Tensor:
-    """Variance that each filter brings to the output on one image, (filters,)."""
+    hooks = [block.register_forward_hook(look) for block in blocks]
     with torch.no_grad():
-        seen = detail.seen(image, net.trunk(image)).double()
-        variance = seen.reshape(len(seen), -1, 8).var((0, 2))
-        moved: Tensor = variance * detail.out.weight[:, :, 0, 0, 0].double().square().sum(0)
+        for image in images:
+            x = net.trunk(image)
+            assert net.detail is not None
+            moved["detail"] = moved["detail"] + _moved_by_filters(net.detail, image, x)
+    for hook in hooks:
+        hook.remove()
     return moved
+
+
+def _moved_by_channels(block: ResidualBlock, x: Tensor) -> Tensor:
+    """Variance that each inner channel brings to what the block adds, as its norm leaves it."""
+    inner = F.relu(block.first_norm(block.first(x)))
+    weight = block.second.weight
+    whole = F.conv3d(inner, weight, padding=1).var((0, 2, 3, 4))
+    shares = [
+        F.conv3d(inner[:, [c]], weight[:, [c]], padding=1).var((0, 2, 3, 4)) / whole
+        for c in range(inner.shape[1])
+    ]
+    return torch.stack(shares) @ block.second_norm.weight.square()
+
+
+def _moved_by_filters(detail: Detail, image: Tensor, x: Tensor) -> Tensor:
+    """Variance that each filter brings to the detail path's output."""
+    seen = detail.seen(image, x)
+    variance = seen.reshape(len(seen), -1, 8).var((0, 2))
+    return variance * detail.out.weight[:, :, 0, 0, 0].square().sum(0)
 
 
 def _keep_channels(state: dict[str, Tensor], name: str, kept: Tensor) -> None:
@@ -129,17 +140,21 @@ def _channels(text: str) -> tuple[int, ...]:
 
 def main() -> None:
     """Read the command line and write a checkpoint."""
-    shipped = Architecture()
+    default = Architecture()
     parser = argparse.ArgumentParser(description="Take away what a trained network hardly uses.")
     parser.add_argument("model", type=Path, metavar="FILE.onnx", help="an exported network")
     parser.add_argument("labels", type=Path, help="folder of whole-head label maps")
     parser.add_argument("work", type=Path, help="folder for the checkpoint")
-    parser.add_argument("--encoder-inner", type=_channels, default=shipped.encoder_inner,
+    parser.add_argument("--encoder-inner", type=_channels, default=default.encoder_inner,
                         metavar="N,N,...")  # fmt: skip
-    parser.add_argument("--decoder-inner", type=_channels, default=shipped.decoder_inner,
+    parser.add_argument("--decoder-inner", type=_channels, default=default.decoder_inner,
                         metavar="N,N,...")  # fmt: skip
-    parser.add_argument("--detail", type=int, default=shipped.detail, metavar="N")
+    parser.add_argument("--detail", type=int, default=default.detail, metavar="N")
     args = parser.parse_args()
+    path = args.work / "checkpoint.pt"
+    if path.exists():
+        parser.error(f"{path} is there already: give another work folder")
+    args.work.mkdir(parents=True, exist_ok=True)
     net, draws, hours = restored(args.model)
     architecture = replace(
         net.architecture,
@@ -150,8 +165,8 @@ def main() -> None:
     plan = Plan(args.labels, args.work)
     images = typical_heads(args.labels, args.work / "maps", TRAINING_MAPS[:JUDGES])
     learner = learner_of(plan, narrowed(net, architecture, images))
-    save(args.work / "checkpoint.pt", learner, Progress(draws=draws, earlier_hours=hours), plan)
-    print(f"{args.work / 'checkpoint.pt'}: {architecture}")
+    save(path, learner, Progress(draws=draws, earlier_hours=hours), plan)
+    print(f"{path}: {architecture}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import copy
 import math
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,9 @@ class Plan:
     origin
         Exported network to go on from.
     architecture
-        Of a fresh network, or what to widen the origin to.
+        Of a fresh network.
+    widths
+        Of a fresh network instead of the architecture's, or what to widen the origin to.
     data
         Folder of real heads and reference masks, scored every `score_every` steps.
     rate, final_rate, detail_rate, hidden_rate
@@ -69,6 +71,7 @@ class Plan:
     steps: int | None = None
     origin: Path | None = None
     architecture: Architecture | None = None
+    widths: tuple[int, ...] | None = None
     ranges: SynthesisRanges = field(default_factory=SynthesisRanges)
     data: Path | None = None
     score_every: int = 1000
@@ -191,10 +194,12 @@ def start(plan: Plan) -> tuple[Learner, Progress]:
         return _resumed(plan, state), Progress(**state["progress"])
     progress = Progress()
     if plan.origin is None:
-        return learner_of(plan, StripNet(plan.architecture or Architecture())), progress
+        architecture = plan.architecture or Architecture()
+        architecture = replace(architecture, widths=plan.widths or architecture.widths)
+        return learner_of(plan, StripNet(architecture)), progress
     net, progress.draws, progress.earlier_hours = restored(plan.origin)
-    if plan.architecture not in (None, net.architecture):
-        net = widened(net, plan.architecture)
+    if plan.widths:
+        net = widened(net, plan.widths)
     return learner_of(plan, net), progress
 
 
@@ -206,14 +211,18 @@ def _check_same(plan: Plan, state: dict[str, Any], found: Path) -> None:
     ValueError
         Then. Ranges may change between starts.
     """
+    network = architecture_of(state["architecture"])
+    asked = plan.architecture or network
     before = {
-        "network": architecture_of(state["architecture"]),
+        "network": network,
+        "inner channels": "encoder_inner" in state["architecture"],  # not before 0.11
         "grid, mm": state["zoom_mm"],
         "seed": state["seed"],
         "muon": state.get("muon"),  # not in checkpoints of before it
     }
     now = {
-        "network": plan.architecture or before["network"],
+        "network": replace(asked, widths=plan.widths or asked.widths),
+        "inner channels": True,
         "grid, mm": plan.ranges.zoom_mm,
         "seed": plan.seed,
         "muon": plan.muon,
@@ -311,11 +320,11 @@ def train(plan: Plan) -> Learner:
     return learner
 
 
-def _widths(text: str) -> Architecture:
+def _widths(text: str) -> tuple[int, ...]:
     widths = tuple(int(part) for part in text.split(","))
     if len(widths) != len(Architecture().widths):
         raise argparse.ArgumentTypeError(f"{len(Architecture().widths)} numbers are needed")
-    return Architecture(widths=widths)
+    return widths
 
 
 def main() -> None:
@@ -329,7 +338,7 @@ def main() -> None:
         "--from", dest="origin", type=Path, metavar="FILE.onnx",
         help="go on from an exported network: its weights and draw counter, a fresh optimiser",
     )  # fmt: skip
-    parser.add_argument("--widths", dest="architecture", type=_widths, metavar="N,N,...",
+    parser.add_argument("--widths", type=_widths, metavar="N,N,...",
                         help="channels a level; with --from, widens that network")  # fmt: skip
     parser.add_argument("--data", type=Path, help="folder of real heads and reference masks, to "
                         "log their Dice; they have no part in learning")  # fmt: skip

@@ -52,10 +52,12 @@ def restored(model: Path) -> tuple[StripNet, int, float]:
         tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
         for tensor in graph.initializer
     }
-    # networks before 0.11 trusted brightness everywhere alike
-    early = {name: w for name, w in net.state_dict().items() if ".trust." in name}
-    state = early | {name: weights[name] for name in net.state_dict() if name in weights}
-    net.load_state_dict(state)
+    stored = card["training"]["architecture"]
+    state = net.state_dict()
+    kept = {name: weights[name] for name in state if name in weights}
+    if "encoder_inner" not in stored:  # before 0.11 brightness was trusted everywhere alike
+        kept |= {name: state[name] for name in state if ".trust." in name}
+    net.load_state_dict(kept)
     return net, int(card["training"]["draws"]), float(card["training"]["hours"])
 
 
@@ -93,34 +95,32 @@ def blended(net: StripNet, other: StripNet, share: float) -> StripNet:
     return mean
 
 
-def widened(net: StripNet, architecture: Architecture) -> StripNet:
+def widened(net: StripNet, widths: tuple[int, ...]) -> StripNet:
     """The same distances with more channels (Chen, Goodfellow, Shlens 2016, arXiv:1511.05641).
 
     Parameters
     ----------
     net
         A trained network.
-    architecture
-        The same blocks, no level narrower; as much detail, or some where there was none; as many
-        rounds of likelihoods, or more.
+    widths
+        Of as many levels, none narrower.
 
     Returns
     -------
     StripNet
-        New channels start from random weights; nothing that was there before reads them yet. Added
-        rounds of likelihoods change the tissue at once.
+        New channels start from random weights; nothing that was there before reads them yet.
 
     Raises
     ------
     ValueError
-        If the architecture is no widening of the network's.
+        If a level is narrower, or there are more or fewer.
     """
-    old, new = net.architecture, architecture
-    blocks = _blocks(old) == _blocks(new)
-    beside = old.detail in (0, new.detail) and new.likelihood >= old.likelihood
-    if not (blocks and beside) or any(b < a for a, b in zip(old.widths, new.widths, strict=True)):
-        raise ValueError(f"{new} does not widen {old}")
-    wide = StripNet(architecture)
+    old = net.architecture
+    if len(widths) != len(old.widths) or any(
+        b < a for a, b in zip(old.widths, widths, strict=True)
+    ):
+        raise ValueError(f"{widths} does not widen {old.widths}")
+    wide = StripNet(replace(old, widths=widths))
     state = wide.state_dict()
     for name, weight in net.state_dict().items():
         target = state[name]
@@ -132,13 +132,3 @@ def widened(net: StripNet, architecture: Architecture) -> StripNet:
             target[:rows] = weight
     wide.load_state_dict(state)
     return wide
-
-
-def _blocks(architecture: Architecture) -> tuple[tuple[int, ...], ...]:
-    """How many there are on each level, and the channels within them where these are given."""
-    return (
-        architecture.encoder_blocks,
-        architecture.decoder_blocks,
-        architecture.encoder_inner,
-        architecture.decoder_inner,
-    )

@@ -118,6 +118,23 @@ def test_the_trunk_says_how_much_brightness_counts() -> None:
     assert plain.std() > 0.3
 
 
+def test_the_second_round_measures_where_the_first_has_put_the_tissues() -> None:
+    """The steps of two rounds written out; without trust in brightness a second changes nothing."""
+    logits = layers(16) / 40
+    image = normal(logits, (0.6, 0.9), 0.1)
+    one, two = (Likelihood(TRUNK, cell=2, rounds=rounds) for rounds in (1, 2))
+    first, second = (added(layer, image, logits) for layer in (one, two))
+    sampled, prior = image[..., ::2, ::2, ::2], logits[..., ::2, ::2, ::2]
+    mean, factor, constant = two.normal(sampled, first[..., ::2, ::2, ::2])
+    fits = factor * (sampled - mean).square() + constant
+    expected = prior + two.weight * fits.clamp(min=FLOOR)
+    assert torch.allclose(second[..., ::2, ::2, ::2], expected, atol=1e-5)
+    assert (second - first).abs().max() > 0.1
+    for layer in (one, two):
+        torch.nn.init.constant_(layer.trust.bias, -30.0)
+    assert torch.allclose(added(two, image, logits), added(one, image, logits), atol=1e-6)
+
+
 def test_means_are_local() -> None:
     """The dark tissue of one end is brighter than the bright tissue of the other."""
     truth = layers(48)

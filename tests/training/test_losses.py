@@ -131,3 +131,6 @@ def test_a_small_tissue_counts_as_much_as_a_large_one() -> None:
 
     lost = [1 - SMALL / (n + SMALL) for n in (1000, 10_000)]
     assert [cost(0), cost(1)] == pytest.approx([TISSUE_DICE * one / 6 for one in lost], abs=1e-3)
+    wrong, seen = -found, (truth == 0)[:, None].float()  # the tissues lie where nothing counts
+    wrong[:, 0] = 30.0
+    assert float(tissue_loss(wrong, truth, inside, seen)) == pytest.approx(0, abs=1e-3)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from training.blocks import ResidualBlock  # noqa: E402
-from training.narrow import _moved_by_channels, narrowed  # noqa: E402
+from training.narrow import _moved_by_channels, main, narrowed  # noqa: E402
 from training.network import Architecture, StripNet  # noqa: E402
+from training.train import Plan, Progress, start  # noqa: E402
 
 pytestmark = pytest.mark.training
 WIDE = Architecture(widths=(4, 6), encoder_blocks=(1, 2), decoder_blocks=(1,), encoder_inner=(),
@@ -57,24 +59,71 @@ def test_what_moves_least_goes_first() -> None:
     assert torch.equal(narrow.get_submodule("decoders.0.0").first.weight, kept)
 
 
-def test_variances_are_those_of_samples() -> None:
-    """Of normal values of each norm's mean and deviation that went through ReLU."""
-    block = ResidualBlock(4, 3)
+def test_a_filter_that_never_fires_goes_first() -> None:
+    """Its weights on the way on are large; its threshold is never met."""
+    net, image = wide(), torch.rand(1, 1, 8, 8, 8)
     with torch.no_grad():
-        block.first_norm.weight.copy_(torch.tensor([1.0, -0.5, 0.0]))
-        block.first_norm.bias.copy_(torch.tensor([-0.7, 0.4, 0.3]))
-    moved = _moved_by_channels(block).tolist()
-    values = torch.randn(1_000_000, 3) * block.first_norm.weight + block.first_norm.bias
-    passed = block.second.weight.square().sum((0, 2, 3, 4))
-    expected = values.relu().var(0) * passed
-    assert moved == pytest.approx(expected.tolist(), rel=0.02, abs=1e-6)
+        net.detail.thresholds.bias[8:16] = -1e6  # filter 1 stays silent: 4 alone is not read
+        net.detail.out.weight[:, 1] = 100.0
+    narrow = narrowed(net, replace(NARROW, detail=4), [image]).eval()
+    assert torch.equal(narrow.detail.filters.weight, net.detail.filters.weight[[0, 2, 3, 5]])
+
+
+def test_channels_that_cancel_move_what_each_moves_alone() -> None:
+    """By how much the block's sum changes without each, told by taking it away."""
+    block, x = ResidualBlock(4, 3).eval(), torch.randn(1, 4, 8, 8, 8)
+    block.second_norm.weight.data.uniform_(0.5, 2.0)
+
+    def added(kept: torch.Tensor) -> torch.Tensor:
+        inner = block.first_norm(block.first(x)).relu() * kept[:, None, None, None]
+        y = block.second(inner)
+        whole = block.second(block.first_norm(block.first(x)).relu())
+        deviation = whole.std((0, 2, 3, 4), keepdim=True)
+        return block.second_norm.weight[:, None, None, None] * y / deviation
+
+    with torch.no_grad():
+        every = added(torch.ones(3))
+        lost = [(every - added(1 - one)).var((0, 2, 3, 4)).sum().item() for one in torch.eye(3)]
+        assert _moved_by_channels(block, x).tolist() == pytest.approx(lost, rel=1e-4)
 
 
 @pytest.mark.parametrize(
-    "architecture",
-    [replace(NARROW, widths=(4, 8)), replace(WIDE, detail=8), replace(WIDE, encoder_inner=(5,)),
-     replace(NARROW, likelihood=1)],
-)  # fmt: skip
-def test_nothing_else_may_change(architecture: Architecture) -> None:
+    ("old", "new"),
+    [
+        (WIDE, replace(NARROW, widths=(4, 8))),
+        (WIDE, replace(WIDE, detail=8)),
+        (WIDE, replace(WIDE, encoder_inner=(5,))),
+        (WIDE, replace(NARROW, likelihood=1)),
+        (WIDE, replace(NARROW, detail=0)),
+        (replace(WIDE, detail=0), replace(NARROW, detail=4)),
+    ],
+)
+def test_nothing_else_may_change(old: Architecture, new: Architecture) -> None:
     with pytest.raises(ValueError, match="does not narrow"):
-        narrowed(wide(), architecture, [])
+        narrowed(StripNet(old), new, [])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_training_goes_on_from_the_checkpoint(tmp_path: Path, monkeypatch, capsys) -> None:
+    """Draws and hours of the network it came from; a checkpoint that is there stays."""
+    net, image = wide(), torch.rand(1, 1, 8, 8, 8)
+    monkeypatch.setattr("training.narrow.restored", lambda _: (net, 900, 1.5))
+    monkeypatch.setattr("training.narrow.typical_heads", lambda *_: [image])
+    command = ["narrow", "net.onnx", "labels", str(tmp_path / "work")]
+    command += ["--encoder-inner", "3,4", "--decoder-inner", "2", "--detail", "4"]
+    monkeypatch.setattr("sys.argv", command)
+    main()
+    plan = Plan(tmp_path, tmp_path / "work")
+    learner, progress = start(plan)
+    assert progress == Progress(draws=900, earlier_hours=1.5)
+    expected = narrowed(net, NARROW, [image]).state_dict()
+    for found in (learner.net, learner.average):
+        assert found.architecture == NARROW
+        assert all(torch.equal(w, expected[name]) for name, w in found.state_dict().items())
+    learner.net(image)[0].square().sum().backward()
+    for optimiser in learner.optimisers:
+        optimiser.step()
+    assert not torch.equal(learner.net.stem.weight, learner.average.stem.weight)
+    with pytest.raises(SystemExit):
+        main()
+    assert "is there already" in capsys.readouterr().err

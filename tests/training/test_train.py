@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
 
 from bids_strip.card import find_card  # noqa: E402
 from training.blocks import depth_to_space, space_to_depth  # noqa: E402
@@ -138,6 +139,17 @@ def test_a_checkpoint_from_before_muon_is_refused(tmp_path: Path) -> None:
         start(plan)
 
 
+def test_a_checkpoint_without_inner_channels_is_refused(tmp_path: Path) -> None:
+    plan = Plan(tmp_path, tmp_path, architecture=TINY)
+    learner, progress = start(plan)
+    save(tmp_path / "checkpoint.pt", learner, progress, plan)
+    state = torch.load(tmp_path / "checkpoint.pt")
+    del state["architecture"]["encoder_inner"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="give another work folder"):
+        start(replace(plan, architecture=None))
+
+
 def test_training_makes_the_loss_fall_and_adds_up(tmp_path: Path, maps, monkeypatch) -> None:
     """Two starts of one training see the draws of one that was never interrupted."""
     monkeypatch.setattr("training.train.load_maps", lambda *_: maps)
@@ -161,7 +173,13 @@ def test_training_makes_the_loss_fall_and_adds_up(tmp_path: Path, maps, monkeypa
     train(plan)  # done: not a step more
     assert start(plan)[1] == progress
     other_grid = SynthesisRanges(zoom_mm=1.6)
-    for other in ({"seed": 9}, {"architecture": TINY}, {"ranges": other_grid}, {"muon": False}):
+    for other in (
+        {"seed": 9},
+        {"architecture": TINY},
+        {"widths": (4, 6, 8, 9)},
+        {"ranges": other_grid},
+        {"muon": False},
+    ):
         with pytest.raises(ValueError, match="another work folder"):
             start(replace(plan, **other))
 
@@ -179,7 +197,7 @@ def test_the_shipped_network_comes_back() -> None:
 def test_widening_keeps_the_function_and_can_learn() -> None:
     net = StripNet(TINY)
     torch.nn.init.normal_(net.detail.out.weight)
-    wide = widened(net, replace(TINY, widths=(7, 6)))
+    wide = widened(net, (7, 6))
     image = torch.rand(1, 1, 16, 16, 16)
     for ours, theirs in zip(net(image), wide(image), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-4)
@@ -187,29 +205,19 @@ def test_widening_keeps_the_function_and_can_learn() -> None:
     assert float(wide.fine.weight.grad[:, 4:].abs().max()) > 0
 
 
-def test_detail_is_added_to_a_network_without() -> None:
-    net = StripNet(replace(TINY, detail=0))
-    more = widened(net, TINY)
+def test_likelihoods_change_the_tissue_alone() -> None:
+    """It gets what the image says, and the likelihoods' weight learns."""
+    net = StripNet(TINY)
+    plain = StripNet(replace(TINY, likelihood=0))
+    plain.load_state_dict({name: net.state_dict()[name] for name in plain.state_dict()})
     image = torch.rand(1, 1, 16, 16, 16)
-    for ours, theirs in zip(net(image), more(image), strict=True):
-        assert torch.equal(ours, theirs)
-    more(image)[0].abs().sum().backward()
-    assert float(more.detail.out.weight.grad.abs().max()) > 0
-
-
-def test_likelihoods_are_added_to_a_network_without() -> None:
-    """The distances stay; the tissue gets what the image says, and their weight learns."""
-    net = StripNet(replace(TINY, likelihood=0))
-    more = widened(net, TINY)
-    image = torch.rand(1, 1, 16, 16, 16)
-    (sdt, tissue), (sdt_after, tissue_after) = net(image), more(image)
+    (sdt, tissue), (sdt_after, tissue_after) = plain(image), net(image)
     assert torch.equal(sdt, sdt_after)
-    assert more.likelihood is not None
-    blocks = more.likelihood.blocks(image, space_to_depth(tissue), more.trunk(image))
+    blocks = net.likelihood.blocks(image, space_to_depth(tissue), net.trunk(image))
     assert torch.allclose(tissue_after, depth_to_space(blocks, len(TISSUE_CHANNELS)), atol=1e-3)
     assert not torch.allclose(tissue_after, tissue, atol=0.1)
     tissue_after.square().sum().backward()
-    assert float(more.likelihood.weight.grad.abs()) > 0
+    assert float(net.likelihood.weight.grad.abs()) > 0
 
 
 def test_an_early_card_says_nothing_of_what_goes_beside_the_trunk() -> None:
@@ -220,26 +228,23 @@ def test_an_early_card_says_nothing_of_what_goes_beside_the_trunk() -> None:
     assert architecture_of(stored) == bare
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        replace(TINY, widths=(3, 6)),
-        replace(TINY, encoder_blocks=(1, 2)),
-        replace(TINY, detail=3),
-        replace(TINY, likelihood=0),
-    ],
-)
-def test_a_network_that_is_not_wider_is_refused(other: Architecture) -> None:
+@pytest.mark.parametrize("widths", [(3, 6), (4, 6, 8)])
+def test_a_network_that_is_not_wider_is_refused(widths: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="does not widen"):
-        widened(StripNet(TINY), other)
+        widened(StripNet(TINY), widths)
+
+
+def perturb(net: StripNet) -> None:
+    """No two weights alike: the exporter stores equal ones once, a trained network has none."""
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_shipped_network_gives_its_weights_back(tmp_path: Path) -> None:
     net = StripNet(TINY)
-    with torch.no_grad():  # the exporter stores equal weights once: a trained network has none
-        for weight in net.parameters():
-            weight.add_(0.1 * torch.randn_like(weight))
+    perturb(net)
     path = tmp_path / "net.onnx"
     path.write_bytes(to_onnx(net))
     card = {"training": {"architecture": asdict(TINY), "draws": 900, "hours": 1.5}}
@@ -252,6 +257,28 @@ def test_a_shipped_network_gives_its_weights_back(tmp_path: Path) -> None:
     begun, progress = start(plan)
     assert (progress.step, progress.draws, progress.earlier_hours) == (0, 900, 1.5)
     assert torch.equal(begun.net.state_dict()["stem.weight"], net.state_dict()["stem.weight"])
+    wide, _ = start(replace(plan, widths=(5, 6)))
+    assert wide.net.architecture == replace(TINY, widths=(5, 6))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_weights_that_are_missing_are_told(tmp_path: Path) -> None:
+    """But for the trust of networks from before it, which starts anew."""
+    path = tmp_path / "net.onnx"
+    net = StripNet(replace(TINY, encoder_inner=(), decoder_inner=()))
+    perturb(net)
+    model = onnx.load_from_string(to_onnx(net))
+    for tensor in [one for one in model.graph.initializer if ".trust." in one.name]:
+        model.graph.initializer.remove(tensor)
+    onnx.save(model, path)
+    stored = asdict(net.architecture)
+    card = {"training": {"architecture": stored, "draws": 900, "hours": 1.5}}
+    path.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(RuntimeError, match="trust"):
+        restored(path)
+    del stored["encoder_inner"], stored["decoder_inner"]
+    path.with_suffix(".json").write_text(json.dumps(card))
+    assert float(restored(path)[0].likelihood.trust.weight.abs().max()) == 0
 
 
 def test_a_blend_is_the_mean_of_the_weights() -> None:
