@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 from bids_strip.domain import Run
 from bids_strip.manual import same_manual
-from bids_strip.naming import APP, manual_name, names_in, names_of
+from bids_strip.naming import APP, IMAGE, manual_name, names_in, names_of
 from bids_strip.recipe import Recipe
 from bids_strip.record import OK, Record, other_input, read_record, same_input
 from bids_strip.space import parse_space
@@ -194,13 +194,13 @@ def kinds_there(run: Run, output_dir: Path, listings: Listings) -> tuple[str, ..
     """Kinds of output that lie there of a run, whichever call made them and whether they are whole.
 
     A redo makes them all: nothing of an earlier result stays that the new mask does not agree with,
-    and nothing is lost.
+    and nothing is lost. An image makes a kind; the table of its labels by itself is none.
     """
-    names = {kind: name for kind, name in names_of(run).items() if kind != "qc"}
+    images = {kind: name for kind, name in names_of(run).items() if name.endswith(IMAGE)}
     return tuple(
         dict.fromkeys(
             kind.split("_")[0]
-            for kind, name in names.items()
+            for kind, name in images.items()
             if PurePath(name).name in listings((output_dir / name).parent)
         )
     )

@@ -15,6 +15,7 @@ from bids_strip.participant.resume import (
     Listings,
     done_but_for_border,
     done_but_for_more,
+    kinds_there,
     known,
 )
 from bids_strip.recipe import Recipe
@@ -90,3 +91,10 @@ def test_another_border_does_not_hide_what_a_space_lacks(run: Run, tmp_path: Pat
     assert done_but_for_border(run, found(run, without), without) is not None
     wanted = replace(without, recipe=replace(without.recipe, outputs=KINDS))
     assert done_but_for_border(run, found(run, wanted), wanted) is None
+
+
+def test_a_table_without_its_labels_is_no_kind(run: Run, tmp_path: Path) -> None:
+    left(run, tmp_path, "mask", "dseg", "dseg_table", "probseg_WM")
+    assert kinds_there(run, tmp_path, Listings()) == ("mask", "dseg", "probseg")
+    (tmp_path / names_of(run)["dseg"]).unlink()
+    assert kinds_there(run, tmp_path, Listings()) == ("mask", "probseg")
