@@ -177,6 +177,7 @@ def _begin(settings: Settings) -> None:
 def slurm_script(arguments: Sequence[str]) -> int:
     """Print a job array for what is to do at participant level; submits nothing."""
     from bids_strip.card import find_card
+    from bids_strip.group.ratings import read_ratings
     from bids_strip.naming import check_output_dir, check_work_dir
     from bids_strip.owner import check_owner
     from bids_strip.participant.level import plan
@@ -188,6 +189,8 @@ def slurm_script(arguments: Sequence[str]) -> int:
     settings = parse(command)
     check_output_dir(settings.bids_dir, settings.output_dir)
     check_work_dir(settings.bids_dir, settings.work_dir)
+    if settings.ratings:  # the group job would find out when all others have ended
+        read_ratings(settings.ratings, settings.output_dir)
     runs = plan(settings, find_card(settings.model))
     check_owner(settings.output_dir)
     _say_on_stderr((*runs.notes, *runs.closed))

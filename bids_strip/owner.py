@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bids_strip.dataset.content import describe_missing
 from bids_strip.dataset.description import DESCRIPTION, read_description
 from bids_strip.errors import DatasetError, OutputError
 from bids_strip.naming import APP
@@ -17,9 +18,14 @@ def check_owner(output_dir: Path) -> None:
     Raises
     ------
     OutputError
-        If there is a ``dataset_description.json`` that is not ours, or cannot be read.
+        If there is a ``dataset_description.json`` that is not ours or cannot be read, or one whose
+        content is away: it cannot be told whose the folder is, and writing would replace it.
     """
-    if not (output_dir / DESCRIPTION).exists():
+    path = output_dir / DESCRIPTION
+    missing = describe_missing(path)
+    if missing:
+        raise OutputError(f"{path}: {missing}; or give {APP} a folder of its own")
+    if not path.exists():
         return
     try:
         described = read_description(output_dir)

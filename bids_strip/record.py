@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from bids_strip.dataset.content import describe_missing, describe_refusal
 from bids_strip.domain import Run
 from bids_strip.text_file import read_text
 
@@ -121,9 +122,17 @@ class Record:
 
 
 def read_record(path: Path) -> Record | None:
-    """The record in a file, None if it is absent or not one."""
+    """The record in a file, None if it is absent, cannot be read, or is not one."""
     try:
-        data = json.loads(read_text(path, encoding="utf-8"), object_pairs_hook=_table)
+        return _parsed(read_text(path, encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _parsed(text: str) -> Record | None:
+    """The record that a text spells, None if it is not one."""
+    try:
+        data = json.loads(text, object_pairs_hook=_table)
         source, manual = data.pop("input"), data.pop("manual", None)
         outputs = tuple(OutputFile(**o) for o in data.pop("outputs"))
         found = tuple(data.pop("reasons", ()))
@@ -135,8 +144,7 @@ def read_record(path: Path) -> Record | None:
             manual=InputFile(**manual) if manual else None,
         )
         return record if _is_sound(record) else None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError,
-            RecursionError):  # fmt: skip
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
         return None
 
 
@@ -172,10 +180,15 @@ def _least_fit(found: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 def record_in(path: Path) -> Record:
-    """The record in a file; a damaged one becomes a failure that says so."""
-    found = read_record(path)
+    """The record in a file; one that is damaged or cannot be read becomes a failure saying so."""
+    try:
+        found, refused = _parsed(read_text(path, encoding="utf-8")), None
+    except (OSError, ValueError) as error:
+        found, refused = None, describe_refusal(error)
     if found is not None:
         return found
+    damaged = "not a record (damaged or cut short); run the participant level again"
+    why = refused or describe_missing(path) or damaged
     stem, _, desc = path.name.removesuffix("_qc.json").partition("_desc-brain")
     pairs = (part.partition("-") for part in stem.split("_"))
     suffix = desc or "T1w"
@@ -185,7 +198,7 @@ def record_in(path: Path) -> Record:
         entities={key: label for key, _, label in pairs},
         status=FAILED,
         stage="gather",
-        reason=f"{path.name}: not a record (damaged or cut short); run the participant level again",
+        reason=f"{path.name}: {why}",
     )
 
 

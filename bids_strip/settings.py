@@ -79,10 +79,11 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--modality",), "modality", "suffixes to process (default: T1w)", "texts", "SUFFIX",
            default=("T1w",)),
     Option(("--outputs",), "outputs",
-           "what to write (default: all but probseg); 'mask' alone writes masks and metrics",
+           f"what to write, of {' '.join(OUTPUT_KINDS)} (default: all but probseg); 'mask' alone "
+           "writes masks and metrics",
            "texts", "KIND", OUTPUT_KINDS, default=DEFAULT_KINDS),
     Option(("--model",), "model", "network: an embedded one's name, or FILE.onnx with its card "
-           "FILE.json beside it", "text", "NAME|FILE"),
+           "FILE.json beside it (default: the embedded one)", "text", "NAME|FILE"),
     Option(("--device",), "device", "'gpu' fails when the GPU provider does not load; 'auto' says "
            "what it took (default: auto)", "text", choices=DEVICES, default="auto"),
     Option(("--border",), "border_mm", "shift of the surface in mm, outwards if positive "
@@ -94,9 +95,12 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--output-spaces",), "output_spaces", "TemplateFlow spaces to resample into "
            "(default: none)", "texts", "NAME[:res-N]", default=()),
     Option(("--offline",), "offline", "never try a network: templates must be there already"),
-    Option(("--nprocs", "--n-cpus"), "nprocs", "runs processed at a time", "count", "N"),
-    Option(("--omp-nthreads",), "omp_nthreads", "threads a run", "count", "N"),
-    Option(("--mem-gb", "--mem"), "mem_gb", "memory to stay within, GB", "number", "G"),
+    Option(("--nprocs", "--n-cpus"), "nprocs", "runs processed at a time (default: as many as "
+           "processors and memory allow)", "count", "N"),
+    Option(("--omp-nthreads",), "omp_nthreads", "threads a run (default: its share of the "
+           "processors)", "count", "N"),
+    Option(("--mem-gb", "--mem"), "mem_gb", "memory that all runs together stay within, GB "
+           "(default: what is free)", "number", "G"),
     Option(("-w", "--work-dir"), "work_dir", "where libraries' temporary files and caches "
            "go, in a folder of this call's own that is removed at exit (default: OUTPUT_DIR/.work)",
            "path", "DIR"),

@@ -342,6 +342,18 @@ def test_content_that_is_not_here(tiny_bids: TinyBids) -> None:
     assert describe_missing(folder / "absent.nii.gz") is None
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """Among images, records and descriptions alike; it is refused by who reads it."""
+    pipe = tmp_path / "sub-01_T1w.nii.gz"
+    os.mkfifo(pipe)
+    writer = os.open(pipe, os.O_RDWR)  # so that a reader is seen here instead of waiting
+    try:
+        os.write(writer, b"/annex/objects/MD5E-s1--0.nii.gz\n")
+        assert describe_missing(pipe) is None
+    finally:
+        os.close(writer)
+
+
 def test_what_the_system_refuses_is_told_from_what_is_damaged() -> None:
     remedies = {
         errno.EACCES: "the right to read",

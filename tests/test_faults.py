@@ -342,12 +342,14 @@ def test_a_redo_of_fewer_kinds_makes_all_that_lie_there(call: Call, out: Path, w
 
 def test_kinds_that_were_removed_are_not_made_again(call: Call, out: Path) -> None:
     """The way to fewer kinds: remove their files."""
-    assert call("--outputs", "mask", "sdt", "brain", "probseg") == 0
+    assert call("--outputs", "mask", "sdt", "brain", "dseg", "probseg") == 0
     for path in [*out.rglob("*_probseg.*"), *out.rglob("*_desc-brain_T1w.*")]:
         path.unlink()
+    for path in out.rglob("*_dseg.nii.gz"):
+        path.unlink()  # its table alone is no tissue
     assert call() == 0
     assert json.loads((out / QC).read_text())["options"]["outputs"] == ["mask", "sdt"]
-    assert not [*out.rglob("*_probseg.*")]
+    assert not [*out.rglob("*_probseg.*"), *out.rglob("*_dseg.*")]
 
 
 def test_an_input_that_is_replaced_meanwhile_is_not_recorded_as_done(

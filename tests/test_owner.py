@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,36 @@ def test_a_damaged_description_is_nobodys_to_overwrite(tmp_path: Path) -> None:
     (tmp_path / "dataset_description.json").write_text("{")
     with pytest.raises(OutputError, match="repair it"):
         check_owner(tmp_path)
+
+
+@pytest.mark.parametrize("where", [".git/annex/objects/a/b/c.json", "/nowhere/c.json", None])
+def test_a_description_whose_content_is_away_is_not_taken_for_none(
+    tmp_path: Path, where: str | None
+) -> None:
+    """A link to nothing, or a pointer: the folder is somebody's, and who that is cannot be told."""
+    path = tmp_path / "dataset_description.json"
+    if where is None:
+        path.write_text("/annex/objects/MD5E-s1--0.json\n")
+    else:
+        path.symlink_to(where)
+    with pytest.raises(OutputError) as caught:
+        check_owner(tmp_path)
+    said = str(caught.value)
+    remedy = "content is not here; run: datalad get dataset_description.json"
+    assert said.startswith(f"{path}: {remedy}")
+    assert said.endswith("or give bids_strip a folder of its own")
+    assert "\n" not in said
+    assert caught.value.exit_code == 73
+
+
+@pytest.mark.parametrize("level", ["participant", "group"])
+def test_no_level_writes_over_a_description_that_is_away(
+    call: Callable[..., int], out: Path, capsys: pytest.CaptureFixture[str], level: str
+) -> None:
+    out.mkdir()
+    link = out / "dataset_description.json"
+    link.symlink_to(".git/annex/objects/a/b/c.json")
+    assert call(level=level) == 73
+    assert capsys.readouterr().err.count("\n") == 1
+    assert [*out.iterdir()] == [link]
+    assert link.is_symlink()

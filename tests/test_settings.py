@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from bids_strip.cli import main, parse
 from bids_strip.errors import UsageError
-from bids_strip.settings import OPTIONS, Option, Settings, build_parser
+from bids_strip.settings import OPTIONS, OUTPUT_KINDS, Option, Settings, build_parser
 
 PLACES = ["/raw", "/out", "participant"]
 VALUES = {"text": ["cpu"], "texts": ["01", "02"], "path": ["some/where"], "number": ["1.5"],
@@ -45,6 +46,12 @@ SPELLED = [(o, s) for o in OPTIONS for s in spellings(o)]
 def test_the_contracts_spellings_are_known() -> None:
     known = {s for action in build_parser("1")._actions for s in action.option_strings}
     assert known >= CONTRACT
+
+
+def test_the_help_names_every_kind_of_output() -> None:
+    """The value's name, KIND, stands where argparse would list them."""
+    told = next(option.help for option in OPTIONS if option.dest == "outputs")
+    assert {*OUTPUT_KINDS} <= {*re.findall(r"\w+", told)}
 
 
 @pytest.mark.parametrize(("option", "spelling"), SPELLED, ids=[s for _, s in SPELLED])

@@ -488,7 +488,7 @@ def test_the_group_is_given_the_ratings(
     printed: Printed, bash: Bash, record: Path, image: Path, tmp_path: Path
 ) -> None:
     ratings = tmp_path / "ratings.tsv"
-    ratings.touch()
+    ratings.write_text("bids_name\trating\n")
     text = printed("--container", str(image), "--", "--ratings", str(ratings))
     assert bash(text, "group").returncode == 0
     done = bash((record / "sbatch0.script").read_text(), SLURM_JOB_ID="9")
@@ -496,6 +496,22 @@ def test_the_group_is_given_the_ratings(
     words = (record / "apptainer").read_text().splitlines()
     assert f"{ratings}:{ratings}:ro" in words
     assert words[words.index("--ratings") + 1] == str(ratings)
+
+
+@pytest.mark.parametrize("content", [None, "subject\tscore\n"])
+def test_ratings_that_the_group_cannot_use_are_refused_before_any_job(
+    raw: Path, out: Path, tmp_path: Path, capsys, content: str | None
+) -> None:
+    """In the words of the group job, which comes after hours."""
+    ratings = tmp_path / "ratings.tsv"
+    if content is not None:
+        ratings.write_text(content)
+    assert main(["slurm-script", str(raw), str(out), "--", "--ratings", str(ratings)]) == 64
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"bids_strip: {ratings}: " in captured.err
+    assert captured.err.count("\n") == 1
+    assert not out.exists()
 
 
 def test_templates_that_no_job_may_fetch_have_to_be_there(

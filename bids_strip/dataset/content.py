@@ -83,6 +83,8 @@ def _datalad_get(path: Path) -> str:
 def _is_annex_pointer(path: Path) -> bool:
     """Tell whether a file is the text that stands in for an unlocked file's content."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return False
         with path.open("rb") as file:
             return file.read(len(_ANNEX_POINTER)) == _ANNEX_POINTER
     except OSError:

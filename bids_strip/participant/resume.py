@@ -10,9 +10,10 @@ from pathlib import Path, PurePath
 
 from bids_strip.domain import Run
 from bids_strip.manual import same_manual
-from bids_strip.naming import APP, manual_name, names_of
+from bids_strip.naming import APP, IMAGE, manual_name, names_in, names_of
 from bids_strip.recipe import Recipe
 from bids_strip.record import OK, Record, other_input, read_record, same_input
+from bids_strip.space import parse_space
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,9 @@ def known(run: Run, asked: Asked, listings: Listings) -> Known:
     """Compare what lies there of a run with what is asked for.
 
     A run is done if its record is of this input, network and program, has the options that are
-    asked for, and every file it names is there in its full size. A file of the right size is whole:
-    it was flushed to the disk before it got its name, and its folder before the record got its own.
+    asked for, each kind in each space, and every file it names is there in its full size. A file of
+    the right size is whole: it was flushed to the disk before it got its name, and its folder
+    before the record got its own.
     """
     path = asked.output_dir / names_of(run)["qc"]
     sizes = listings(path.parent)
@@ -99,7 +101,24 @@ def known(run: Run, asked: Asked, listings: Listings) -> Known:
         return Known(None, why)
     # no border shifts an edited mask
     recipe = asked.recipe.for_edited() if record.manual else asked.recipe
-    return Known(record, ", ".join(recipe.differences(record.options)))
+    lacking = [*recipe.differences(record.options), *_lacking_in_spaces(run, record, recipe)]
+    return Known(record, ", ".join(lacking))
+
+
+def _lacking_in_spaces(run: Run, record: Record, asked: Recipe) -> list[str]:
+    """What template spaces lack of the kinds that are asked for, in words; none if nothing.
+
+    The options name kinds and spaces apart: one call may have made the kind, another the space. A
+    space that the run does not fit holds nothing, the mask neither, and lacks nothing.
+    """
+    written = {output.name for output in record.outputs}
+    there = {space: names_in(run, parse_space(space)) for space in asked.spaces}
+    return [
+        f"{space} lacks {' '.join(missing)}"
+        for space, names in there.items()
+        if names["mask"] in written
+        and (missing := [k for k in names if k in asked.outputs and names[k] not in written])
+    ]
 
 
 def _edit_in(run: Run, names: Container[str]) -> bool:
@@ -175,13 +194,13 @@ def kinds_there(run: Run, output_dir: Path, listings: Listings) -> tuple[str, ..
     """Kinds of output that lie there of a run, whichever call made them and whether they are whole.
 
     A redo makes them all: nothing of an earlier result stays that the new mask does not agree with,
-    and nothing is lost.
+    and nothing is lost. An image makes a kind; the table of its labels by itself is none.
     """
-    names = {kind: name for kind, name in names_of(run).items() if kind != "qc"}
+    images = {kind: name for kind, name in names_of(run).items() if name.endswith(IMAGE)}
     return tuple(
         dict.fromkeys(
             kind.split("_")[0]
-            for kind, name in names.items()
+            for kind, name in images.items()
             if PurePath(name).name in listings((output_dir / name).parent)
         )
     )
@@ -193,6 +212,7 @@ def needs_border_alone(run: Run, record: Record, asked: Recipe) -> bool:
     written = {output.name for output in record.outputs}
     return (
         asked.differs_in_border_alone(record.options)
+        and not _lacking_in_spaces(run, record, asked)
         and record.manual is None
         and all(names_of(run)[kind] in written for kind in needed)
         and not record.flags.get("template_mismatch", False)

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from bids_strip.group.gather import Gathered, gather
 from bids_strip.naming import names_of, to_json
 from bids_strip.record import InputFile, Record
 from bids_strip.settings import Settings
+from tests.fakes import refusing
 
 
 def put(out: Path, name: str, **fields: object) -> Path:
@@ -242,6 +244,37 @@ def test_a_damaged_record_is_a_failure_that_says_so(out: Path, content: bytes) -
     assert damaged.entities == {"sub": "02", "ses": "1", "run": "01"}
     assert damaged.reason is not None
     assert path.name in damaged.reason
+
+
+def test_a_record_that_is_away_or_may_not_be_read_is_not_called_damaged(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another person's folders, a dataset of datalad's: the participant level is no remedy."""
+    forbidden, away, unlocked = (
+        out / f"sub-{name}_desc-brain_qc.json"
+        for name in ("01/anat/sub-01", "03/anat/sub-03", "02/ses-2/anat/sub-02_ses-2_acq-hi")
+    )
+    away.unlink()
+    away.symlink_to("../../.git/annex/objects/a/b/c.json")
+    unlocked.write_text("/annex/objects/MD5E-s1--0.json\n")
+    opened = Path.open
+
+    def opening(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == forbidden:
+            return refusing(errno.EACCES)(path)
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", opening)
+    found = by_name(out)
+    assert [*found] == ALL
+    assert found["sub-01_T1w"].status == "failed"
+    reason = found["sub-01_T1w"].reason
+    assert reason is not None
+    assert reason.startswith(f"{forbidden.name}: cannot be read (Permission denied)")
+    assert "give yourself the right to read" in reason
+    for path, name in ((away, "sub-03_T1w"), (unlocked, "sub-02_ses-2_acq-hi_T1w")):
+        assert f"{path.name}: content is not here; run: datalad get" in (found[name].reason or "")
+        assert found[name].status == "failed"
 
 
 def test_a_damaged_record_of_another_modality(out: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -157,6 +158,23 @@ def test_a_space_that_does_not_fit_is_told_after_another_that_does(
     fits = done(job_of(raw, tmp_path / "alone", SPACE)).record.metrics["template_dice"]
     assert record.metrics["template_dice"] == first.metrics["template_dice"] < fits
     assert in_spaces(tmp_path / "out") == FILES
+
+
+def test_a_kind_is_made_in_the_space_of_an_earlier_call(
+    call: Callable[..., int], out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One call made the space, another the kind: neither made the kind in that space."""
+    there = ("--output-spaces", SPACE, "--offline")
+    assert call("--outputs", "mask", *there) == 0
+    mask = out / "sub-01/anat/sub-01_space-Ball_res-2_desc-brain_mask.nii.gz"
+    before = mask.read_bytes()
+    assert call("--outputs", "brain") == 0
+    assert mask.read_bytes() == before
+    assert call("--outputs", "brain", *there) == 0
+    assert in_spaces(out) == FILES
+    capsys.readouterr()
+    assert call("--outputs", "brain", *there, "--dry-run") == 0
+    assert capsys.readouterr().out.startswith("done\t")
 
 
 def test_a_redo_without_spaces_leaves_none_behind(raw: Path, tmp_path: Path) -> None:
