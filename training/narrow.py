@@ -24,7 +24,7 @@ from training.train import TRAINING_MAPS, Plan, Progress, learner_of, save
 from training.weights import restored
 
 JUDGES = 4
-"""Training maps, an image of each, on which filters are judged."""
+"""Training maps, an image of each, on which channels and filters are judged."""
 
 
 def narrowed(net: StripNet, architecture: Architecture, images: list[Tensor]) -> StripNet:
