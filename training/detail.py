@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from training.blocks import Pointwise
 
-EXPORT_FILTERS = 5
+EXPORT_FILTERS = 8
 """Filters of the detail path that onnxruntime holds at a time, at the resolution of the image."""
 
 

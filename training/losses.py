@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from training.network import BAND_MM
 from training.synthesis import Sample
 
-TISSUE_WEIGHT = 0.5
+TISSUE_WEIGHT = 1.0
 """Of the tissue's loss beside the distances'."""
 TISSUE_DICE = 0.5
 """Of the tissues' Dice beside their cross-entropy."""

@@ -67,7 +67,7 @@ class Architecture:
     decoder_blocks: tuple[int, ...] = (1, 1, 1)
     encoder_inner: tuple[int, ...] = (8,)
     decoder_inner: tuple[int, ...] = (20,)
-    detail: int = 10
+    detail: int = 8
     likelihood: int = 2
 
     @property
