@@ -90,10 +90,10 @@ def tissue_loss(logits: Tensor, tissue: Tensor, brain_mm: Tensor, weight: Tensor
 def _tissue_dice_loss(logits: Tensor, tissue: Tensor, counts: Tensor) -> Tensor:
     """1 - mean Dice of the soft shares of grey matter, white matter and fluid, image by image."""
     dims = (2, 3, 4)
-    p = logits.softmax(dim=1)[:, 1:4] * counts
-    t = torch.stack([tissue == label for label in (1, 2, 3)], dim=1) * counts
-    overlap = (p * t).sum(dims)
-    size = (p + t).sum(dims)
+    p = logits.softmax(dim=1)[:, 1:4]
+    t = torch.stack([tissue == label for label in (1, 2, 3)], dim=1).to(p.dtype)
+    overlap = (p * t * counts).sum(dims)
+    size = ((p + t) * counts).sum(dims)
     return 1 - ((2 * overlap + SMALL) / (size + SMALL)).mean()
 
 

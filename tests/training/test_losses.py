@@ -134,3 +134,14 @@ def test_a_small_tissue_counts_as_much_as_a_large_one() -> None:
     wrong, seen = -found, (truth == 0)[:, None].float()  # the tissues lie where nothing counts
     wrong[:, 0] = 30.0
     assert float(tissue_loss(wrong, truth, inside, seen)) == pytest.approx(0, abs=1e-3)
+
+
+def test_half_seen_tissue_found_as_it_is_costs_nothing() -> None:
+    """Voxels outside the field of view count little, in overlap and size alike."""
+    truth = torch.full((1, 16, 16, 32), 1, dtype=torch.int64)
+    weight = torch.full((1, 1, 16, 16, 32), 0.05)
+    weight[..., :4] = 1.0
+    logits = torch.zeros((1, 6, 16, 16, 32))
+    logits[:, 1] = 30.0
+    inside = torch.full((1, 1, 16, 16, 32), -5.0)
+    assert float(tissue_loss(logits, truth, inside, weight)) == pytest.approx(0, abs=1e-4)
