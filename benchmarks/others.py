@@ -18,6 +18,8 @@ KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
 """For glibc, of every network here: what a layer frees serves the next one, uncleared. MindGrab's
 gains a fifth by it; peaks of memory are up to twice as high."""
 PLAIN = "own network by nibabel and scipy, mask only"
+OWN = "own network alone"
+MINDGRAB = "MindGrab's network alone"
 _DEEPBET = """
 import sys
 from deepbet import run_bet
@@ -48,7 +50,7 @@ class OtherCost:
 
 def own_network(threads: int) -> OtherCost:
     """Time the embedded network alone."""
-    return _part("own network alone, 128^3", ["benchmarks.network", "--threads", str(threads)])
+    return _part(f"{OWN}, 128^3", ["benchmarks.network", "--threads", str(threads)])
 
 
 def plain_way(head: Path, threads: int) -> OtherCost:
@@ -75,7 +77,7 @@ def mindgrab(folder: Path, head: Path, threads: int, *, mask: Path | None, side:
     """
     command = ["benchmarks.peers", str(folder), str(head), "--threads", str(threads),
                "--side", str(side), *(["--check", str(mask)] if mask else [])]  # fmt: skip
-    return _part(f"MindGrab's network alone, {side}^3", command)
+    return _part(f"{MINDGRAB}, {side}^3", command)
 
 
 def programs(head: Path) -> list[OtherCost]:

@@ -1,13 +1,15 @@
 """Score a network: ``python -m training.evaluate MODEL --labels LABELS CACHE --data DATA``.
 
 On fresh images of the label maps 17-20 that no training draw has used, and on real heads beside the
-masks of published networks. The embedded network goes by its name, any other by its file.
+masks of published networks. The embedded network goes by its name, any other by its file. Exit 1 if
+a figure that is asked for is missed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +18,13 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from benchmarks.asked import HEADER, asked_rows
 from benchmarks.tables import Cell, text_table
 from bids_strip.card import Card, find_card
 from bids_strip.domain import Bool3, Conformed, Frame, Prediction
 from bids_strip.geometry import dice
 from bids_strip.participant.predict import Predictor, load_predictor
+from training.asked import asked_for
 from training.heads import HeadScore, find_heads, score_head
 from training.maps import HELD_OUT, TrainingMap, load_maps
 from training.synthesis import Sample, SynthesisDraw, SynthesisRanges, draw, render
@@ -218,8 +222,14 @@ def heads_summary(scores: list[HeadScore]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Read the command line, print the tables, store them in the card if asked."""
+def main() -> int:
+    """Read the command line, print the tables, store them in the card if asked.
+
+    Returns
+    -------
+    int
+        1 if a figure that is asked for is missed.
+    """
     parser = argparse.ArgumentParser(description="Score a network.")
     parser.add_argument("model", help="NAME of an embedded network or FILE.onnx")
     parser.add_argument("--labels", type=Path, nargs=2, metavar=("LABELS", "CACHE"),
@@ -256,6 +266,9 @@ def main() -> None:
         print(json.dumps(found["real_heads"]))
     if args.card:
         _store(card, found)
+    asked = asked_for(found)
+    print(text_table(HEADER, asked_rows(asked)))
+    return 0 if all(one.met for one in asked) else 1
 
 
 def _line(name: str, numbers: Mapping[str, float]) -> str:
@@ -271,4 +284,4 @@ def _store(card: Card, found: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

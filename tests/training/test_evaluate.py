@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from bids_strip.domain import Conformed, Prediction  # noqa: E402
+from training.asked import asked_for  # noqa: E402
 from training.candidates import CANDIDATES  # noqa: E402
 from training.evaluate import rendered_score, summary  # noqa: E402
 from training.heads import Agreement, HeadScore, dices, find_heads, score_head  # noqa: E402
@@ -147,3 +148,35 @@ def test_windows_of_a_candidate_fit_its_network(candidate) -> None:
         for n, m in zip(shape, plain, strict=True):
             assert n * candidate.zoom_mm == pytest.approx(m * 2.0, abs=multiple * candidate.zoom_mm)
     assert candidate.macs < 60e9
+
+
+TYPICAL = {"dice": 0.976, "dice_GM": 0.81, "dice_WM": 0.86, "dice_CSF": 0.71, "surface_mm": 0.89,
+           "labels_missed_percent": 0.4, "labels_missed_mm": 2.9}  # fmt: skip
+REAL = {"heads": 12, "in_shell": 10, "dice_at_least_references": 10}
+
+
+@pytest.mark.parametrize(
+    ("typical", "least_any", "real"),
+    [
+        ({"dice": 0.974}, 0.95, {}),
+        ({"dice_WM": 0.849}, 0.95, {}),
+        ({"surface_mm": 0.91}, 0.95, {}),
+        ({"labels_missed_mm": 3.1}, 0.95, {}),
+        ({}, 0.93, {}),
+        ({}, 0.95, {"in_shell": 9}),
+    ],
+)
+def test_what_is_missed_is_told(typical: dict, least_any: float, real: dict) -> None:
+    def missed(**other: dict) -> int:
+        found = {"held_out_label_maps": {"T1w-like": TYPICAL, "any": {"dice": 0.95}},
+                 "real_heads": REAL} | other  # fmt: skip
+        return sum(not one.met for one in asked_for(found))
+
+    maps = {"T1w-like": TYPICAL | typical, "any": {"dice": least_any}}
+    assert missed() == 0
+    assert missed(held_out_label_maps=maps, real_heads=REAL | real) == 1
+
+
+def test_what_was_not_scored_is_not_asked_for() -> None:
+    assert asked_for({}) == []
+    assert len(asked_for({"real_heads": REAL})) == 2

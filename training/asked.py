@@ -1,0 +1,36 @@
+"""What is asked of a network, beside what `training.evaluate` found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.asked import Asked, at_least, at_most
+
+LEAST_HEADS = 10 / 12
+"""Share of the real heads in the shell, and whose Dice is at least the references'."""
+LEAST_DICE = {"T1w-like": 0.975, "any": 0.94}
+LEAST_TISSUE = {"dice_GM": 0.80, "dice_WM": 0.85, "dice_CSF": 0.70}
+MOST = {"surface_mm": 0.9, "labels_missed_percent": 0.5, "labels_missed_mm": 3.0}
+"""Asked for on T1w-like images."""
+
+
+def asked_for(found: Mapping[str, Any]) -> list[Asked]:
+    """Compare with what is asked of a network, as far as it was scored.
+
+    Parameters
+    ----------
+    found
+        ``held_out_label_maps`` as `summary` gives it, ``real_heads`` as `heads_summary`.
+    """
+    table, heads = found.get("held_out_label_maps", {}), found.get("real_heads", {})
+    asked = [at_least(f"{name}, Dice", table[name]["dice"], limit)
+             for name, limit in LEAST_DICE.items() if name in table]  # fmt: skip
+    typical = table.get("T1w-like", {})
+    asked += [at_least(f"T1w-like, {key}", typical[key], limit)
+              for key, limit in LEAST_TISSUE.items() if key in typical]  # fmt: skip
+    asked += [at_most(f"T1w-like, {key}", typical[key], limit)
+              for key, limit in MOST.items() if key in typical]  # fmt: skip
+    asked += [at_least(f"real heads, share of {key}", heads[key] / heads["heads"], LEAST_HEADS)
+              for key in ("in_shell", "dice_at_least_references") if heads]  # fmt: skip
+    return asked
