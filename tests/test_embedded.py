@@ -159,14 +159,14 @@ def is_whole(found: Processed, *, runs: int, stripped: str) -> None:
 def test_ds000011(processed) -> None:
     found = processed("ds000011")
     is_whole(found, runs=8, stripped="0")
-    agrees(found, mean=0.95, least=0.93)
+    agrees(found, mean=0.96, least=0.95)
 
 
 @real
 def test_ms_longitudinal(processed) -> None:
     found = processed("ms-longitudinal")
     is_whole(found, runs=4, stripped="0")
-    agrees(found, mean=0.94, least=0.92)
+    agrees(found, mean=0.97, least=0.96)
 
 
 @real

@@ -76,7 +76,8 @@ def seconds_a_step(
 ) -> dict[str, float]:
     """Processor time of a training step of each candidate, the median of turns on the same draws.
 
-    Of the most common window; on one thread, where it is the wall time of an idle machine.
+    Of the smallest window, so that training on all of them takes longer; on one thread, where it is
+    the wall time of an idle machine.
     """
     learners = {c.name: learner_of(replace(plan, muon=c.muon), StripNet(c.architecture))
                 for c in candidates}  # fmt: skip
@@ -143,7 +144,8 @@ def main() -> None:
     parser.add_argument("labels", type=Path, help="folder of whole-head label maps")
     parser.add_argument("work", type=Path, help="folder for checkpoints and prepared maps")
     parser.add_argument("--data", type=Path, help="folder of real heads and reference masks")
-    parser.add_argument("--seconds", type=float, default=900.0, help="training a candidate")
+    parser.add_argument("--seconds", type=float, default=900.0,
+                        help="of steps on the smallest window")  # fmt: skip
     parser.add_argument("--images", type=int, default=24, help="of held-out maps")
     parser.add_argument("--only", nargs="+", metavar="NAME")
     args = parser.parse_args()

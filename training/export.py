@@ -105,12 +105,12 @@ def card_of(name: str, version: str, model: bytes, state: dict[str, Any]) -> dic
         "training": {
             "data": "synthetic images rendered from label maps training_seg_01-16 of SynthSeg "
             "(Apache-2.0); 17-20 held out; no real image, no mask of another network",
-            "selection": "real heads with the masks of published networks validated it and chose "
-            "among trainings; nothing was learned from them",
+            "selection": "images of the held-out maps, and real heads with the masks of published "
+            "networks, compared versions and chose among trainings; nothing was learned from them",
             "draws": progress["draws"],
             "steps_of_last_training": progress["step"],
             "hours": round(progress["seconds"] / 3600 + progress.get("earlier_hours", 0.0), 2),
-            "optimiser_of_last_training": "Muon, AdamW for the first and last layers"
+            "optimiser_of_last_training": "Muon for the hidden weights, AdamW for the others"
             if state["muon"]
             else "AdamW",
             "architecture": state["architecture"],
@@ -173,13 +173,14 @@ def main() -> None:
     parser.add_argument("labels", type=Path, help="folder of whole-head label maps")
     parser.add_argument("name", help="name of the network")
     parser.add_argument("--version", default="0.1")
-    parser.add_argument("--folder", type=Path, default=Path("bids_strip/models"))
+    parser.add_argument("--folder", type=Path, help="to write to (default: WORK)")
     parser.add_argument("--blend", type=Path, metavar="FILE.onnx",
                         help="average the weights with those of an earlier network")  # fmt: skip
     parser.add_argument("--share", type=float, default=0.5, help="of the checkpoint, 0 to 1")
     args = parser.parse_args()
     blend = Blend(args.blend, args.share) if args.blend else None
-    print(export(args.work, args.labels, args.folder, args.name, args.version, blend))
+    folder = args.folder or args.work
+    print(export(args.work, args.labels, folder, args.name, args.version, blend))
 
 
 if __name__ == "__main__":
