@@ -6,6 +6,9 @@ A map is brought to RAS axes and cropped to the head; its two surfaces are store
 
 from __future__ import annotations
 
+import hashlib
+import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from scipy import ndimage
 
 from bids_strip.domain import Bool3
 from bids_strip.geometry import bounding_box, brain_region, filled, signed_distance
+from training.whole import written_whole
 
 REACH_MM = 6.0
 """R of DESIGN's surface: fluid within this distance of tissue belongs to the brain."""
@@ -129,7 +133,10 @@ def prepare(path: Path) -> TrainingMap:
 
 
 def load_maps(folder: Path, cache: Path, names: list[str] | None = None) -> list[TrainingMap]:
-    """All prepared maps of a folder, from the cache where they are in it already."""
+    """All prepared maps of a folder, from the cache where they are in it already.
+
+    A cached map that was made from another file or to another definition is made anew.
+    """
     cache.mkdir(parents=True, exist_ok=True)
     missing = set(names or ()) - {path.name.split(".")[0] for path in folder.glob("*.nii.gz")}
     if missing:  # draws name maps by their place in the list
@@ -139,13 +146,35 @@ def load_maps(folder: Path, cache: Path, names: list[str] | None = None) -> list
         name = path.name.split(".")[0]
         if names is not None and name not in names:
             continue
-        stored = cache / f"{name}.npz"
-        if not stored.exists():
-            made = prepare(path)
-            np.savez_compressed(stored, groups=made.groups, sdt=made.sdt)
-        with np.load(stored) as arrays:
-            maps.append(TrainingMap(name, arrays["groups"], arrays["sdt"]))
+        maps.append(_cached(cache / f"{name}.npz", path) or _put(cache / f"{name}.npz", path))
     return maps
+
+
+def made_from(path: Path) -> str:
+    """Short digest of what a prepared map is made from: the file, the surfaces, the groups."""
+    definition = [REACH_MM, SDT_LIMIT_MM, SDT_STEP_MM, list(GROUPS.items()), _BRAIN_GROUPS]
+    found = hashlib.sha256(path.read_bytes())
+    found.update(json.dumps(definition).encode())
+    return found.hexdigest()[:16]
+
+
+def _cached(stored: Path, path: Path) -> TrainingMap | None:
+    """The prepared map if it is there, whole, and made from this file to these definitions."""
+    try:
+        with stored.open("rb") as file, np.load(file) as arrays:
+            if "made_from" not in arrays or arrays["made_from"].item() != made_from(path):
+                return None
+            return TrainingMap(path.name.split(".")[0], arrays["groups"], arrays["sdt"])
+    except (FileNotFoundError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _put(stored: Path, path: Path) -> TrainingMap:
+    """Prepare a map and put it into the cache."""
+    digest, made = made_from(path), prepare(path)
+    with written_whole(stored) as file:
+        np.savez_compressed(file, groups=made.groups, sdt=made.sdt, made_from=digest)
+    return made
 
 
 def _group_lut() -> NDArray[np.uint8]:

@@ -29,6 +29,7 @@ from training.muon import Muon
 from training.network import Architecture, StripNet
 from training.synthesis import Sample, SynthesisRanges
 from training.weights import architecture_of, restored, widened
+from training.whole import written_whole
 
 TRAINING_MAPS = tuple(f"training_seg_{n:02d}" for n in range(1, 17))
 """The others, `training.maps.HELD_OUT`, evaluate."""
@@ -164,9 +165,8 @@ def save(path: Path, learner: Learner, progress: Progress, plan: Plan) -> None:
         "muon": plan.muon,
         "ranges": asdict(plan.ranges),
     }
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    with written_whole(path) as file:
+        torch.save(state, file)
 
 
 def step_once(learner: Learner, sample: Sample, clip_norm: float, bf16: bool) -> Loss:

@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from bids_strip.geometry import signed_distance  # noqa: E402
+from training import maps  # noqa: E402
 from training.maps import (  # noqa: E402
     GROUP_INDEX,
     GROUPS,
@@ -18,6 +19,7 @@ from training.maps import (  # noqa: E402
     SDT_STEP_MM,
     TISSUE_OF_GROUP,
     UNIT,
+    TrainingMap,
     load_maps,
     prepare,
     region_of,
@@ -111,10 +113,95 @@ def test_a_map_that_is_not_there_is_named(folder: Path, tmp_path: Path) -> None:
         load_maps(folder, tmp_path / "cache", ["a", "c"])
 
 
+@pytest.fixture
+def prepared(monkeypatch) -> list[str]:
+    """Names of the maps that were prepared, in order; what is made of one stays as it is."""
+    names: list[str] = []
+
+    def noted(path: Path) -> TrainingMap:
+        made = prepare(path)
+        names.append(made.name)
+        return made
+
+    monkeypatch.setattr(maps, "prepare", noted)
+    return names
+
+
+def same(one: TrainingMap, other: TrainingMap) -> bool:
+    return np.array_equal(one.groups, other.groups) and np.array_equal(one.sdt, other.sdt)
+
+
+def test_a_map_is_prepared_once(folder: Path, tmp_path: Path, prepared: list[str]) -> None:
+    first = load_maps(folder, tmp_path, ["a"])
+    again = load_maps(folder, tmp_path, ["a"])
+    assert prepared == ["a"]
+    assert same(first[0], again[0])
+
+
+def test_another_map_of_the_same_name_is_prepared_anew(
+    folder: Path, tmp_path: Path, prepared: list[str]
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    found = np.where(labels() == 2, 3, labels()).astype(np.int16)
+    nib.save(nib.Nifti1Image(found, np.eye(4)), other / "a.nii.gz")
+    cache = tmp_path / "cache"
+    first, second, third = (load_maps(one, cache, ["a"])[0] for one in (folder, other, folder))
+    assert prepared == ["a", "a", "a"]
+    white = GROUP_INDEX["white_matter"]
+    assert [bool((m.groups == white).any()) for m in (first, second, third)] == [True, False, True]
+
+
+@pytest.mark.parametrize("changed", [
+    {"REACH_MM": 3.0},
+    {"GROUPS": {"air": (0,)} | {name: v for name, v in reversed(GROUPS.items()) if name != "air"}},
+    {"_BRAIN_GROUPS": ("white_matter", "cortex")},
+])  # fmt: skip
+def test_a_map_to_another_definition_is_prepared_anew(
+    folder: Path, tmp_path: Path, prepared: list[str], monkeypatch, changed: dict[str, object]
+) -> None:
+    first = load_maps(folder, tmp_path, ["a"])
+    for name, value in changed.items():
+        monkeypatch.setattr(maps, name, value)
+    second = load_maps(folder, tmp_path, ["a"])
+    again = load_maps(folder, tmp_path, ["a"])
+    assert prepared == ["a", "a"]
+    assert same(second[0], again[0])
+    assert "GROUPS" in changed or not np.array_equal(first[0].sdt, second[0].sdt)
+
+
+@pytest.mark.parametrize("broken", ["cut", "empty", "from before digests"])
+def test_what_is_broken_or_unknown_in_the_cache_is_prepared_anew(
+    folder: Path, tmp_path: Path, prepared: list[str], broken: str
+) -> None:
+    first = load_maps(folder, tmp_path, ["a"])
+    (stored,) = tmp_path.iterdir()
+    if broken == "from before digests":
+        np.savez_compressed(stored, groups=first[0].groups, sdt=np.zeros_like(first[0].sdt))
+    else:
+        stored.write_bytes(stored.read_bytes()[: 1000 if broken == "cut" else 0])
+    assert same(load_maps(folder, tmp_path, ["a"])[0], first[0])
+    assert prepared == ["a", "a"]
+
+
+def test_an_interrupted_start_leaves_nothing_in_the_cache(
+    folder: Path, tmp_path: Path, monkeypatch
+) -> None:
+    def interrupted(file, **_arrays) -> None:
+        file.write(b"PK")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(maps.np, "savez_compressed", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            load_maps(folder, tmp_path, ["a"])
+    assert list(tmp_path.iterdir()) == []
+    assert len(load_maps(folder, tmp_path, ["a"])) == 1
+
+
 def test_the_cache_gives_the_same(folder: Path, tmp_path: Path) -> None:
     first = load_maps(folder, tmp_path / "cache", ["a"])
     again = load_maps(folder, tmp_path / "cache")
     assert [m.name for m in first] == ["a"]
     assert [m.name for m in again] == ["a", "b"]
-    assert np.array_equal(first[0].groups, again[0].groups)
-    assert np.array_equal(first[0].sdt, again[0].sdt)
+    assert same(first[0], again[0])
