@@ -29,13 +29,11 @@ from benchmarks.images import load_image
 from benchmarks.tables import Cell, text_table
 from bids_strip.card import find_card
 from bids_strip.domain import Bool3, BrainMask, Conformed, Float3, Prediction, Volume
-from bids_strip.participant.clean import clean
-from bids_strip.participant.conform import conform
-from bids_strip.participant.derive import derive
+from bids_strip.participant.job import Clock
 from bids_strip.participant.load import load
 from bids_strip.participant.normalise import normalise
+from bids_strip.participant.pipeline import predicted, whole_brain
 from bids_strip.participant.predict import Predictor, load_predictor
-from bids_strip.participant.restore import restore
 from bids_strip.participant.segment import segment
 from bids_strip.recipe import BIAS_SMOOTHNESS_MM
 from bids_strip.resources import available_cpus
@@ -146,11 +144,8 @@ def scores(path: Path, predictor: Predictor, methods: dict[str, Method]) -> list
 
 def prepared(volume: Volume, predictor: Predictor) -> Head:
     """The stages before `normalise`."""
-    conformed = conform(volume, predictor.card)
-    prediction = predictor(conformed)
-    surface = clean(prediction, conformed.zooms)
-    brain = derive(volume, restore(surface, conformed.frame), border_mm=0.0)
-    return Head(volume, brain, prediction, conformed)
+    conformed, prediction = predicted(volume, predictor, Clock())
+    return Head(volume, whole_brain(volume, prediction, conformed), prediction, conformed)
 
 
 def applied(volume: Volume, inside: Bool3) -> Float3:

@@ -34,14 +34,12 @@ from benchmarks.tables import text_table
 from bids_strip.card import find_card
 from bids_strip.domain import Affine, BrainMask, Grid, Registration, Template, Volume
 from bids_strip.geometry import affine_resampled, dice, signed_distance
-from bids_strip.participant.clean import clean
-from bids_strip.participant.conform import conform
-from bids_strip.participant.derive import derive
+from bids_strip.participant.job import Clock
 from bids_strip.participant.normalise import normalise
+from bids_strip.participant.pipeline import predicted, whole_brain
 from bids_strip.participant.placing import placed
-from bids_strip.participant.predict import OnnxPredictor, load_predictor
+from bids_strip.participant.predict import Predictor, load_predictor
 from bids_strip.participant.register import register
-from bids_strip.participant.restore import restore
 from bids_strip.recipe import BIAS_SMOOTHNESS_MM
 from bids_strip.templates import find_templates, read_template
 
@@ -105,12 +103,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if passed else 1
 
 
-def stripped(volume: Volume, predictor: OnnxPredictor) -> Head:
+def stripped(volume: Volume, predictor: Predictor) -> Head:
     """Find the brain and correct the brightness, as the program does before it registers."""
-    conformed = conform(volume, predictor.card)
-    prediction = predictor(conformed)
-    distance = restore(clean(prediction, conformed.zooms), conformed.frame)
-    brain = derive(volume, distance, border_mm=0.0)
+    conformed, prediction = predicted(volume, predictor, Clock())
+    brain = whole_brain(volume, prediction, conformed)
     found = normalise(volume, brain, prediction, conformed.frame, suffix="T1w",
                       smoothness_mm=BIAS_SMOOTHNESS_MM)  # fmt: skip
     return Head(found.volume, brain)
@@ -135,7 +131,7 @@ def round_trip(there: Registration, head: Head) -> float:
 
 
 def known_truth(
-    volume: Volume, head: Head, template: Template, engine: Engine, predictor: OnnxPredictor
+    volume: Volume, head: Head, template: Template, engine: Engine, predictor: Predictor
 ) -> float:  # fmt: skip
     """Mean distance over the brain between a head's affine and its moved copy's, composed, mm."""
     move = _known_affine(head)

@@ -20,9 +20,10 @@ from benchmarks.tables import text_table
 from bids_strip.card import find_card
 from bids_strip.domain import Bool3
 from bids_strip.participant.clean import clean
-from bids_strip.participant.conform import conform
 from bids_strip.participant.derive import derive
+from bids_strip.participant.job import Clock
 from bids_strip.participant.load import load
+from bids_strip.participant.pipeline import predicted
 from bids_strip.participant.predict import Predictor, load_predictor
 from bids_strip.participant.restore import restore
 from bids_strip.resources import available_cpus
@@ -53,8 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def row_of(path: Path, predictor: Predictor) -> Row:
     """Measure one head."""
     source = load(path)
-    conformed = conform(source.volume, predictor.card)
-    prediction = predictor(conformed)
+    conformed, prediction = predicted(source.volume, predictor, Clock())
     masks = []
     for no_csf in (False, True):
         surface = clean(prediction, conformed.zooms, no_csf=no_csf)

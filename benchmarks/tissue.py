@@ -21,13 +21,11 @@ from numpy.typing import NDArray
 from benchmarks.tables import Cell, text_table
 from bids_strip.card import find_card
 from bids_strip.geometry import dice, to_native
-from bids_strip.participant.clean import clean
-from bids_strip.participant.conform import conform
-from bids_strip.participant.derive import derive
+from bids_strip.participant.job import Clock
 from bids_strip.participant.load import from_image
 from bids_strip.participant.normalise import normalise
+from bids_strip.participant.pipeline import predicted, whole_brain
 from bids_strip.participant.predict import Predictor, load_predictor
-from bids_strip.participant.restore import restore
 from bids_strip.participant.segment import segment
 from bids_strip.recipe import BIAS_SMOOTHNESS_MM
 from bids_strip.resources import available_cpus
@@ -83,10 +81,8 @@ def scores(predictor: Predictor, source: TrainingMap, item: SynthesisDraw) -> li
     sample = render(source, item)
     truth = sample.tissue[0].numpy()
     volume = from_image(nib.Nifti1Image(sample.image[0, 0].numpy(), np.eye(4))).volume
-    conformed = conform(volume, predictor.card)
-    prediction = predictor(conformed)
-    surface = clean(prediction, conformed.zooms)
-    brain = derive(volume, restore(surface, conformed.frame), border_mm=0.0)
+    conformed, prediction = predicted(volume, predictor, Clock())
+    brain = whole_brain(volume, prediction, conformed)
     corrected = normalise(volume, brain, prediction, conformed.frame, suffix="T1w",
                           smoothness_mm=BIAS_SMOOTHNESS_MM)  # fmt: skip
     found = segment(corrected, brain, prediction, conformed.frame, suffix="T1w").labels

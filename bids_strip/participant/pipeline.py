@@ -14,7 +14,6 @@ from bids_strip.domain import (
     Prediction,
     Products,
     Registration,
-    Source,
     Template,
     Volume,
 )
@@ -84,7 +83,7 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     segmented = clock("segment", segment, normalised, brain, prediction, conformed.frame,
                       suffix=run.suffix, outside="dseg" in recipe.outputs,
                       threads=job.threads)  # fmt: skip
-    fitted = whole_brain(source, prediction, conformed) if recipe.no_csf else brain
+    fitted = whole_brain(source.volume, prediction, conformed) if recipe.no_csf else brain
     registrations = clock("register", register_all, job, normalised.volume, brain, fitted)
     preproc = quantised_image(source.volume, normalised)
     matched = clock("match", match, source.volume.grid, fitted)
@@ -230,10 +229,10 @@ def finished(job: Job, record: Record, clock: Clock, begun: float) -> Done:
     return Done(job.run, record)
 
 
-def whole_brain(source: Source, prediction: Prediction, conformed: Conformed) -> BrainMask:
+def whole_brain(volume: Volume, prediction: Prediction, conformed: Conformed) -> BrainMask:
     """The brain's own surface, which is compared and fitted where the tissue's is written."""
     surface = clean(prediction, conformed.zooms)
-    return derive(source.volume, restore(surface, conformed.frame), border_mm=0.0)
+    return derive(volume, restore(surface, conformed.frame), border_mm=0.0)
 
 
 def register_all(
