@@ -26,41 +26,15 @@ from benchmarks.outputs import (
     truth_mask,
 )
 from benchmarks.overlap import (
+    Agreement,
     Place,
-    Surface,
+    agreement,
     common_box,
-    dice,
-    missed_ml,
     stray_places,
-    surface_distances,
     surface_of,
-    volume_ml,
 )
 from benchmarks.tables import Cell, text_table
 from bids_strip.geometry import Box
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """One mask against one reference, or one reference against another.
-
-    Attributes
-    ----------
-    signed_mm, mean_mm, p95_mm
-        Of `benchmarks.overlap.SurfaceDistances`; signed is positive where ours lies outside.
-    missed_ml
-        Of the reference, deeper than 2 mm inside it and not in ours.
-    """
-
-    run: str
-    reference: str
-    dice: float
-    signed_mm: float
-    mean_mm: float
-    p95_mm: float
-    ours_ml: float
-    reference_ml: float
-    missed_ml: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,28 +155,13 @@ def compare(result: Result, paths: dict[str, Path]) -> RunReport:
     deepest = max(places, key=lambda place: place.depth_mm, default=None)
     return RunReport(
         run=result.name,
-        agreements=tuple(_agreement(result.name, n, surface, r) for n, r in references.items()),
+        agreements=tuple(agreement(result.name, n, surface, r) for n, r in references.items()),
         between=tuple(
-            _agreement(result.name, f"{a} to {b}", references[a], references[b])
+            agreement(result.name, f"{a} to {b}", references[a], references[b])
             for a, b in combinations(references, 2)
         ),
         largest=_stray(places[0] if places else None, box, ours),
         deepest=_stray(deepest, box, ours),
-    )
-
-
-def _agreement(run: str, name: str, ours: Surface, reference: Surface) -> Agreement:
-    distances = surface_distances(ours, reference)
-    return Agreement(
-        run=run,
-        reference=name,
-        dice=dice(ours.mask, reference.mask),
-        signed_mm=distances.signed_mm,
-        mean_mm=distances.mean_mm,
-        p95_mm=distances.p95_mm,
-        ours_ml=volume_ml(ours.mask, zooms=ours.zooms),
-        reference_ml=volume_ml(reference.mask, zooms=ours.zooms),
-        missed_ml=missed_ml(ours.mask, reference),
     )
 
 

@@ -22,10 +22,10 @@ import numpy as np
 from nibabel.processing import resample_from_to
 
 from benchmarks.motion import motion_between
-from benchmarks.overlap import dice
 from benchmarks.tables import Cell, text_table
 from bids_strip.card import find_card
 from bids_strip.domain import Affine, Bool3
+from bids_strip.geometry import dice
 from bids_strip.participant.predict import Predictor, load_predictor
 from bids_strip.resources import available_cpus
 from bids_strip.single import Stripped, strip_image

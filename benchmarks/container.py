@@ -27,12 +27,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks import overlap
 from benchmarks.engines import BASE, USER, Engine, Finished, find_engine, make_base
 from benchmarks.host_packages import build_mounts
 from benchmarks.images import read_mask
 from benchmarks.outputs import BenchmarkError
-from bids_strip import __version__
+from bids_strip import __version__, geometry
 
 ROOT = Path(__file__).parents[1]
 LARGEST_CPU_MB = 750.0
@@ -147,7 +146,7 @@ def compare(inside: Path, outside: Path) -> dict[str, float]:
 
 def _dice(one: Path, other: Path) -> float:
     a, b = (read_mask(path).data for path in (one, other))
-    return overlap.dice(a, b)
+    return geometry.dice(a, b)
 
 
 @contextmanager

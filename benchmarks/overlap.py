@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from bids_strip.domain import Bool3, Float3, Zooms
-from bids_strip.geometry import Box, bounding_box
+from bids_strip.geometry import Box, bounding_box, dice
 
 Points = NDArray[np.float64]
 
@@ -67,6 +67,29 @@ class SurfaceDistances:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """One mask against one reference, or one reference against another.
+
+    Attributes
+    ----------
+    signed_mm, mean_mm, p95_mm
+        Of `SurfaceDistances`; signed is positive where ours lies outside.
+    missed_ml
+        Of the reference, deeper than 2 mm inside it and not in ours.
+    """
+
+    run: str
+    reference: str
+    dice: float
+    signed_mm: float
+    mean_mm: float
+    p95_mm: float
+    ours_ml: float
+    reference_ml: float
+    missed_ml: float
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """A connected region where a mask strays from every reference.
 
@@ -92,12 +115,6 @@ def common_box(masks: Sequence[Bool3], *, zooms: Zooms) -> Box:
     """Box around all masks, two voxels wider at least, clipped to the array."""
     union: Bool3 = np.logical_or.reduce(list(masks))
     return bounding_box(union, margin_mm=max(zooms), zooms=zooms)
-
-
-def dice(ours: Bool3, reference: Bool3) -> float:
-    """Dice overlap of two masks, 0 to 1; 1 if both are empty."""
-    total = int(ours.sum()) + int(reference.sum())
-    return 2.0 * int((ours & reference).sum()) / total if total else 1.0
 
 
 def volume_ml(mask: Bool3, *, zooms: Zooms) -> float:
@@ -187,6 +204,22 @@ def missed_ml(ours: Bool3, reference: Surface, *, deeper_than_mm: float = 2.0) -
         return 0.0
     deep = signed_distances(reference, lost) < -deeper_than_mm
     return float(deep.sum()) * float(np.prod(reference.zooms)) / 1000.0
+
+
+def agreement(run: str, name: str, ours: Surface, reference: Surface) -> Agreement:
+    """Compare a mask with a reference; both fill arrays of one shape."""
+    distances = surface_distances(ours, reference)
+    return Agreement(
+        run=run,
+        reference=name,
+        dice=dice(ours.mask, reference.mask),
+        signed_mm=distances.signed_mm,
+        mean_mm=distances.mean_mm,
+        p95_mm=distances.p95_mm,
+        ours_ml=volume_ml(ours.mask, zooms=ours.zooms),
+        reference_ml=volume_ml(reference.mask, zooms=ours.zooms),
+        missed_ml=missed_ml(ours.mask, reference),
+    )
 
 
 def stray_places(

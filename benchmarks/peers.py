@@ -24,10 +24,9 @@ from torch.nn import functional
 
 from benchmarks.heads import conform, conformed
 from benchmarks.images import load_image
-from benchmarks.overlap import dice
 from benchmarks.processes import cores
 from bids_strip.domain import Affine, Bool3, Float3
-from bids_strip.geometry import largest_component
+from bids_strip.geometry import dice, largest_component
 
 SIDE = 256
 AXES = "LIA"

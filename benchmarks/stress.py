@@ -25,9 +25,9 @@ from nibabel.processing import resample_to_output
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmarks.overlap import dice
 from benchmarks.tables import text_table
 from bids_strip.card import find_card
+from bids_strip.geometry import dice
 from bids_strip.participant.predict import Predictor, load_predictor
 from bids_strip.resources import available_cpus
 from bids_strip.single import strip_image

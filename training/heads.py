@@ -10,8 +10,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from benchmarks.overlap import common_box, dice, surface_distances, surface_of, volume_ml
+from benchmarks.overlap import Agreement, agreement, common_box, surface_of, volume_ml
 from bids_strip.domain import Bool3
+from bids_strip.geometry import dice
 from bids_strip.participant.predict import Predictor
 from bids_strip.single import strip_image
 
@@ -26,16 +27,6 @@ class Head:
     name: str
     image: Path
     references: tuple[tuple[str, Path], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """Our mask and one reference's; distances in mm, positive where ours lies outside."""
-
-    reference: str
-    dice: float
-    signed_mm: float
-    p95_mm: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +96,14 @@ def score_head(predictor: Predictor, head: Head) -> HeadScore:
     others = {name: _read(path) for name, path in head.references}
     box = common_box([mask, *others.values()], zooms=zooms)
     ours = surface_of(mask[box], zooms=zooms)
-    agreements = []
-    for name, other in others.items():
-        distances = surface_distances(ours, surface_of(other[box], zooms=zooms))
-        agreements.append(Agreement(name, dice(mask, other), distances.signed_mm, distances.p95_mm))
     pairs = [dice(a, b) for a, b in combinations(others.values(), 2)]
     return HeadScore(
         name=head.name,
         volume_ml=volume_ml(mask, zooms=zooms),
-        agreements=tuple(agreements),
+        agreements=tuple(
+            agreement(head.name, name, ours, surface_of(other[box], zooms=zooms))
+            for name, other in others.items()
+        ),
         between=float(np.mean(pairs)) if pairs else 1.0,
     )
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks.overlap import (
+    agreement,
     common_box,
-    dice,
     missed_ml,
     stray_places,
     surface_distances,
@@ -28,15 +28,19 @@ def shell_dice(inner: float, outer: float) -> float:
     return 2 * inner**3 / (inner**3 + outer**3)
 
 
-def test_dice_of_concentric_spheres() -> None:
-    assert dice(sphere(27, ISO), sphere(30, ISO)) == pytest.approx(shell_dice(27, 30), abs=2e-3)
-
-
-def test_dice_ends() -> None:
-    ball = sphere(20, ISO)
-    assert dice(ball, ball) == 1.0
-    assert dice(ball, ~ball) == 0.0
-    assert dice(ball & False, ball & False) == 1.0
+def test_an_agreement_of_concentric_spheres() -> None:
+    """Each number from the radii: 27 mm against 30 mm."""
+    ours, reference = (surface_of(sphere(radius, ISO), zooms=ISO) for radius in (27, 30))
+    found = agreement("head", "network", ours, reference)
+    assert (found.run, found.reference) == ("head", "network")
+    assert found.dice == pytest.approx(shell_dice(27, 30), abs=2e-3)
+    assert (found.signed_mm, found.mean_mm, found.p95_mm) == pytest.approx((-3, 3, 3), abs=0.3)
+    assert found.ours_ml == pytest.approx(4 / 3 * np.pi * 27**3 / 1000, rel=0.01)
+    assert found.reference_ml == pytest.approx(4 / 3 * np.pi * 30**3 / 1000, rel=0.01)
+    deep_ml = 4 / 3 * np.pi * (28**3 - 27**3) / 1000  # missed, and deeper than 2 mm
+    assert found.missed_ml == pytest.approx(deep_ml, rel=0.1)
+    back = agreement("head", "network", reference, ours)
+    assert (back.signed_mm, back.missed_ml) == (pytest.approx(-found.signed_mm), 0.0)
 
 
 @pytest.mark.parametrize(("zooms", "tolerance"), [(ISO, 0.1), (THICK, 0.2)])

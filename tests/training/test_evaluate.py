@@ -11,11 +11,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from benchmarks.overlap import Agreement  # noqa: E402
 from bids_strip.domain import Conformed, Prediction  # noqa: E402
 from training.asked import asked_for  # noqa: E402
 from training.candidates import CANDIDATES  # noqa: E402
 from training.evaluate import rendered_score, summary  # noqa: E402
-from training.heads import Agreement, HeadScore, dices, find_heads, score_head  # noqa: E402
+from training.heads import HeadScore, dices, find_heads, score_head  # noqa: E402
 from training.maps import GROUP_INDEX, TrainingMap  # noqa: E402
 from training.network import Architecture, StripNet  # noqa: E402
 from training.predictor import torch_predictor  # noqa: E402
@@ -97,7 +98,10 @@ def test_six_mm_too_small_misses_two_mm_of_the_labels(
     ((-2.0, -0.4), True),
 ])  # fmt: skip
 def test_a_surface_lies_in_the_shell_or_not(signed: tuple[float, float], inside: bool) -> None:
-    agreements = tuple(Agreement(n, 0.96, mm, 3.0) for n, mm in zip("ab", signed, strict=True))
+    agreements = tuple(
+        Agreement("head", name, 0.96, mm, 2.0, 3.0, 1400.0, 1400.0, 0.0)
+        for name, mm in zip("ab", signed, strict=True)
+    )
     score = HeadScore("head", 1400.0, agreements, 0.97)
     assert score.in_shell is inside
     assert score.mean_dice == pytest.approx(0.96)
