@@ -55,7 +55,8 @@ class Score:
         Brain inside the tissue surface (no fluid outside it) that the mask leaves out: ml, share
         of its volume, greatest distance to the mask.
     tissue
-        Dice of grey matter, white matter, fluid, inside both masks.
+        Dice of grey matter, white matter, fluid: what is predicted of it inside the predicted
+        brain with what there is of it inside the true one.
     """
 
     groups: tuple[str, ...]

@@ -5,8 +5,8 @@ as a prior, measures mean and variance of each tissue's brightness nearby, and a
 voxel's own brightness is under each: rounds of expectation-maximisation (Wells et al. 1996,
 doi:10.1109/42.511747; Van Leemput et al. 1999, doi:10.1109/42.811270), with gradients through them.
 It needs no contrast to be known and follows the bias field, as its means are local: they are of
-three cells a side, interpolated between the cells. One voxel of each block of 2x2x2 is measured; at
-16 mm a cell, 13,824 of them.
+three cells a side, interpolated between the cells. One voxel of each block of 2x2x2 is measured: at
+16 mm a cell and 2 mm a voxel, 1,728 for each mean.
 """
 
 from __future__ import annotations

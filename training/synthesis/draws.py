@@ -147,8 +147,9 @@ class Processing:
     stripped_margin_mm, ragged_mm
         Everything farther from the brain is zero; how much that distance varies.
     face
-        Angle of the defacing plane in degrees, its distance in mm, what fills the face: 0 zeros,
-        1 noise, 2 a constant.
+        Angle of the defacing plane in degrees; its distance in mm, to which 20 mm are added, from
+        the middle of the front of the brain's box, before which it lies, farther out where the
+        brain would be cut; what fills the face: 0 zeros, 1 noise, 2 a constant.
     levels
         Intensities are rounded to so many; 0 for as they are.
     """
