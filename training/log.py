@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,10 @@ from training.losses import Loss
 from training.network import StripNet
 from training.predictor import torch_predictor
 from training.synthesis import SynthesisDraw, stored
+from training.whole import written_whole
+
+LOSSES = ("step", "seconds", "distance", "dice", "tissue")
+"""Columns of ``log.csv``."""
 
 
 class Log:
@@ -31,6 +37,26 @@ class Log:
         self.zoom_mm = zoom_mm
         self.losses: list[torch.Tensor] = []
         self.items: list[list[SynthesisDraw]] = []
+
+    def begin_after(self, step: int) -> None:
+        """Give the tables their headers; drop what is told of later steps, which come again.
+
+        A header that is not that of the rows above it, as heads were added, stands below them.
+        """
+        names = dict.fromkeys(head.name for head in self.heads)
+        headers = {"log.csv": LOSSES} | (
+            {"heads.csv": ("step", "seconds", *names)} if names else {}
+        )
+        for name, header in headers.items():
+            lines = _lines_until(self.work / name, step, _step_of_row)
+            said = [line for line in lines if _step_of_row(line) is None]
+            if not said:
+                lines.insert(0, _line(header))
+            elif said[-1] != _line(header):
+                lines.append(_line(header))
+            _write(self.work / name, lines)
+        hardest = self.work / "hardest.jsonl"
+        _write(hardest, _lines_until(hardest, step, _step_of_note))
 
     def add(self, loss: Loss, items: list[SynthesisDraw]) -> None:
         """Take note of a step; nothing waits for the GPU."""
@@ -69,3 +95,33 @@ class Log:
     def _append(self, name: str, row: list[Any]) -> None:
         with (self.work / name).open("a", newline="", encoding="utf-8") as table:
             csv.writer(table).writerow(row)
+
+
+def _lines_until(path: Path, last: int, step_of: Callable[[str], int | None]) -> list[str]:
+    """Lines of steps up to the last, and those of none; one that was cut off is left out."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as lines:
+        whole = [line for line in lines if line.endswith("\n")]
+    return [line for line in whole if (step_of(line) or 0) <= last]
+
+
+def _step_of_row(line: str) -> int | None:
+    """The first column; None of a header."""
+    first = line.partition(",")[0]
+    return int(first) if first.isdigit() else None
+
+
+def _step_of_note(line: str) -> int:
+    return int(json.loads(line)["step"])
+
+
+def _line(header: tuple[str, ...]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow(header)
+    return text.getvalue()
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    with written_whole(path) as file:
+        file.write("".join(lines).encode())

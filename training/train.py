@@ -292,6 +292,7 @@ def train(plan: Plan) -> Learner:
     if progress.share_of(plan) >= 1:
         print(f"done before: {progress.step} steps; give more --minutes to go on", flush=True)
         return learner
+    log.begin_after(progress.step)
     begun = time.perf_counter()
     for items, sample in batches(maps, sequence, progress.draws, plan.device):
         came = time.perf_counter()

@@ -160,7 +160,8 @@ def test_training_makes_the_loss_fall_and_adds_up(tmp_path: Path, maps, monkeypa
                 warm_up_steps=2, rate=5e-3)  # fmt: skip
     train(replace(plan, steps=6))
     train(plan)
-    rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().split()]
+    header, *rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().split()]
+    assert header == ["step", "seconds", "distance", "dice", "tissue"]
     assert [int(row[0]) for row in rows] == [4, 6, 8, 12]
     assert float(rows[-1][2]) < 0.8 * float(rows[0][2])
     hard = [json.loads(line) for line in (tmp_path / "hardest.jsonl").read_text().splitlines()]
@@ -182,6 +183,27 @@ def test_training_makes_the_loss_fall_and_adds_up(tmp_path: Path, maps, monkeypa
     ):
         with pytest.raises(ValueError, match="another work folder"):
             start(replace(plan, **other))
+
+
+def test_steps_that_come_again_are_told_once(tmp_path: Path, maps, monkeypatch) -> None:
+    """The last checkpoint is of step 4 when the training ends at 6."""
+    monkeypatch.setattr("training.train.load_maps", lambda *_: maps)
+    monkeypatch.setattr("training.train.REPORT_STEPS", 2)
+    plan = Plan(tmp_path, tmp_path, steps=6, save_every=4, bf16=False, batch=1,
+                ranges=SynthesisRanges(windows=(((32, 32, 32), 1.0),)),
+                architecture=Architecture(widths=(4, 6, 8, 8)))  # fmt: skip
+
+    def save_at_four(path: Path, learner: Learner, progress: Progress, plan: Plan) -> None:
+        if progress.step == 4:
+            save(path, learner, progress, plan)
+
+    monkeypatch.setattr("training.train.save", save_at_four)
+    train(plan)
+    train(plan)
+    steps = [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().split()]
+    assert steps == ["step", "2", "4", "6"]
+    hard = (tmp_path / "hardest.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in hard] == [2, 4, 6]
 
 
 def test_the_shipped_network_comes_back() -> None:
