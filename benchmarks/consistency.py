@@ -5,7 +5,7 @@
 A mirrored head should give the mirrored mask. The T2w and FLAIR of a session should give the mask
 of its T1w, brought over by the scanner's affines: so far, motion between the scans counts as error.
 Beside it stand the motion that another program finds between the two images, and the Dice once it
-is taken out. Sessions of a person should give the same volume.
+is taken out. Sessions of a person should give the same volume. Exit 1 if there is no T1w.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ import nibabel as nib
 import numpy as np
 from nibabel.processing import resample_from_to
 
+from benchmarks.heads import first_heads
 from benchmarks.motion import motion_between
+from benchmarks.outputs import BenchmarkError
 from benchmarks.tables import Cell, text_table
 from bids_strip.card import find_card
 from bids_strip.domain import Affine, Bool3
@@ -62,7 +64,7 @@ class Check:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; return 0."""
+    """Print the table; return 1 if there is no head."""
     parser = argparse.ArgumentParser(
         prog="benchmarks.consistency",
         description=__doc__,
@@ -73,7 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(argv)
     predictor = load_predictor(find_card(args.model), device="cpu", threads=available_cpus())
-    checks = sorted(check(args.bids_dir, predictor), key=lambda one: one.kind)
+    try:
+        checks = sorted(check(args.bids_dir, predictor), key=lambda one: one.kind)
+    except BenchmarkError as error:
+        print(f"benchmarks.consistency: {error}", file=sys.stderr)
+        return 1
     rows: list[list[Cell]] = [
         [c.kind, c.run, c.dice, 100 * c.volume_change, c.motion_mm, c.dice_still] for c in checks
     ]
@@ -87,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def check(bids_dir: Path, predictor: Predictor) -> Iterator[Check]:
     """All comparisons of a dataset, head by head."""
     volumes: dict[str, list[float]] = {}
-    for path in sorted(bids_dir.glob("sub-*/**/anat/*_T1w.nii*")):
+    for path in first_heads(bids_dir):
         found = strip_image(path, predictor=predictor)
         yield mirrored(path, found, predictor)
         for suffix in OTHERS:

@@ -114,8 +114,8 @@ def linked_dataset(raw: Path, heads: Sequence[Path], count: int) -> Path:
     return raw
 
 
-def first_heads(bids_dir: Path, most: int) -> list[Path]:
-    """Find the first T1w of a dataset, in the order of names.
+def first_heads(bids_dir: Path, most: int | None = None) -> list[Path]:
+    """Find the first T1w of a dataset, or all, in the order of names.
 
     Raises
     ------

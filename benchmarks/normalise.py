@@ -25,7 +25,9 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.heads import first_heads
 from benchmarks.images import load_image
+from benchmarks.outputs import BenchmarkError
 from benchmarks.tables import Cell, text_table
 from bids_strip.card import find_card
 from bids_strip.domain import Bool3, BrainMask, Conformed, Float3, Prediction, Volume
@@ -85,7 +87,7 @@ Method = Callable[[Head], Float3]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; return 0."""
+    """Print the table; return 1 if there is no head."""
     parser = argparse.ArgumentParser(
         prog="benchmarks.normalise",
         description=__doc__,
@@ -97,15 +99,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--smoothness", type=float, default=BIAS_SMOOTHNESS_MM, metavar="MM")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(argv)
+    try:
+        paths = first_heads(args.bids_dir)
+    except BenchmarkError as error:
+        print(f"benchmarks.normalise: {error}", file=sys.stderr)
+        return 1
     methods: dict[str, Method] = {"bids_strip": partial(ours, smoothness_mm=args.smoothness)}
     if args.n4:
         methods["N4"] = partial(n4, command=args.n4)
     predictor = load_predictor(find_card(args.model), device="cpu", threads=available_cpus())
-    found = [
-        score
-        for path in sorted(args.bids_dir.glob("sub-*/**/anat/*_T1w.nii*"))
-        for score in scores(path, predictor, methods)
-    ]
+    found = [score for path in paths for score in scores(path, predictor, methods)]
     rows: list[list[Cell]] = [list(asdict(one).values()) for one in found]
     print(text_table(list(Score.__dataclass_fields__), rows))
     if args.json:

@@ -6,13 +6,15 @@ Each head is distorted in memory; the mask of the distorted head is compared wit
 head itself (moved along where the distortion moves the head), inside the field of view that is
 left. A head is first brought to 1 mm, RAS, so that all distortions mean the same on every scan.
 ``--peer`` puts MindGrab through the same battery instead, held against its own masks (needs torch;
-DIR as for ``benchmarks.peers``). FILE holds scores by network and dataset and is written anew after
-every mask; what it already holds of them is not done again, unless it failed.
+DIR as for ``benchmarks.peers``). FILE holds scores by network, dataset and head, whose content is
+part of its name there, and is written anew after every mask; what it already holds of them is not
+done again, unless it failed. Exit 1 if there is no T1w.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +27,8 @@ from nibabel.processing import resample_to_output
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchmarks.heads import first_heads
+from benchmarks.outputs import BenchmarkError
 from benchmarks.tables import text_table
 from bids_strip.card import find_card
 from bids_strip.geometry import dice
@@ -285,8 +289,13 @@ def _keep(path: Path, scores: Mapping[str, object]) -> None:
     beside.replace(path)
 
 
+def head_of(path: Path) -> str:
+    """Name of a head and the beginning of its file's SHA-256: names alone repeat in datasets."""
+    return f"{path.name.split('.')[0]} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; return 0."""
+    """Print the table; return 1 if there is no head."""
     parser = argparse.ArgumentParser(
         prog="benchmarks.stress",
         description=__doc__,
@@ -298,18 +307,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--peer", type=Path, metavar="DIR", help="MindGrab's published files")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(argv)
+    try:
+        paths = first_heads(args.bids_dir, args.heads)
+    except BenchmarkError as error:
+        print(f"benchmarks.stress: {error}", file=sys.stderr)
+        return 1
     if args.peer:
         network, strip = "MindGrab", mindgrab(args.peer)
     else:
         card = find_card(args.model)
         network = f"{card.name} {card.version} {card.sha256[:12]}"
         strip = ours(load_predictor(card, device="cpu", threads=available_cpus()))
-    paths = sorted(args.bids_dir.glob("sub-*/**/anat/*_T1w.nii*"))[: args.heads]
     known = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
     of_network = known.setdefault(f"{network}, {args.bids_dir.resolve().name}", {})
     scores: dict[str, dict[str, float]] = {}
     for path in paths:
-        name = path.name.split(".")[0]
+        name = head_of(path)
         earlier = of_network.get(name, {})
         scores[name] = of_network[name] = {d: dice for d, dice in earlier.items() if dice > 0}
         for distortion, score in stress(path, strip, scores[name]):

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.heads import first_heads
+from benchmarks.outputs import BenchmarkError
 from benchmarks.tables import text_table
 from bids_strip.card import find_card
 from bids_strip.domain import Bool3
@@ -32,7 +34,7 @@ Row = tuple[str, float, float, float, float, float]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print a table."""
+    """Print a table; return 1 if there is no head."""
     parser = argparse.ArgumentParser(
         prog="benchmarks.surfaces",
         description=__doc__,
@@ -41,11 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("bids_dir", type=Path)
     parser.add_argument("--model", metavar="NAME|FILE")
     args = parser.parse_args(argv)
-    predictor = load_predictor(find_card(args.model), device="cpu", threads=available_cpus())
-    paths = sorted(args.bids_dir.glob("sub-*/**/*_T1w.nii*"))
-    if not paths:
-        print(f"benchmarks.surfaces: {args.bids_dir}: no T1w here", file=sys.stderr)
+    try:
+        paths = first_heads(args.bids_dir)
+    except BenchmarkError as error:
+        print(f"benchmarks.surfaces: {error}", file=sys.stderr)
         return 1
+    predictor = load_predictor(find_card(args.model), device="cpu", threads=available_cpus())
     header = ("run", "brain ml", "tissue ml", "ratio", "crossing %", "outside %")
     print(text_table(header, [row_of(path, predictor) for path in paths]))
     return 0

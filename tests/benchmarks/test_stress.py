@@ -8,10 +8,12 @@ import pytest
 
 from benchmarks.stress import (
     BATTERY,
+    Distorted,
     background,
     coarser,
     cut,
     finer,
+    main,
     permuted,
     rotated,
     stress,
@@ -108,6 +110,34 @@ def test_what_is_known_is_not_done_again(head, tmp_path) -> None:
     assert len(stripped) == 3  # the head itself first
     assert not list(stress(path, strip, dict.fromkeys(BATTERY, 1.0)))
     assert len(stripped) == 3
+
+
+def test_heads_of_one_name_keep_their_own_scores(head, tmp_path, monkeypatch, capsys) -> None:
+    """Two datasets in folders of one name; in the second the mask of the distorted head is wide."""
+    image, mask = head
+    limits = iter((600, 600, 600, 200))  # of each mask in turn: a fifth would fail
+
+    def strip(seen: nib.Nifti1Image) -> np.ndarray:
+        return np.asarray(seen.dataobj) > next(limits)
+
+    monkeypatch.setattr("benchmarks.stress.BATTERY", {"as it is": _as_it_is})
+    monkeypatch.setattr("benchmarks.stress.load_predictor", lambda *_args, **_more: None)
+    monkeypatch.setattr("benchmarks.stress.ours", lambda _: strip)
+    wide = 2 * mask.sum() / (mask.sum() + (image > 200).sum())
+    for place, gain in (("a", 1.0), ("b", 1.01)):
+        folder = tmp_path / place / "raw" / "sub-01" / "anat"
+        folder.mkdir(parents=True)
+        nib.save(nib.Nifti1Image(image * gain, np.eye(4)), folder / "sub-01_T1w.nii.gz")
+    for place, expected in (("a", 1.0), ("b", wide), ("a", 1.0)):
+        raw, kept = tmp_path / place / "raw", tmp_path / "scores.json"
+        assert main([str(raw), "--json", str(kept)]) == 0
+        score = float(capsys.readouterr().out.splitlines()[-1].split()[1])
+        assert score == pytest.approx(expected, abs=1e-3)
+    assert next(limits, None) is None
+
+
+def _as_it_is(image: np.ndarray, mask: np.ndarray, _rng: np.random.Generator) -> Distorted:
+    return Distorted(image, np.eye(4), mask, np.ones(mask.shape, bool))
 
 
 def test_a_mask_that_fails_is_a_score_of_nothing(head, tmp_path, capsys) -> None:
