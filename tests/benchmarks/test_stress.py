@@ -5,15 +5,19 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from benchmarks.stress import (
     BATTERY,
     Distorted,
     background,
+    biased,
     coarser,
     cut,
+    faceless,
     finer,
     main,
+    noisy,
     permuted,
     rotated,
     stress,
@@ -79,6 +83,82 @@ def test_a_background_leaves_the_head_alone(head, kind: str) -> None:
     found = background(kind)(image, mask, RNG)
     assert np.array_equal(found.image[mask], image[mask])
     assert not np.array_equal(found.image[0, 0], image[0, 0])
+
+
+@pytest.mark.parametrize("snr", [5.0, 10.0, 20.0])
+def test_noise_is_rician_of_the_ratio_asked_for(head, snr: float) -> None:
+    """Second moments: twice the variance in air, and that beside the squared signal in brain."""
+    image, mask = head
+    found = noisy(snr)(image, mask, np.random.default_rng(4))
+    air = found.image[image == 4].astype(float)
+    sd = np.sqrt((air**2).mean() / 2)
+    assert air.mean() / sd == pytest.approx(np.sqrt(np.pi / 2), rel=0.01)  # Rayleigh
+    signal = np.sqrt((found.image[mask].astype(float) ** 2).mean() - 2 * sd**2)
+    assert signal == pytest.approx(900, rel=0.01)
+    assert signal / sd == pytest.approx(snr, rel=0.02)
+    assert found.image[mask].std() == pytest.approx(sd, rel=0.04)
+    assert found.image.min() >= 0
+    assert np.array_equal(found.mask, mask)
+
+
+@pytest.mark.parametrize("strength", [0.4, 1.2])
+def test_a_bias_goes_from_corner_to_corner(head, strength: float) -> None:
+    """Its logarithm is a plane: from minus to plus the strength, none in the middle."""
+    image, mask = head
+    found = biased(strength)(image, mask, RNG)
+    field = np.log(found.image / image)
+    assert field[0, 0, 0] == pytest.approx(-strength, abs=1e-4)
+    assert field[-1, -1, -1] == pytest.approx(strength, abs=1e-4)
+    assert field[-1, 0, 24] == pytest.approx(0, abs=1e-4)
+    for axis in range(3):
+        ends = field.take(-1, axis) - field.take(0, axis)
+        assert ends == pytest.approx(2 * strength / 3, abs=1e-4)
+        assert np.abs(np.diff(field, 2, axis=axis)).max() < 1e-4
+    assert np.array_equal(found.mask, mask)
+
+
+@pytest.mark.parametrize(("name", "air", "scalp", "brain"), [
+    ("gamma .5", 1000 * np.sqrt(4 / 900), 1000 * np.sqrt(1 / 3), 1000.0),
+    ("gamma 2", 1000 * (4 / 900) ** 2, 1000 / 9, 1000.0),
+    ("inverted", 0.0, 1000 * (1.05 - 1 / 3), 50.0),
+])  # fmt: skip
+def test_contrasts_change_each_brightness_as_they_say(
+    head, name: str, air: float, scalp: float, brain: float
+) -> None:
+    image, mask = head
+    found = BATTERY[name](image, mask, RNG)
+    for before, after in ((4, air), (300, scalp), (900, brain)):
+        assert found.image[image == before] == pytest.approx(after, rel=1e-4)
+    assert np.array_equal(found.mask, mask)
+
+
+@pytest.mark.parametrize(("name", "direction"), [("gamma .5", 1), ("gamma 2", 1), ("inverted", -1)])
+def test_contrasts_keep_the_order_of_brightness(name: str, direction: int) -> None:
+    """Of a ramp; what is brighter than 999 of 1000 voxels is clipped, inverted air is none."""
+    ramp = np.linspace(0, 5000, 20**3, dtype=np.float32).reshape(20, 20, 20)
+    found = BATTERY[name](ramp, ramp > 2000, RNG).image.ravel()
+    assert 0 <= found.min() <= 50
+    assert 990 <= found.max() <= 1000
+    rises = direction * np.diff(found[410:])  # a twentieth is air
+    assert (rises[:-10] > 0).all()
+    assert (rises[-7:] == 0).all()
+
+
+def test_a_face_is_removed_and_nothing_of_the_brain(head) -> None:
+    """All of a face before and below; nothing within 8 mm of the brain, behind, or above."""
+    image, mask = head
+    face = (slice(20, 28), slice(54, 62), slice(6, 14))
+    image = image.copy()
+    image[face] = 500
+    found = faceless(image, mask, RNG)
+    gone = found.image == 0
+    assert gone[face].all()
+    assert np.array_equal(found.image[~gone], image[~gone])
+    assert 8 <= ndimage.distance_transform_edt(~mask)[gone].min() < 9.5
+    assert not gone[:, :35].any()
+    assert not gone[:, :, 26:].any()
+    assert np.array_equal(found.mask, mask)
+    assert found.seen.all()
 
 
 def test_finer_voxels_stay_in_place(head) -> None:
