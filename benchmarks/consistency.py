@@ -5,7 +5,8 @@
 A mirrored head should give the mirrored mask. The T2w and FLAIR of a session should give the mask
 of its T1w, brought over by the scanner's affines: so far, motion between the scans counts as error.
 Beside it stand the motion that another program finds between the two images, and the Dice once it
-is taken out. Sessions of a person should give the same volume. Exit 1 if there is no T1w.
+is taken out. Sessions of a person should give the same volume. Exit 1 if there is no T1w
+or a figure that is asked for is missed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.processing import resample_from_to
 
+from benchmarks.asked import HEADER, Asked, asked_rows, at_least, at_most
 from benchmarks.heads import first_heads
 from benchmarks.motion import motion_between
 from benchmarks.outputs import BenchmarkError
@@ -33,6 +35,9 @@ from bids_strip.resources import available_cpus
 from bids_strip.single import Stripped, strip_image
 
 OTHERS = ("T2w", "FLAIR", "PDw")
+LEAST_DICE = {"mirrored": 0.99, "contrast": 0.95}
+"""Asked for; of other contrasts less the motion."""
+MOST_CHANGE_PERCENT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Check:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; return 1 if there is no head."""
+    """Print the table; return 1 if there is no head or a figure that is asked for is missed."""
     parser = argparse.ArgumentParser(
         prog="benchmarks.consistency",
         description=__doc__,
@@ -87,7 +92,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text_table(header, rows))
     if args.json:
         args.json.write_text(json.dumps([asdict(c) for c in checks], indent=2) + "\n")
-    return 0
+    asked = list(asked_for(checks))
+    print(text_table(HEADER, asked_rows(asked)))
+    return 0 if all(one.met for one in asked) else 1
+
+
+def asked_for(checks: Sequence[Check]) -> Iterator[Asked]:
+    """Compare the least good of each kind with what is asked of it, as far as there are any."""
+    dices = {"mirrored": [c.dice for c in checks if c.kind == "mirrored" and c.dice is not None],
+             "contrast": [c.dice_still for c in checks if c.dice_still is not None]}  # fmt: skip
+    for kind, limit in LEAST_DICE.items():
+        if dices[kind]:
+            yield at_least(f"{kind}, least Dice", min(dices[kind]), limit)
+    changes = [abs(c.volume_change) for c in checks if c.kind == "sessions"]
+    if changes:
+        yield at_most("sessions, volume %", 100 * max(changes), MOST_CHANGE_PERCENT)
 
 
 def check(bids_dir: Path, predictor: Predictor) -> Iterator[Check]:

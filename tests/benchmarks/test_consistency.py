@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from nibabel.processing import resample_from_to
 
-from benchmarks.consistency import check, contrast
+from benchmarks.consistency import Check, asked_for, check, contrast
 from benchmarks.motion import motion_between
 from bids_strip.card import find_card
 from bids_strip.participant.predict import load_predictor
@@ -50,6 +50,18 @@ def test_a_dataset_is_compared_with_itself(tmp_path: Path) -> None:
     assert sessions.dice is None
     assert sessions.volume_change == pytest.approx(1.06**3 - 1, abs=0.03)
     assert np.isfinite(sessions.volume_change)
+
+
+def test_the_least_good_of_each_kind_is_what_counts() -> None:
+    checks = [
+        Check("mirrored", "a", 0.995, 0.0),
+        Check("mirrored", "b", 0.989, 0.0),
+        Check("contrast", "a", 0.94, 0.0, 5.0, 0.96),
+        Check("sessions", "a 2:1", None, -0.011),
+    ]
+    found = [(round(one.found, 3), one.met) for one in asked_for(checks)]
+    assert found == [(0.989, False), (0.96, True), (1.1, False)]
+    assert list(asked_for([])) == []
 
 
 def turned_about_x(degrees: float, shift: tuple[float, float, float]) -> np.ndarray:
