@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -91,6 +92,27 @@ def test_every_option_of_this_version_is_in_it_once(
 @both
 def test_every_exit_code_is_in_it(render: Render, name: object) -> None:
     assert {one["code"] for one in render()["error-codes"]} == {int(c) for c in ExitCode} - {0}
+
+
+def codes_of_the_readme() -> dict[int, str]:
+    """The table of exit codes, one code a meaning, without 0 and without marks of Markdown."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d[\d, ]*) \| (.+) \|$", text.partition("| exit code |")[2], re.M)
+    told = {}
+    for codes, meaning in rows:
+        numbers = codes.split(", ")
+        meanings = meaning.split(", ") if len(numbers) > 1 else [meaning]
+        told |= dict(zip(map(int, numbers), meanings, strict=True))
+    return {code: words.replace("`", "") for code, words in told.items() if code}
+
+
+@both
+def test_exit_codes_tell_no_less_than_the_readme(render: Render, name: object) -> None:
+    """A platform's user sees these lines alone."""
+    told = {one["code"]: one["description"] for one in render()["error-codes"]}
+    expected = codes_of_the_readme()
+    assert expected.keys() == told.keys()
+    assert {code: told[code][: len(words)] for code, words in expected.items()} == expected
 
 
 @both

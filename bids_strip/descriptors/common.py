@@ -19,21 +19,23 @@ DESCRIPTION = (
 _RESOURCES = (("cpu-cores", 2), ("ram", 4), ("walltime-estimate", 3600))
 _TYPES = {"flag": "Flag", "number": "Number", "count": "Number"}
 _MEANINGS: dict[ExitCode, str] = {
-    ExitCode.FAILED: "a run failed or a participant's folder cannot be opened (the others are "
-    "written), or the provider asked for is missing",
+    ExitCode.FAILED: "some run failed or some participant's folder cannot be opened (the rest are "
+    "written), or the GPU or Dask cluster asked for is not to be had",
     ExitCode.INVALID_DATASET: "no readable dataset_description.json, or no participant's folder "
     "can be opened",
-    ExitCode.UNKNOWN_LEVEL: "unknown analysis level",
+    ExitCode.UNKNOWN_LEVEL: "unknown level",
     ExitCode.NOTHING_SELECTED: "the filters matched nothing, or a named label is absent",
-    ExitCode.USAGE: "the options are not understood",
+    ExitCode.USAGE: "usage: the options are not understood",
     ExitCode.BAD_DATA: "every selected run was unreadable",
-    ExitCode.NO_INPUT: "no file of the modality, no such network, no results at group level",
-    ExitCode.CANNOT_CREATE: "the output cannot be made, would lie in the raw data, or beside "
-    "another program's",
+    ExitCode.NO_INPUT: "no file of the modality, no such network or template, no results at group "
+    "level",
+    ExitCode.CANNOT_CREATE: "the output cannot be made, or would lie among raw data (only "
+    "BIDS_DIR/derivatives/* may) or another program's results; both levels",
     ExitCode.IO_ERROR: "input or output error",
     ExitCode.INTERRUPTED: "interrupted",
     ExitCode.TERMINATED: "terminated",
 }
+"""In the words of the README's table; a word may follow them, none lacks."""
 
 
 def error_codes() -> list[dict[str, Any]]:
