@@ -29,6 +29,9 @@ BIDS_VERSION = "1.11.1"
 IMAGE = ".nii.gz"
 TRANSFORM = ".tfm"
 
+_KEPT_APART = ("IRT1", "MP2RAGE", "MPM", "MTR", "MTS", "VFA")
+"""Suffixes of scans that are told apart by ``flip``, ``inv`` or ``mt``, which BIDS lets no mask and
+no labels keep."""
 BIDSIGNORE = """\
 *.html
 **/figures
@@ -37,7 +40,7 @@ BIDSIGNORE = """\
 *_qc.json
 group_*
 ratings.tsv
-"""
+""" + "".join(f"*{one}_{kind}.*\n" for one in _KEPT_APART for kind in ("mask", "dseg", "probseg"))
 """What BIDS has no name for yet; ``logs/`` is legal and needs no line."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})

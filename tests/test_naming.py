@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 
 import nibabel as nib
@@ -197,7 +198,21 @@ def write_image(path: Path) -> None:
 def write_output(raw: Path, out: Path) -> None:
     """All that an invocation writes, empty of sense, by the names and texts of `naming`."""
     settings = Settings(raw, out, "participant", modality=("T1w", "T2w"))
-    for run in select_runs(settings):
+    write_results(select_runs(settings), out)
+    description = naming.dataset_description(raw, out, version="0.1.0")
+    (out / "dataset_description.json").write_bytes(naming.to_json(description))
+    (out / ".bidsignore").write_text(naming.BIDSIGNORE, encoding="utf-8")
+    (out / "logs").mkdir()
+    (out / "logs" / "2026.log").write_text("x", encoding="utf-8")
+    for name in ("group_T1w.tsv", "group_T1w.json", "group_T1w.html", "sub-01.html"):
+        (out / name).write_text("x", encoding="utf-8")
+    (out / "sub-01" / "figures").mkdir()
+    (out / "sub-01" / "figures" / "sub-01_mask.svg").write_text("x", encoding="utf-8")
+
+
+def write_results(runs: Iterable[Run], out: Path) -> None:
+    """What is made of some runs."""
+    for run in runs:
         for kind, name in naming.names_of(run).items():
             if kind == "qc":
                 (out / name).write_bytes(naming.to_json({"status": "ok"}))
@@ -208,15 +223,6 @@ def write_output(raw: Path, out: Path) -> None:
             write_image(out / name)
             found = sidecar(kind, run, recipe=Recipe(()), version="0.1.0", network=CARD)
             (out / naming.sidecar_name(name)).write_bytes(naming.to_json(found))
-    description = naming.dataset_description(raw, out, version="0.1.0")
-    (out / "dataset_description.json").write_bytes(naming.to_json(description))
-    (out / ".bidsignore").write_text(naming.BIDSIGNORE, encoding="utf-8")
-    (out / "logs").mkdir()
-    (out / "logs" / "2026.log").write_text("x", encoding="utf-8")
-    for name in ("group_T1w.tsv", "group_T1w.json", "group_T1w.html", "sub-01.html"):
-        (out / name).write_text("x", encoding="utf-8")
-    (out / "sub-01" / "figures").mkdir()
-    (out / "sub-01" / "figures" / "sub-01_mask.svg").write_text("x", encoding="utf-8")
 
 
 @pytest.mark.parametrize("where", ["out", "raw/derivatives/bids_strip", "raw/derivatives/other"])
@@ -232,3 +238,36 @@ def test_the_validator_finds_no_error(tiny_bids: TinyBids, tmp_path: Path, where
     assert errors_of(tmp_path / where) == []
     (tmp_path / where / ".bidsignore").unlink()
     assert errors_of(tmp_path / where)  # the check can fail
+
+
+def test_the_validator_takes_what_is_made_of_quantitative_scans(
+    tiny_bids: TinyBids, tmp_path: Path
+) -> None:
+    """BIDS lets their masks and labels keep neither the flip angle, nor inversion, nor MT."""
+    stems = ("flip-1_VFA", "inv-2_MP2RAGE", "echo-1_flip-2_mt-off_MPM", "flip-1_mt-on_MTS",
+             "mt-on_MTR", "inv-1_IRT1", "echo-1_MESE", "UNIT1")  # fmt: skip
+    raw = tiny_bids([f"sub-01/ses-1/anat/sub-01_ses-1_{stem}.nii.gz" for stem in stems])
+    suffixes = tuple(stem.rpartition("_")[2] for stem in stems)
+    runs = select_runs(Settings(raw, tmp_path / "out", "participant", modality=suffixes))
+    assert len(runs) == len(stems)
+    out = tmp_path / "out"
+    write_results(runs, out)
+    for run in runs:
+        write_image(out / naming.manual_name(run))
+    description = naming.dataset_description(raw, out, version="0.1.0")
+    (out / "dataset_description.json").write_bytes(naming.to_json(description))
+    (out / ".bidsignore").write_text(naming.BIDSIGNORE, encoding="utf-8")
+    assert errors_of(out) == []
+
+
+@pytest.mark.parametrize("name", ["sub-01_T1w", "sub-MTR_acq-MP2RAGE_T2w", "sub-01_echo-1_MESE"])
+def test_names_that_bids_knows_are_not_hidden(name: str) -> None:
+    patterns = [
+        line for line in naming.BIDSIGNORE.splitlines() if line.endswith(("mask.*", "seg.*"))
+    ]
+    run = a_run(f"sub-01/anat/{name}.nii.gz")
+    files = [
+        naming.names_of(run)[kind].rpartition("/")[2] for kind in ("mask", "dseg", "probseg_GM")
+    ]
+    assert patterns
+    assert not [file for file in files for one in patterns if fnmatch(file, one)]
