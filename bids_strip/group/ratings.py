@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from bids_strip.dataset.content import describe_missing
 from bids_strip.errors import UsageError
 from bids_strip.judged import Rating
 
@@ -27,9 +28,12 @@ def read_ratings(path: Path | None, output_dir: Path) -> Mapping[str, Rating]:
     Raises
     ------
     UsageError
-        If the file named is absent, or a file is no table of ratings.
+        If the file named is absent, or a file is no table of ratings or its content is away.
     """
     found = path or output_dir / FILE
+    missing = describe_missing(found)
+    if missing:
+        raise UsageError(f"{found}: {missing}")
     if path is None and not found.exists():
         return {}
     try:

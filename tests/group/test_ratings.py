@@ -80,3 +80,22 @@ def test_a_damaged_file_is_one_clear_line(tmp_path: Path, content: str | bytes, 
 def test_a_file_named_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"ratings\.tsv that the group page saved"):
         read_ratings(tmp_path / name, tmp_path)
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("where", [".git/annex/objects/a/b/c.tsv", "/nowhere/c.tsv", None])
+def test_a_file_whose_content_is_away_is_not_taken_for_none(
+    tmp_path: Path, where: str | None, named: bool
+) -> None:
+    """A link to nothing, or a pointer: somebody has rated, and what cannot be told."""
+    path = tmp_path / "ratings.tsv"
+    if where is None:
+        path.write_text("/annex/objects/MD5E-s1--0.tsv\n")
+    else:
+        path.symlink_to(where)
+    with pytest.raises(UsageError) as caught:
+        read_ratings(path if named else None, tmp_path)
+    said = str(caught.value)
+    assert said.startswith(f"{path}: content is not here; run: datalad get ratings.tsv")
+    assert "\n" not in said
+    assert caught.value.exit_code == 64
