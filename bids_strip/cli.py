@@ -118,7 +118,7 @@ def group(settings: Settings) -> int:
         print("\n".join(preview(settings, found)))
         return int(ExitCode.OK)
     with invocation(settings) as staging:
-        for note in filter(None, (found.left_out, found.unfiltered)):
+        for note in found.notes:
             LOG.warning("%s", note)
         LOG.info("%s", summarize(settings, found, staging))
     return int(ExitCode.OK)

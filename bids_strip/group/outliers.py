@@ -35,6 +35,7 @@ def outliers(
     runs: Sequence[Mapping[str, float]],
     metrics: Sequence[Metric],
     strata: Sequence[Hashable] | None = None,
+    surfaces: Sequence[Hashable] | None = None,
 ) -> tuple[tuple[Outlier, ...], ...]:
     """Find what stands out in each run, in the direction that is worse.
 
@@ -46,7 +47,10 @@ def outliers(
         Of which those of `COMPARED` count; one without a direction stands out on both sides.
     strata
         Runs are compared within the stratum they belong to (scanner, site); a stratum of fewer
-        than `LEAST_RUNS` runs with the whole group.
+        than `LEAST_RUNS` runs with all runs of its surface.
+    surfaces
+        Runs are never compared with those of another surface: their volumes differ by what was
+        asked for.
 
     Returns
     -------
@@ -56,8 +60,11 @@ def outliers(
     found: list[list[Outlier]] = [[] for _ in runs]
     for metric in (one for one in metrics if one.key in COMPARED):
         values = np.array([run.get(metric.key, np.nan) for run in runs], dtype=float)
-        for members in _groups(strata or [None] * len(runs)):
-            for index, z in zip(members, robust_z(values, members), strict=True):
+        for members, alike in _groups(
+            *(given or [None] * len(runs) for given in (strata, surfaces))
+        ):
+            among = np.where(alike, values, np.nan)
+            for index, z in zip(members, robust_z(among, members), strict=True):
                 if _is_worse(z, metric.better):
                     found[index].append(Outlier(metric.key, round(float(z), 1)))
     return tuple(tuple(sorted(row, key=lambda o: -abs(o.z))) for row in found)
@@ -106,6 +113,11 @@ def _is_worse(z: float, better: str) -> bool:
     return -z > LIMIT if better == "higher" else z > LIMIT
 
 
-def _groups(strata: Sequence[Hashable]) -> Iterator[NDArray[np.int_]]:
-    for stratum in dict.fromkeys(strata):
-        yield np.flatnonzero([one == stratum for one in strata])
+def _groups(
+    strata: Sequence[Hashable], surfaces: Sequence[Hashable]
+) -> Iterator[tuple[NDArray[np.int_], NDArray[np.bool_]]]:
+    """Indices of the runs of one stratum and surface, and which of all are of that surface."""
+    both = [*zip(strata, surfaces, strict=True)]
+    for one in dict.fromkeys(both):
+        alike = np.array([surface == one[1] for surface in surfaces], dtype=bool)
+        yield np.flatnonzero([each == one for each in both]), alike

@@ -14,6 +14,7 @@ from bids_strip.group.gather import Gathered, gather
 from bids_strip.group.heatmap import heatmap
 from bids_strip.group.identity import identify
 from bids_strip.group.identity_table import describe_columns, identity_table
+from bids_strip.group.mixed import mixed, surface_of
 from bids_strip.group.outliers import outliers
 from bids_strip.group.percentiles import percentiles
 from bids_strip.group.ratings import read_ratings
@@ -59,6 +60,12 @@ class Group:
     def unfiltered(self) -> str | None:
         """One line about a filter file that asks nothing of the modalities."""
         return self.gathered.unfiltered
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said before the work, a line each."""
+        unlike = (mixed(records, suffix) for suffix, records in self.gathered.records.items())
+        return tuple(filter(None, (self.left_out, self.unfiltered, *unlike)))
 
 
 def collect(settings: Settings) -> Group:
@@ -148,6 +155,7 @@ def judge(
         [record.metrics for record in records],
         (*METRICS, *TEMPLATE_METRICS),
         [stratum_of(record.scanner) for record in records],
+        [surface_of(record) for record in records],
     )
     return tuple(
         Judged(

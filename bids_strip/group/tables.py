@@ -91,8 +91,8 @@ def describe_columns() -> dict[str, dict[str, Any]]:
                     "Rules": reason_words()},
         "outliers": {"Description": "metrics that stand out from the group in the direction that "
                      "is worse, joined by ', ', the farthest first: robust z-scores among the runs "
-                     "of the same manufacturer, model, field strength and station where these are "
-                     "told of enough runs, else among all"},
+                     "of the same surface (border_mm, no_csf), and of the same manufacturer, "
+                     "model, field strength and station where these are told of enough of them"},
         "rating": {"Description": "what a rater said of the mask, from ratings.tsv",
                    "Levels": {"accept": "good as it is", "edit": "to be edited by hand",
                               "reject": "not to be used"}},
@@ -116,6 +116,11 @@ def describe_columns() -> dict[str, dict[str, Any]]:
                            "Units": "MB"},
         "network": {"Description": "name and version of the network"},
         "software": {"Description": "program and version"},
+        "border_mm": {"Description": "shift of the mask's surface, outwards if positive: --border",
+                      "Units": "mm"},
+        "no_csf": {"Description": "1 where the mask's surface is that of the tissue: --no-csf"},
+        "bias_smoothness_mm": {"Description": "scale of the bias field: --bias-smoothness",
+                               "Units": "mm"},
     }  # fmt: skip
     return columns
 
@@ -148,6 +153,8 @@ def _row(record: Record) -> dict[str, Any]:
         "peak_memory_mb": record.peak_memory_mb,
         "network": network or None,
         "software": record.software or None,
+        **{name: record.options.get(name) for name in ("border_mm", "bias_smoothness_mm")},
+        "no_csf": int(bool(record.options["no_csf"])) if "no_csf" in record.options else None,
     }  # fmt: skip
 
 

@@ -73,6 +73,25 @@ def test_a_small_stratum_is_compared_with_all() -> None:
     assert named(outliers(runs_of(VOLUME, values), [VOLUME], strata)) == {31: [VOLUME.key]}
 
 
+def test_runs_of_another_surface_are_no_group() -> None:
+    """A volume that is usual of a wider border is odd of this one, however few have that."""
+    values = [*np.linspace(9, 11, 20), 30.0, *np.linspace(29, 31, 20)]
+    surfaces = [0.0] * 21 + [4.0] * 20
+    assert named(outliers(runs_of(VOLUME, values), [VOLUME], None, surfaces)) == {20: [VOLUME.key]}
+    assert named(outliers(runs_of(VOLUME, values), [VOLUME])) == {}
+    few = [*np.linspace(9, 11, 30), 60.0, 61.0]
+    assert named(outliers(runs_of(VOLUME, few), [VOLUME])) == {30: [VOLUME.key], 31: [VOLUME.key]}
+    assert named(outliers(runs_of(VOLUME, few), [VOLUME], None, [0.0] * 30 + [4.0] * 2)) == {}
+
+
+def test_a_small_stratum_is_compared_with_all_of_its_surface() -> None:
+    values = [*np.linspace(9, 11, 30), 10.0, 60.0, *np.linspace(59, 61, 40)]
+    strata = ["a"] * 30 + ["b"] * 2 + ["a"] * 40
+    surfaces = [0.0] * 32 + [4.0] * 40
+    found = outliers(runs_of(VOLUME, values), [VOLUME], strata, surfaces)
+    assert named(found) == {31: [VOLUME.key]}
+
+
 def test_no_group_no_outlier() -> None:
     values = [*np.linspace(9, 11, LEAST_RUNS - 2), 1e6]
     assert named(outliers(runs_of(VOLUME, values), [VOLUME])) == {}

@@ -185,3 +185,25 @@ def test_runs_are_compared_within_their_scanner(out: Path) -> None:
     assert group(out) == 0
     found = {r["bids_name"]: r["outliers"] for r in rows(out) if "-x" in r["bids_name"]}
     assert [n for n, outliers in found.items() if "brain_volume_ml" in outliers] == ["sub-x00_T1w"]
+
+
+def test_masks_of_two_borders_are_told_and_compared_apart(out: Path, capsys) -> None:
+    template = json.loads((out / "sub-01/anat/sub-01_desc-brain_qc.json").read_text())
+    for number in range(30):
+        border, volume = (0.0, 1000.0) if number < 16 else (4.0, 1500.0)
+        if number == 0:
+            volume = 1500.0
+        name = f"sub-x{number:02d}"
+        record = {**template, "bids_name": f"{name}_T1w", "entities": {"sub": name[4:]},
+                  "metrics": {**template["metrics"], "brain_volume_ml": volume + number},
+                  "options": {**template["options"], "border_mm": border}}  # fmt: skip
+        (out / name / "anat").mkdir(parents=True)
+        (out / name / "anat" / f"{name}_desc-brain_qc.json").write_text(json.dumps(record))
+    assert group(out, "--participant-label", *(f"x{n:02d}" for n in range(30))) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert "border_mm 0 in 16, 4 in 14" in said[0]
+    found = {r["bids_name"]: r for r in rows(out)}
+    assert {r["border_mm"] for r in found.values()} == {"0", "4"}
+    odd = [name for name, r in found.items() if "brain_volume_ml" in r["outliers"]]
+    assert odd == ["sub-x00_T1w"]

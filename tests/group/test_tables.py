@@ -131,3 +131,15 @@ def test_the_scanner() -> None:
     row = rows_of(replace(OK, scanner=told))[0]
     assert (row["manufacturer"], row["field_strength_t"], row["protocol"]) == ("GE", "1.5", "spgr")
     assert row["scanner_model"] == row["station"] == "n/a"
+
+
+def test_what_a_mask_was_made_with() -> None:
+    options = {"border_mm": -1.5, "no_csf": True, "bias_smoothness_mm": 40.0}
+    one, other = rows_of(replace(OK, options=options), BAD)
+    assert {name: one[name] for name in options} == {
+        "border_mm": "-1.5", "no_csf": "1", "bias_smoothness_mm": "40",
+    }  # fmt: skip
+    assert {other[name] for name in options} == {"n/a"}
+    found = describe_columns()
+    assert found["border_mm"]["Units"] == found["bias_smoothness_mm"]["Units"] == "mm"
+    assert "border_mm" in found["outliers"]["Description"]
