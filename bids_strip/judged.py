@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 
 from bids_strip.identity.findings import FINDINGS
-from bids_strip.record import OK, Record
+from bids_strip.naming import names_of
+from bids_strip.record import OK, Record, run_of
 from bids_strip.verdict import CHECK, FINE, reasons, words_of_reasons
 
 UNREADABLE = "failed"
@@ -30,10 +33,21 @@ class Outlier:
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """What a rater said of a mask: ``accept``, ``edit``, ``reject`` or "", and a note."""
+    """What a rater said of a mask.
+
+    Attributes
+    ----------
+    rating
+        ``accept``, ``edit``, ``reject`` or "".
+    note
+        "" for none.
+    mask
+        `mask_key` of the mask it was given to; "" where that is not told: it counts for any.
+    """
 
     rating: str = ""
     note: str = ""
+    mask: str = ""
 
 
 UNRATED = Rating()
@@ -50,7 +64,7 @@ class Judged:
     outliers
         Metrics that stand out from the group, the farthest first.
     rating
-        What was said of it before.
+        What was said of it before, be it of another mask.
     identity
         What the identity check found of it, of `bids_strip.identity.findings.FINDINGS`.
     """
@@ -67,6 +81,16 @@ class Judged:
             return ()
         return (*reasons(self.record.metrics, self.record.flags), *self.identity)
 
+    @cached_property
+    def mask(self) -> str:
+        """`mask_key` of its mask."""
+        return mask_key(self.record)
+
+    @property
+    def rated_another(self) -> bool:
+        """True if the rating was given to another mask of the run: it says nothing of this one."""
+        return bool(self.rating.rating) and self.rating.mask not in ("", self.mask)
+
     @property
     def verdict(self) -> str:
         """``failed``, ``check`` or ``ok``."""
@@ -79,6 +103,21 @@ class Judged:
         """How much it wants eyes: reasons first, then how far its metrics stand out."""
         far = sum(abs(one.z) for one in self.outliers)
         return len(self.reasons) + far / (1 + far)
+
+
+def mask_key(record: Record) -> str:
+    """What a rating is given to: another scan, or another way to its mask, gives another key."""
+    mask = names_of(run_of(record))["mask"]
+    made_of = {
+        "input": record.input.sha256 if record.input else None,
+        "network": record.network.get("sha256"),
+        "manual": record.manual.sha256 if record.manual else None,
+        "surface": record.surface.get("origin"),
+        "size": [one.size for one in record.outputs if one.name == mask],
+        **{name: record.options.get(name) for name in ("border_mm", "no_csf")},
+    }
+    text = json.dumps(made_of, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 
 def reason_words() -> dict[str, str]:

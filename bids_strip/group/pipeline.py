@@ -65,7 +65,20 @@ class Group:
     def notes(self) -> tuple[str, ...]:
         """What is to be said before the work, a line each."""
         unlike = (mixed(records, suffix) for suffix, records in self.gathered.records.items())
-        return tuple(filter(None, (self.left_out, self.unfiltered, *unlike)))
+        return tuple(filter(None, (self.left_out, self.unfiltered, *unlike, self.outdated)))
+
+    @property
+    def outdated(self) -> str | None:
+        """One line about ratings that were given to other masks than lie here."""
+        runs = (Judged(record, rating=self.ratings.get(record.bids_name, UNRATED))
+                for records in self.gathered.records.values() for record in records)  # fmt: skip
+        names = [run.record.bids_name for run in runs if run.rated_another]
+        if not names:
+            return None
+        return (
+            f"{_counted(len(names), 'rating')} not counted, given to another mask of the run (for "
+            f"example {names[0]}); rate again on the group page"
+        )
 
 
 def collect(settings: Settings) -> Group:

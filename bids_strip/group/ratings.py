@@ -12,6 +12,8 @@ from bids_strip.judged import Rating
 
 RATINGS = ("accept", "edit", "reject")
 FILE = "ratings.tsv"
+KEY = "mask_key"
+"""Column of `bids_strip.judged.mask_key`; a file without it speaks of whatever mask is there."""
 _ABSENT = ("", "n/a")
 
 
@@ -48,7 +50,9 @@ def read_ratings(path: Path | None, output_dir: Path) -> Mapping[str, Rating]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{found}: not a table ({error}); save it again as text") from error
     if not {"bids_name", "rating"}.issubset(columns):
-        raise UsageError(f"{found}: needs the columns bids_name, rating (and note), tab-separated")
+        raise UsageError(
+            f"{found}: needs the columns bids_name, rating (and note, mask_key), tab-separated"
+        )
     ratings: dict[str, Rating] = {}
     lines: dict[str, int] = {}
     for number, row in rows:
@@ -66,8 +70,8 @@ def read_ratings(path: Path | None, output_dir: Path) -> Mapping[str, Rating]:
 
 def _rating(path: Path, number: int, row: Mapping[str, str | None]) -> tuple[str, Rating]:
     """Name and rating in a row; no name where the row is empty, as spreadsheets leave some."""
-    cells = ((row.get(key) or "").strip() for key in ("bids_name", "rating", "note"))
-    name, given, note = ("" if text.lower() in _ABSENT else text for text in cells)
+    cells = ((row.get(key) or "").strip() for key in ("bids_name", "rating", "note", KEY))
+    name, given, note, mask = ("" if text.lower() in _ABSENT else text for text in cells)
     rating = given.lower()
     if not name and not rating:
         return "", Rating()
@@ -76,4 +80,4 @@ def _rating(path: Path, number: int, row: Mapping[str, str | None]) -> tuple[str
             f"{path}, line {number}: {given[:20]!r} is no rating of a run; write accept, edit or "
             "reject"
         )
-    return name, Rating(rating, note)
+    return name, Rating(rating, note, mask)

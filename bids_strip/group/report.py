@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -55,7 +54,7 @@ def page(
         "metrics": [_metric(one) for one in metrics],
         "runs": [_run(run, metrics, figure, words, output_dir)
                  for run, figure in zip(runs, figures, strict=True)],
-        "others": {name: [one.rating, one.note] for name, one in ratings.items()
+        "others": {name: [one.rating, one.note, one.mask] for name, one in ratings.items()
                    if name not in names},
     }  # fmt: skip
     tiles = {index: _tile(output_dir, figures[index]) for index in _worst(runs)}
@@ -80,19 +79,6 @@ def dataset_key(runs: Sequence[Judged]) -> str:
         source = run.record.input.sha256 if run.record.input else ""
         digest.update(f"{run.record.bids_name}\t{source}\n".encode("utf-8", "backslashreplace"))
     return digest.hexdigest()[:16]
-
-
-def mask_key(record: Record) -> str:
-    """What a rating in a browser was given to: another way to the mask gives another key."""
-    made_of = {
-        "network": record.network.get("sha256"),
-        "manual": record.manual.sha256 if record.manual else None,
-        "surface": record.surface.get("origin"),
-        "size": [one.size for one in record.outputs if one.name.endswith("_mask.nii.gz")],
-        **{name: record.options.get(name) for name in ("border_mm", "no_csf")},
-    }
-    text = json.dumps(made_of, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 
 def _worst(runs: Sequence[Judged]) -> list[int]:
@@ -130,7 +116,8 @@ def _run(
         "scanner": " ".join(record.scanner.values()),
         "rating": run.rating.rating,
         "note": run.rating.note,
-        "mask": mask_key(record),
+        "rated": run.rating.mask,
+        "mask": run.mask,
         "page": f"{quote(subject)}#{record.bids_name}" if subject else None,
         "figure": quote(figure) if figure else None,
     }

@@ -93,7 +93,8 @@ def describe_columns() -> dict[str, dict[str, Any]]:
                      "is worse, joined by ', ', the farthest first: robust z-scores among the runs "
                      "of the same surface (border_mm, no_csf), and of the same manufacturer, "
                      "model, field strength and station where these are told of enough of them"},
-        "rating": {"Description": "what a rater said of the mask, from ratings.tsv",
+        "rating": {"Description": "what a rater said of the mask, from ratings.tsv; n/a where "
+                   "it was said of another mask of the run (another border, network or edit)",
                    "Levels": {"accept": "good as it is", "edit": "to be edited by hand",
                               "reject": "not to be used"}},
         "note": {"Description": "what a rater noted"},
@@ -163,7 +164,7 @@ def _judgement(run: Judged) -> dict[str, str]:
         "verdict": run.verdict,
         "reasons": ", ".join(run.reasons),
         "outliers": ", ".join(one.key for one in run.outliers),
-        "rating": run.rating.rating,
+        "rating": "" if run.rated_another else run.rating.rating,
         "note": run.rating.note,
     }
 

@@ -13,8 +13,9 @@ import pytest
 
 from benchmarks.browser import browser, missing
 from bids_strip import cli
+from bids_strip.judged import mask_key
 from bids_strip.naming import figures_of, to_json
-from bids_strip.record import FAILED, OK, InputFile, Record, run_of
+from bids_strip.record import FAILED, OK, InputFile, Record, record_in, run_of
 
 if reason := missing():
     pytest.skip(reason, allow_module_level=True)
@@ -462,13 +463,58 @@ def test_a_rating_of_another_mask_says_so(page: Page, chrome, tmp_path: Path) ->
     assert "1 of 24 rated, 1 of 2 to check" in other.find("#rated").text
     other.press("s")
     saved = waited(chrome.downloads / "ratings.tsv")
-    assert "sub-03" not in saved.read_text()
+    lines = [line.split("\t") for line in saved.read_text().splitlines()]
     saved.unlink()
-    assert "Without 1 rating given to another mask" in other.find("#said").text
+    assert lines[0] == ["bids_name", "rating", "note", "mask_key"]
+    keys = {line[0]: line[3] for line in lines[1:]}
+    assert keys == {f"sub-{n}_T1w": mask_key(read(page.out, n)) for n in ("03", "05")}
+    assert keys["sub-03_T1w"] != mask_key(read(out, "03"))
+    assert "1 rating given to another mask: saved as such" in other.find("#said").text
     other.press("j", "a")  # the same again, of this mask
     assert "2 of 24 rated, 2 of 2 to check" in other.find("#rated").text
     assert not other.find("#rows .another").is_displayed()
     assert ratings_of(other)[:2] == ["accept", "accept"]
+
+
+def read(out: Path, label: str) -> Record:
+    return record_in(out / f"sub-{label}/anat/sub-{label}_desc-brain_qc.json")
+
+
+def test_a_rating_on_file_of_another_mask_says_so(page: Page, chrome, tmp_path: Path) -> None:
+    """Another browser, or another rater: nothing but the file knows which mask was seen."""
+    out = tmp_path / "out"
+    shutil.copytree(page.out, out)
+    rows = f"sub-03_T1w\taccept\teye\t000\nsub-05_T1w\tedit\tn/a\t{mask_key(read(out, '05'))}\n"
+    (out / "ratings.tsv").write_text(f"bids_name\trating\tnote\tmask_key\n{rows}")
+    assert group(out) == 0
+    other = Page(chrome, out)
+    assert other.find("tbody .rating").text == "accept (rated on another mask)"
+    assert "1 of 24 rated, 1 of 2 to check" in other.find("#rated").text
+    other.press("s")
+    saved = waited(chrome.downloads / "ratings.tsv")
+    text = saved.read_text()
+    saved.unlink()
+    assert rows.splitlines() == text.splitlines()[1:]  # nobody's rating is lost
+    other.press("j", "a")  # the same again, of this mask
+    assert not other.find("#rows .another").is_displayed()
+    other.open()
+    assert "2 of 24 rated, 2 of 2 to check" in other.find("#rated").text
+    assert other.find("#said").text == ""
+
+
+def test_a_file_of_another_mask_that_is_loaded_says_so(page: Page, tmp_path: Path) -> None:
+    page.press("j", "k", "e")
+    head = "bids_name\trating\tnote\tmask_key\n"
+    rows = "sub-03_T1w\taccept\tn/a\t000\nsub-05_T1w\taccept\tn/a\t000\n"
+    said = loaded(page, tmp_path / "theirs.tsv", head + rows)
+    assert said == "2 ratings read; 2 of them rated on another mask: not counted."
+    assert ratings_of(page)[:2] == ["edit", "accept"]  # what was said of this mask stays
+    told = [e.is_displayed() for e in page.driver.find_elements("css selector", "#rows .another")]
+    assert told[:2] == [False, True]
+    own = f"sub-05_T1w\treject\tn/a\t{mask_key(read(page.out, '05'))}\n"
+    assert loaded(page, tmp_path / "own.tsv", head + own) == "1 rating read."
+    assert ratings_of(page)[:2] == ["edit", "reject"]
+    assert "2 of 24 rated, 2 of 2 to check" in page.find("#rated").text
 
 
 def loaded(page: Page, path: Path, content: str) -> str:
@@ -486,7 +532,7 @@ def test_ratings_of_several_pages_are_saved_in_one_file(page: Page, chrome, tmp_
     loaded(page, tmp_path / "two.tsv", "bids_name\trating\nsub-98_T2w\treject\n")
     page.press("s")
     saved = waited(chrome.downloads / "ratings.tsv")
-    lines = saved.read_text().splitlines()[1:]
+    lines = [line.rpartition("\t")[0] for line in saved.read_text().splitlines()[1:]]
     saved.unlink()
     assert lines == [
         "sub-03_T1w\taccept\tn/a", "sub-99_T2w\tedit\teye", "sub-98_T2w\treject\tn/a",

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from bids_strip import cli
+from bids_strip.judged import mask_key
 from bids_strip.participant.job import Job
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
+from bids_strip.record import record_in
 from tests.fakes import FakePredictor, TrueSphere, attempt, run_of
 
 
@@ -157,6 +159,21 @@ def test_ratings_are_read_from_the_folder_or_the_file_named(out: Path, tmp_path:
     other.write_text("bids_name\trating\nsub-02_ses-1_T1w\treject\nsub-77_T1w\tedit\n")
     assert group(out, "--ratings", str(other)) == 0
     assert [r["rating"] for r in rows(out)] == ["n/a", "reject", "n/a"]
+
+
+def test_a_rating_of_another_mask_does_not_count(out: Path, capsys) -> None:
+    """The record says by what the mask was made; the key of the file says which one was seen."""
+    record = record_in(out / "sub-01/anat/sub-01_desc-brain_qc.json")
+    for key, rating in ((mask_key(record), "accept"), ("n/a", "accept"), ("0" * 12, "n/a")):
+        lines = (f"sub-01_T1w\taccept\tfine\t{key}", "sub-77_T1w\tedit\tn/a\t0")
+        (out / "ratings.tsv").write_text(
+            "\n".join(("bids_name\trating\tnote\tmask_key", *lines, ""))
+        )
+        assert group(out) == 0
+        assert (rows(out)[0]["rating"], rows(out)[0]["note"]) == (rating, "fine")
+        told = [line for line in capsys.readouterr().err.splitlines() if "another mask" in line]
+        assert len(told) == (rating == "n/a")
+        assert not told or told[0].startswith("1 rating not counted")
 
 
 def test_damaged_ratings_are_one_line_and_nothing_is_written(out: Path, capsys) -> None:

@@ -33,6 +33,16 @@ def test_a_spreadsheet_may_have_saved_it(tmp_path: Path) -> None:
     assert read_ratings(path, tmp_path) == {"sub-1_T1w": Rating("edit")}
 
 
+def test_the_mask_that_was_rated(tmp_path: Path) -> None:
+    """Files of before have no such column, and speak of whatever mask is there."""
+    rows = "sub-1_T1w\taccept\tn/a\t0123456789ab\nsub-2_T1w\tedit\tn/a\tn/a\n"
+    given(tmp_path, HEAD.replace("note", "note\tmask_key") + rows)
+    assert read_ratings(None, tmp_path) == {
+        "sub-1_T1w": Rating("accept", "", "0123456789ab"),
+        "sub-2_T1w": Rating("edit"),
+    }
+
+
 def test_capitals_and_empty_rows_are_no_error(tmp_path: Path) -> None:
     given(tmp_path, HEAD + "sub-1_T1w\tAccept\tN/A\n\t\t\n\nn/a\tn/a\t\nsub-2_T1w\tEDIT\tEye\n\t\t")
     assert read_ratings(None, tmp_path) == {

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from bids_strip.group.percentiles import percentiles
-from bids_strip.group.report import TILES, dataset_key, mask_key, page
-from bids_strip.judged import Judged, Outlier, Rating
+from bids_strip.group.report import TILES, dataset_key, page
+from bids_strip.judged import Judged, Outlier, Rating, mask_key
 from bids_strip.naming import figures_of
 from bids_strip.page.frame import json_in_html
 from bids_strip.record import FAILED, OK, InputFile, OutputFile, Record, run_of
@@ -124,11 +124,11 @@ def test_absent_metrics_are_null_and_those_of_nobody_are_left_out(tmp_path: Path
 
 def test_ratings_of_other_runs_are_passed_on(tmp_path: Path) -> None:
     """Saving the page of one participant loses nobody's rating."""
-    ratings = {"sub-1_T1w": Rating("accept"), "sub-9_T2w": Rating("edit", "eye")}
+    ratings = {"sub-1_T1w": Rating("accept"), "sub-9_T2w": Rating("edit", "eye", "ab")}
     data = data_of(made(tmp_path, Judged(record("1"), rating=ratings["sub-1_T1w"]),
                         ratings=ratings))  # fmt: skip
     assert data["runs"][0]["rating"] == "accept"
-    assert data["others"] == {"sub-9_T2w": ["edit", "eye"]}
+    assert data["others"] == {"sub-9_T2w": ["edit", "eye", "ab"]}
 
 
 def test_the_key_of_a_dataset_is_that_of_its_inputs() -> None:
@@ -149,8 +149,10 @@ def test_the_key_of_a_dataset_is_that_of_its_inputs() -> None:
         ({"network": {"sha256": "b"}}, False),
         ({"surface": {"origin": "outline", "software": "1"}}, False),
         ({"manual": InputFile("a", 1, 1, "c")}, False),
-        ({"outputs": (OutputFile("sub-1_desc-brain_mask.nii.gz", 7),)}, False),
-        ({"outputs": (OutputFile("sub-1_desc-brain_T1w.nii.gz", 7),)}, True),
+        ({"input": InputFile("a", 1, 1, "d")}, False),
+        ({"outputs": (OutputFile("sub-1/anat/sub-1_desc-brain_mask.nii.gz", 7),)}, False),
+        ({"outputs": (OutputFile("sub-1/anat/sub-1_desc-brain_T1w.nii.gz", 7),)}, True),
+        ({"outputs": (OutputFile("sub-1/anat/sub-1_space-X_desc-brain_mask.nii.gz", 7),)}, True),
     ],
 )
 def test_the_key_of_a_mask_is_that_of_what_made_it(fields: dict[str, object], same: bool) -> None:

@@ -4,8 +4,8 @@ const RATINGS = ["accept", "edit", "reject"];
 const ABSENT = ["", "n/a"];
 const UNRATED = { rating: "", note: "" };
 const onFile = new Map([
-  ...Object.entries(data.others).map(([name, [rating, note]]) => [name, { rating, note }]),
-  ...runs.map((r) => [r.name, { rating: r.rating, note: r.note }]),
+  ...Object.entries(data.others).map(([name, [rating, note, mask]]) => [name, { rating, note, mask }]),
+  ...runs.map((r) => [r.name, { rating: r.rating, note: r.note, mask: r.rated }]),
 ]);
 const ratings = new Map(onFile);
 const named = new Map(runs.map((r) => [r.name, r]));
@@ -13,7 +13,7 @@ const aside = new Map(); // this browser's, of other masks, where ratings.tsv ha
 const undone = []; // [name, rating before], the last change last
 
 const ratingOf = (run) => ratings.get(run.name);
-// the browser's key is that of the inputs: another OUTPUT_DIR may have other masks of them
+// the browser's key is that of the inputs: another OUTPUT_DIR may have other masks of them, ratings.tsv too
 const isOfAnother = (run, { rating, mask }) => Boolean(run && rating && mask && mask !== run.mask);
 const isRated = (run) => Boolean(ratingOf(run).rating) && !isOfAnother(run, ratingOf(run));
 const same = (a, b) => a.rating === b.rating && a.note === b.note;
@@ -32,14 +32,20 @@ function recall() {
     const before = onFile.get(name) || UNRATED;
     const own = { rating: RATINGS.includes(one.rating) ? one.rating : "", note: plain(String(one.note || "")), mask: String(one.mask || "") };
     if (before.rating && isOfAnother(named.get(name), own)) { aside.set(name, own); continue; }
-    other += before.rating && before.rating !== own.rating ? 1 : 0;
+    other += before.rating && !isOfAnother(named.get(name), before) && before.rating !== own.rating ? 1 : 0;
     ratings.set(name, own);
   }
   if (other) say(`${counted(other, "rating")} of this browser ${other === 1 ? "differs" : "differ"} from ratings.tsv; the browser's are shown.`);
 }
 
+// a file that names no mask speaks of whatever mask is there
+function isOnFile(name, one) {
+  const there = onFile.get(name) || UNRATED;
+  return same(one, there) && (!there.mask || there.mask === one.mask);
+}
+
 function keep() {
-  const changed = [...ratings].filter(([name, one]) => !same(one, onFile.get(name) || UNRATED));
+  const changed = [...ratings].filter(([name, one]) => !isOnFile(name, one));
   try {
     localStorage.setItem(STORE, JSON.stringify(Object.fromEntries([...aside, ...changed])));
   } catch { /* said by recall */ }
@@ -80,17 +86,12 @@ function undo() {
   return named.get(name);
 }
 
-// a rating of another mask says nothing of this one: it stays in the browser
-function ofThese(name) {
-  const one = ratings.get(name);
-  return isOfAnother(named.get(name), one) ? { ...one, rating: "" } : one;
-}
-
+// each with the mask that it was given to: of another mask it is not lost, and does not count
 function table() {
-  const given = [...new Set([...named.keys(), ...ratings.keys()])].map((name) => [name, ofThese(name)])
+  const given = [...new Set([...named.keys(), ...ratings.keys()])].map((name) => [name, ratings.get(name)])
     .filter(([, one]) => one.rating || one.note);
-  const lines = given.map(([name, { rating, note }]) => [name, rating || "n/a", note || "n/a"]);
-  return [["bids_name", "rating", "note"], ...lines].map((line) => line.join("\t")).join("\n") + "\n";
+  const lines = given.map(([name, { rating, note, mask }]) => [name, rating || "n/a", note || "n/a", mask || "n/a"]);
+  return [["bids_name", "rating", "note", "mask_key"], ...lines].map((line) => line.join("\t")).join("\n") + "\n";
 }
 
 function save() {
@@ -99,7 +100,7 @@ function save() {
   setTimeout(() => URL.revokeObjectURL(url), 1000);
   const left = runs.filter((run) => isOfAnother(run, ratingOf(run))).length;
   say("Saved. Put ratings.tsv into OUTPUT_DIR, or give it with --ratings, and run the group level again." +
-    (left ? ` Without ${counted(left, "rating")} given to another mask.` : ""));
+    (left ? ` ${counted(left, "rating")} given to another mask: saved as such, not counted.` : ""));
 }
 
 // [cells, number of the line] of each line that is not blank
@@ -111,21 +112,26 @@ function rowsOf(words) {
 
 function load(words) {
   const [[head], ...lines] = rowsOf(words);
-  const at = ["bids_name", "rating", "note"].map((name) => head.indexOf(name));
+  const at = ["bids_name", "rating", "note", "mask_key"].map((name) => head.indexOf(name));
   if (at[0] < 0 || at[1] < 0) { say("Not read: the file needs the columns bids_name and rating."); return; }
   const found = new Map();
   let damaged = 0;
   for (const [line, number] of lines) {
-    const [name, given, note] = at.map((i) => line[i] || "").map((words) => (ABSENT.includes(words.toLowerCase()) ? "" : plain(words)));
+    const [name, given, note, key] = at.map((i) => line[i] || "").map((words) => (ABSENT.includes(words.toLowerCase()) ? "" : plain(words)));
     const rating = given.toLowerCase();
     if (!name && !rating) continue; // as spreadsheets leave
     if (!name || !["", ...RATINGS].includes(rating)) { damaged += 1; continue; }
     if (found.has(name)) { say(`Not read: line ${number}: ${name} stands in line ${found.get(name).number} already; leave one of the two.`); return; }
-    found.set(name, { number, rating, note });
+    found.set(name, { number, rating, note, mask: key || named.get(name)?.mask });
   }
-  for (const [name, { rating, note }] of found) {
+  let another = 0;
+  for (const [name, { rating, note, mask }] of found) {
     const before = ratings.get(name) || UNRATED;
-    const mask = named.get(name)?.mask;
+    const run = named.get(name);
+    if (isOfAnother(run, { rating, mask })) {
+      another += 1;
+      if (isRated(run)) continue; // what was said of this mask stays
+    }
     if (same(before, { rating, note }) && (!before.mask || before.mask === mask)) continue;
     undone.push([name, before]);
     ratings.set(name, { rating, note, mask });
@@ -135,6 +141,7 @@ function load(words) {
   const other = [...found.keys()].filter((name) => !named.has(name)).length;
   say([`${counted(found.size, "rating")} read`,
     ...(other ? [`${other} of them of runs that this page does not show: kept, and saved with the others`] : []),
+    ...(another ? [`${another} of them rated on another mask: not counted`] : []),
     ...(damaged ? [`${counted(damaged, "damaged row")} left out`] : [])].join("; ") + ".");
 }
 
