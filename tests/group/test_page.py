@@ -476,6 +476,60 @@ def test_a_rating_of_another_mask_says_so(page: Page, chrome, tmp_path: Path) ->
     assert ratings_of(other)[:2] == ["accept", "accept"]
 
 
+def test_what_was_not_saved_outlives_a_run_that_is_added(
+    page: Page, chrome, tmp_path: Path
+) -> None:
+    page.press("j", "e", "a", "j", "n")
+    page.press("later")  # on one that is not rated
+    out = tmp_path / "out"
+    shutil.copytree(page.out, out)
+    put(out, record(RUNS))
+    assert group(out) == 0
+    more = Page(chrome, out)
+    assert len(more.lines) == RUNS + 1
+    assert ratings_of(more)[:2] == ["edit", "accept"]
+    assert f"2 of {RUNS + 1} rated, 2 of 2 to check" in more.find("#rated").text
+    notes = "return [...document.querySelectorAll('#rows .note')].map((field) => field.value)"
+    assert more(notes)[:5] == ["", "", "", "later", ""]
+    # each has one place: what was said before never comes back over what is said later
+    assert more("return Object.keys(localStorage).length") == 1
+    more.press("j", "r")
+    back = Page(chrome, page.out)
+    assert ratings_of(back)[:2] == ["reject", "accept"]
+    back.press("j", "r")  # taken back
+    again = Page(chrome, out)
+    assert ratings_of(again)[:2] == ["", "accept"]
+
+
+def test_another_scan_or_mask_under_the_name_is_not_rated_by_it(
+    page: Page, chrome, tmp_path: Path
+) -> None:
+    """Another dataset calls its participants 03 and 05 as well; here 03 has another border."""
+    page.press("j", "e", "a", "r")  # the third has failed: no mask is there to tell it by
+    out = tmp_path / "out"
+    runs = [record(n, input=InputFile("x", 1, 1, "f" * 64), flags={"already_stripped": True})
+            if n == 5 else record(n) for n in range(RUNS + 1)]  # fmt: skip
+    runs[3] = replace(runs[3], options={"border_mm": 2.0})
+    runs[7] = replace(runs[7], status=FAILED, stage="load", reason="cut short", metrics={})
+    put(out, *runs)
+    assert group(out) == 0
+    other = Page(chrome, out)
+    assert f"0 of {RUNS + 1} rated" in other.find("#rated").text
+    assert set(ratings_of(other)) == {""}
+    assert ratings_of(Page(chrome, page.out))[:3] == ["edit", "accept", "reject"]  # not lost
+
+
+@pytest.mark.parametrize("kept", ["null", "[", "7", '{"sub-03_T1w": null, "sub-05_T1w": 7}'])
+def test_a_store_beside_that_holds_something_else(page: Page, kept: str) -> None:
+    page("localStorage.setItem('bids_strip ratings beside', arguments[0])", kept)
+    page.open()
+    assert set(ratings_of(page)) == {""}
+    assert page.find("#said").text == ""
+    page.press("j", "a")
+    page.open()
+    assert ratings_of(page)[0] == "accept"
+
+
 def read(out: Path, label: str) -> Record:
     return record_in(out / f"sub-{label}/anat/sub-{label}_desc-brain_qc.json")
 

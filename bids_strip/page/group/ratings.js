@@ -1,5 +1,6 @@
 // Ratings: what group read from ratings.tsv, and over it what this browser keeps.
-const STORE = `bids_strip ratings ${data.dataset}`;
+const STORES = "bids_strip ratings ";
+const STORE = `${STORES}${data.dataset}`;
 const RATINGS = ["accept", "edit", "reject"];
 const ABSENT = ["", "n/a"];
 const UNRATED = { rating: "", note: "" };
@@ -19,16 +20,50 @@ const isRated = (run) => Boolean(ratingOf(run).rating) && !isOfAnother(run, rati
 const same = (a, b) => a.rating === b.rating && a.note === b.note;
 const plain = (words) => words.replace(/\s+/g, " ").trim();
 
+const isEntry = (one) => Boolean(one) && typeof one === "object" && !Array.isArray(one);
+
+function stored(key) {
+  try {
+    const kept = JSON.parse(localStorage.getItem(key) || "{}");
+    return isEntry(kept) ? kept : {};
+  } catch (error) {
+    if (error instanceof SyntaxError) return {}; // not what keep wrote
+    throw error;
+  }
+}
+
+// a page with a run more or less has another key: what it keeps of the very masks shown here moves here
+function moveHere(kept) {
+  const left = new Map();
+  for (const key of Object.keys(localStorage).filter((one) => one.startsWith(STORES) && one !== STORE)) {
+    const theirs = stored(key);
+    const moved = runs.filter(({ name, mask, verdict }) => verdict !== "failed" && theirs[name]?.mask === mask
+      && (!isEntry(kept[name]) || kept[name].mask === mask));
+    for (const { name } of moved) {
+      if (!isEntry(kept[name])) kept[name] = theirs[name];
+      delete theirs[name];
+    }
+    if (moved.length) left.set(key, theirs);
+  }
+  if (!left.size) return;
+  localStorage.setItem(STORE, JSON.stringify(kept)); // first here: nothing is lost on the way
+  left.forEach((theirs, key) => {
+    if (Object.keys(theirs).length) localStorage.setItem(key, JSON.stringify(theirs));
+    else localStorage.removeItem(key);
+  });
+}
+
 function recall() {
   let kept = {};
   try {
-    kept = JSON.parse(localStorage.getItem(STORE) || "{}") || {};
+    kept = stored(STORE);
+    moveHere(kept);
   } catch {
     say("This browser keeps no ratings for files: save them before you close the page.");
   }
   let other = 0;
   for (const [name, one] of Object.entries(kept)) {
-    if (!one || typeof one !== "object") continue; // not what keep wrote
+    if (!isEntry(one)) continue; // not what keep wrote
     const before = onFile.get(name) || UNRATED;
     const own = { rating: RATINGS.includes(one.rating) ? one.rating : "", note: plain(String(one.note || "")), mask: String(one.mask || "") };
     if (before.rating && isOfAnother(named.get(name), own)) { aside.set(name, own); continue; }
@@ -71,7 +106,8 @@ function rate(run, rating) {
 
 // with each letter: a page may be left before the field is
 function annotate(run, words) {
-  set(run.name, { ...ratingOf(run), note: plain(words) });
+  const before = ratingOf(run);
+  set(run.name, { ...before, note: plain(words), mask: before.rating ? before.mask : run.mask });
 }
 
 function annotated(run, before) {
