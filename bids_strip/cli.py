@@ -132,7 +132,7 @@ def participant(settings: Settings) -> int:
     from bids_strip.manifest import manifest
     from bids_strip.naming import check_output_dir, check_work_dir, folder_note
     from bids_strip.owner import check_owner
-    from bids_strip.participant.level import plan, shift_note
+    from bids_strip.participant.level import mixed_note, plan, shift_note
     from bids_strip.place import Place
 
     check_output_dir(settings.bids_dir, settings.output_dir)
@@ -140,8 +140,9 @@ def participant(settings: Settings) -> int:
     card = find_card(settings.model)
     runs = plan(settings, card)
     check_owner(settings.output_dir)
+    mixed = mixed_note(settings, __version__)
     if settings.dry_run:
-        _say_on_stderr((*runs.notes, *runs.closed))
+        _say_on_stderr((*runs.notes, *runs.closed, *filter(None, [mixed])))
         for state, listed in (("done", runs.done), ("to do", runs.to_do)):
             for run in listed:
                 print(f"{state}\t{one_line(run.relative)}")
@@ -150,6 +151,7 @@ def participant(settings: Settings) -> int:
         notes = (
             *runs.notes,
             *runs.closed,
+            mixed,
             folder_note(settings.bids_dir, settings.output_dir),
             _left_out(runs.not_bids),
             shift_note(settings, runs),
@@ -180,7 +182,7 @@ def slurm_script(arguments: Sequence[str]) -> int:
     from bids_strip.group.ratings import read_ratings
     from bids_strip.naming import check_output_dir, check_work_dir
     from bids_strip.owner import check_owner
-    from bids_strip.participant.level import plan
+    from bids_strip.participant.level import mixed_note, plan
     from bids_strip.slurm.arguments import read_arguments
     from bids_strip.slurm.jobs import make_logs, note, plan_work
     from bids_strip.slurm.script import script
@@ -193,7 +195,8 @@ def slurm_script(arguments: Sequence[str]) -> int:
         read_ratings(settings.ratings, settings.output_dir)
     runs = plan(settings, find_card(settings.model))
     check_owner(settings.output_dir)
-    _say_on_stderr((*runs.notes, *runs.closed))
+    mixed = mixed_note(settings, __version__)
+    _say_on_stderr((*runs.notes, *runs.closed, *filter(None, [mixed])))
     work = plan_work(cluster, settings, (dict(run.entities)["sub"] for run in runs.to_do))
     if not work.tasks:
         print(f"{len(runs.done)} runs, all done before: no script is needed", file=sys.stderr)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 from bids_strip.domain import Run
 from bids_strip.errors import OutputError
@@ -361,7 +362,8 @@ def dataset_description(
     source : mapping
         The raw dataset's ``dataset_description.json``.
     raw_uri : str or None
-        What the user gives for the raw dataset; goes before anything else.
+        What the user gives for the raw dataset; goes before anything else, and stands among the
+        source datasets too: there a later call sees that it was given.
 
     Returns
     -------
@@ -378,9 +380,18 @@ def dataset_description(
     link = _raw_link(bids_dir, output_dir, raw_uri, doi)
     if link:
         description["DatasetLinks"] = {"raw": link}
-    if doi:
-        description["SourceDatasets"] = [{"DOI": f"doi:{doi}", "URL": f"https://doi.org/{doi}"}]
+    sources = _source_datasets(raw_uri, doi)
+    if sources:
+        description["SourceDatasets"] = sources
     return description
+
+
+def _source_datasets(raw_uri: str | None, doi: str | None) -> list[dict[str, str]]:
+    """The raw dataset by its DOI, and by the URI that the user gives."""
+    by_doi = [{"DOI": f"doi:{doi}", "URL": f"https://doi.org/{doi}"}] if doi else []
+    known = {text for one in by_doi for text in one.values()}
+    is_uri = raw_uri is not None and bool(urlsplit(raw_uri).scheme)
+    return by_doi + ([{"URL": raw_uri}] if raw_uri and is_uri and raw_uri not in known else [])
 
 
 def _doi(source: Mapping[str, Any]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from bids_strip import __version__
 from bids_strip.card import Card
@@ -12,6 +13,7 @@ from bids_strip.dataset.description import read_description
 from bids_strip.dataset.selection import select
 from bids_strip.domain import Run
 from bids_strip.errors import ModelError
+from bids_strip.linked import given_link, other_dataset
 from bids_strip.manual import seems_edited
 from bids_strip.naming import BIDSIGNORE, check_collisions, dataset_description, to_json
 from bids_strip.participant.resume import Known, Listings, asked_for, done_but_for_border, known
@@ -106,17 +108,31 @@ def _check_surface(card: Card, settings: Settings) -> None:
         )
 
 
+def mixed_note(settings: Settings, version: str) -> str | None:
+    """One line if the results that lie there are of another raw dataset."""
+    description = _described(settings, version, settings.raw_uri)
+    return other_dataset(settings.bids_dir, settings.output_dir, description)
+
+
 def write_dataset_files(settings: Settings, place: Place, version: str) -> None:
-    """Write ``dataset_description.json`` and ``.bidsignore``, the same bytes whoever does."""
-    description = dataset_description(
+    """Write ``dataset_description.json`` and ``.bidsignore``, the same bytes whoever does.
+
+    Where the raw dataset lies is what this call was told, else what an earlier one was.
+    """
+    raw_uri = settings.raw_uri or given_link(settings.output_dir)
+    place.put("dataset_description.json", to_json(_described(settings, version, raw_uri)))
+    place.put(".bidsignore", BIDSIGNORE.encode())
+
+
+def _described(settings: Settings, version: str, raw_uri: str | None) -> dict[str, Any]:
+    """The description of OUTPUT_DIR."""
+    return dataset_description(
         settings.bids_dir,
         settings.output_dir,
         version=version,
         source=read_description(settings.bids_dir),
-        raw_uri=settings.raw_uri,
+        raw_uri=raw_uri,
     )
-    place.put("dataset_description.json", to_json(description))
-    place.put(".bidsignore", BIDSIGNORE.encode())
 
 
 def write_citation(settings: Settings, card: Card, place: Place, version: str) -> None:
