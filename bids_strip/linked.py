@@ -99,9 +99,9 @@ def _some_sources(output_dir: Path) -> Iterator[InputFile]:
         except BidsStripError:
             continue
         records = filter(None, (read_record(output_dir / name) for name in names))
-        yield from [one.input for one in records if one.input and isinstance(one.input.path, str)][
-            :1
-        ]
+        source = next((one.input for one in records if one.input), None)
+        if source is not None and isinstance(source.path, str):
+            yield source
 
 
 def _is_there(path: Path, known: InputFile) -> bool:
