@@ -219,20 +219,16 @@ def read_template(files: TemplateFiles) -> Template:
     TemplateError
         If its files cannot be read, do not fit each other, or hold no brain.
     """
-    import nibabel as nib
     import numpy as np
 
     from bids_strip.domain import Grid, Volume
 
-    try:
-        image: Any = nib.load(files.image)
-        data = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32, order="C"))
-        mask = data > 0
-        if files.mask is not None:
-            outline: Any = nib.load(files.mask)
-            mask = np.ascontiguousarray(np.asarray(outline.dataobj) > 0.5)  # as other masks lie
-    except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
-        raise TemplateError(f"{files.image}: cannot be read ({error}); fetch it anew") from error
+    image, voxels = _read(files.image)
+    data = np.nan_to_num(np.asarray(voxels, dtype=np.float32, order="C"))
+    mask = data > 0
+    if files.mask is not None:
+        _, outline = _read(files.mask)
+        mask = np.ascontiguousarray(outline > 0.5)  # as other masks lie
     if data.ndim != 3 or mask.shape != data.shape or not mask.any():
         raise TemplateError(f"{files.mask or files.image}: no brain mask of {files.image.name}; "
                             "fetch it anew")  # fmt: skip
@@ -240,3 +236,24 @@ def read_template(files: TemplateFiles) -> Template:
     first = next(n for n, part in enumerate(files.image.parts) if part.startswith("tpl-"))
     return Template(files.space, Volume(data, Grid(shape, np.asarray(image.affine))), mask,
                     source="/".join(files.image.parts[first:]))  # fmt: skip
+
+
+def _read(path: Path) -> tuple[Any, Any]:
+    """An image of a template, and its voxels.
+
+    Raises
+    ------
+    TemplateError
+        If it cannot be read.
+    """
+    import numpy as np
+
+    from bids_strip.nifti import DAMAGED, quiet_headers, read_nifti
+
+    try:
+        with quiet_headers():
+            image = read_nifti(path)
+            return image, np.asarray(image.dataobj)
+    except DAMAGED as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise TemplateError(f"{path}: cannot be read ({reason}); fetch it anew") from error

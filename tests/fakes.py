@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -323,6 +324,13 @@ def refusing(number: int) -> Callable[..., Any]:
 def damage(path: Path) -> None:
     """Cut an image short."""
     path.write_bytes(path.read_bytes()[:1500])
+
+
+def flip_a_bit(path: Path) -> None:
+    """Change a voxel in the middle of a compressed image; its checksum alone can tell."""
+    packed = bytearray(gzip.compress(gzip.decompress(path.read_bytes()), 0))  # stored, not coded
+    packed[len(packed) // 2] ^= 1
+    path.write_bytes(packed)
 
 
 def ends_on_sigterm(process: subprocess.Popen[str], *, once_it_says: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import nibabel as nib
@@ -12,6 +13,7 @@ from bids_strip import cli, templates
 from bids_strip.errors import ExitCode, TemplateError, UsageError
 from bids_strip.space import Space, parse_space
 from bids_strip.templates import find_templates, read_template
+from tests.fakes import flip_a_bit
 
 MNI = "MNI152NLin2009cAsym"
 
@@ -140,6 +142,26 @@ def test_a_damaged_template_is_an_error_of_ours(home: Path) -> None:
     files.image.write_bytes(files.image.read_bytes()[:60])
     with pytest.raises(TemplateError, match="fetch it anew"):
         read_template(files)
+
+
+@pytest.mark.parametrize("kind", ["image", "mask"])
+@pytest.mark.parametrize("spoil", ["a bit", "the stream", "the header"])
+def test_what_is_damaged_inside_is_named(home: Path, kind: str, spoil: str) -> None:
+    """A changed voxel too, of which gzip's checksum alone tells."""
+    (files,) = find_templates([f"{MNI}:res-1"], offline=True)
+    path = files.image if kind == "image" else files.mask
+    assert path is not None
+    if spoil == "a bit":
+        flip_a_bit(path)
+    elif spoil == "the stream":
+        path.write_bytes(path.read_bytes()[:12] + b"\xff" * 200)
+    else:
+        content = bytearray(gzip.decompress(path.read_bytes()))
+        content[70:72] = b"\x77\x77"  # no type of voxels
+        path.write_bytes(gzip.compress(content))
+    with pytest.raises(TemplateError, match=r"cannot be read.*fetch it anew") as caught:
+        read_template(files)
+    assert str(path) in str(caught.value)
 
 
 def test_the_command_ends_before_any_run(

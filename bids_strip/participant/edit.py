@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nibabel.orientations import io_orientation, ornt_transform
 from nibabel.spatialimages import SpatialImage
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from bids_strip.dataset.content import describe_missing, describe_refusal
 from bids_strip.domain import Affine, Bool3, Grid
 from bids_strip.errors import EditError
-from bids_strip.nifti import DAMAGED, quiet_headers
+from bids_strip.nifti import DAMAGED, quiet_headers, read_nifti
 
 _TOLERANCE_MM = 0.5
 """How far a corner may lie off: editors round what they write into the header."""
@@ -50,13 +49,8 @@ def read_edit(path: Path, grid: Grid) -> Bool3:
         missing = describe_missing(path)
         if missing:
             raise EditError(f"{path}: {missing}")
-        with path.open("rb") as file:
-            file.read(1)  # nibabel passes a refusal over and calls the file no image
         with quiet_headers():
-            image = nib.load(path)
-            if not isinstance(image, SpatialImage):
-                raise EditError(f"{path}: holds no volume; save the mask as NIfTI")
-            image = _turned(image, grid.affine)
+            image = _turned(read_nifti(path), grid.affine)
             data = np.asanyarray(image.dataobj)
     except DAMAGED as error:
         damaged = (

@@ -13,7 +13,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from bids_strip.domain import Grid
 from bids_strip.errors import EditError
 from bids_strip.participant.edit import read_edit
-from tests.fakes import make_phantom, refusing
+from tests.fakes import flip_a_bit, make_phantom, refusing
 
 HEAD = make_phantom("oblique")
 GRID = Grid(HEAD.data.shape, HEAD.affine)
@@ -126,5 +126,14 @@ def test_what_is_away_or_may_not_be_read_is_not_called_damaged(tmp_path: Path, m
 def test_a_file_cut_short(tmp_path: Path) -> None:
     path = saved(tmp_path, np.random.default_rng(1).integers(0, 2, HEAD.data.shape, np.uint8))
     path.write_bytes(path.read_bytes()[:-3000])
+    with pytest.raises(EditError, match="cannot be read"):
+        read_edit(path, GRID)
+
+
+def test_a_flipped_bit_is_no_edit(tmp_path: Path) -> None:
+    """All voxels are there, one of them another: the checksum of gzip tells."""
+    path = saved(tmp_path, HEAD.truth.astype(np.uint8))
+    flip_a_bit(path)
+    assert np.count_nonzero(np.asarray(nib.load(path).dataobj) != HEAD.truth) == 1
     with pytest.raises(EditError, match="cannot be read"):
         read_edit(path, GRID)
