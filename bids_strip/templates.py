@@ -233,9 +233,9 @@ def read_template(files: TemplateFiles) -> Template:
         raise TemplateError(f"{files.mask or files.image}: no brain mask of {files.image.name}; "
                             "fetch it anew")  # fmt: skip
     shape = data.shape[0], data.shape[1], data.shape[2]
-    first = next(n for n, part in enumerate(files.image.parts) if part.startswith("tpl-"))
-    return Template(files.space, Volume(data, Grid(shape, np.asarray(image.affine))), mask,
-                    source="/".join(files.image.parts[first:]))  # fmt: skip
+    volume = Volume(data, Grid(shape, np.asarray(image.affine)))
+    source = _folder(Path(), files.space) / files.image.name  # below the home
+    return Template(files.space, volume, mask, source=source.as_posix())
 
 
 def _read(path: Path) -> tuple[Any, Any]:

@@ -137,6 +137,20 @@ def test_a_stripped_image_is_its_own_mask(home: Path) -> None:
     assert np.array_equal(read_template(files).mask, data > 0)
 
 
+@pytest.mark.parametrize(
+    ("space", "source"),
+    [(f"{MNI}:res-1", f"tpl-{MNI}/tpl-{MNI}_res-01_T1w.nii.gz"),
+     ("Kids:cohort-2:res-1", "tpl-Kids/cohort-2/tpl-Kids_cohort-2_res-1_T1w.nii.gz")],
+)  # fmt: skip
+def test_the_source_is_below_the_home_wherever_that_lies(
+    home: Path, tmp_path: Path, space: str, source: str
+) -> None:
+    """Below a folder that is named like a template's, too: sidecars give it as their reference."""
+    elsewhere = home.rename(tmp_path / "tpl-cache")
+    (files,) = find_templates([space], offline=True, home=elsewhere)
+    assert read_template(files).source == source
+
+
 def test_a_damaged_template_is_an_error_of_ours(home: Path) -> None:
     (files,) = find_templates([f"{MNI}:res-1"], offline=True)
     files.image.write_bytes(files.image.read_bytes()[:60])
