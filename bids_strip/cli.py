@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_strip import __version__
@@ -42,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _keep_stderr()
     try:
         code = _worked(arguments)
         if sys.stdout is not None:
@@ -65,6 +68,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"internal error ({kind}); please report it with the newest file in OUTPUT_DIR/logs",
             ExitCode.FAILED,
         )
+
+
+def _keep_stderr() -> None:
+    """Where stderr was closed, send to nowhere what goes there.
+
+    It would land on stdout; and what libraries write to its number, in the file that got it.
+    """
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
+        os.set_inheritable(sys.stderr.fileno(), True)  # the workers' too
 
 
 def _worked(arguments: Sequence[str]) -> int:

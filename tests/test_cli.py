@@ -188,6 +188,18 @@ def test_what_a_killed_call_left_is_removed_after_a_week(call: Call, out: Path) 
     assert new.exists()
 
 
+def test_a_closed_terminal_stops_no_run(raw: Path, out: Path, network: Path) -> None:
+    """As cron and some schedulers call: Python then has no stderr at all."""
+    command = [sys.executable, "-m", "bids_strip", str(raw), str(out), "participant", "--model",
+               str(network), "--nprocs", "1", "--device", "cpu", "--outputs", "mask"]  # fmt: skip
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", *command],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert len(list(out.rglob("*_mask.nii.gz"))) == 2
+
+
 def test_filters_reach_the_selection(call: Call, out: Path) -> None:
     assert call("--participant_label", "sub-02", "--session-id", "ses-1") == 0
     assert len(list(out.rglob("*_mask.nii.gz"))) == 1

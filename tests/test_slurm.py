@@ -358,6 +358,17 @@ def test_relative_paths_are_made_whole(raw: Path, network: Path, monkeypatch, ca
     assert f"--model {network}" in text
 
 
+def test_a_closed_terminal_puts_nothing_into_the_script(
+    raw: Path, out: Path, capsys, monkeypatch
+) -> None:
+    """Python prints to stdout what is meant for a stderr that there is not."""
+    monkeypatch.setattr("sys.stderr", None)
+    assert main(["slurm-script", str(raw), str(out)]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("#!/bin/bash\n")
+    assert "bash FILE\n" not in text.splitlines(keepends=True)[-1]
+
+
 def test_the_exit_code_is_the_tasks(printed: Printed, bash: Bash, out: Path) -> None:
     text = printed()
     assert bash(text, "both", **task(1, EXIT="65")).returncode == 65
