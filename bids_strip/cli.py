@@ -153,20 +153,17 @@ def participant(settings: Settings) -> int:
     card = find_card(settings.model)
     runs = plan(settings, card)
     check_owner(settings.output_dir)
-    mixed = mixed_note(settings, __version__)
+    told = _told(runs, mixed_note(settings, __version__))
     if settings.dry_run:
-        _say_on_stderr((*runs.notes, *runs.closed, *filter(None, [mixed])))
+        _say_on_stderr(told)
         for state, listed in (("done", runs.done), ("to do", runs.to_do)):
             for run in listed:
                 print(f"{state}\t{one_line(run.relative)}")
         return int(ExitCode.OK)
     with invocation(settings) as staging:
         notes = (
-            *runs.notes,
-            *runs.closed,
-            mixed,
+            *told,
             folder_note(settings.bids_dir, settings.output_dir),
-            _left_out(runs.not_bids),
             shift_note(settings, runs),
         )
         for note in filter(None, notes):
@@ -208,8 +205,7 @@ def slurm_script(arguments: Sequence[str]) -> int:
         read_ratings(settings.ratings, settings.output_dir)
     runs = plan(settings, find_card(settings.model))
     check_owner(settings.output_dir)
-    mixed = mixed_note(settings, __version__)
-    _say_on_stderr((*runs.notes, *runs.closed, *filter(None, [mixed])))
+    _say_on_stderr(_told(runs, mixed_note(settings, __version__)))
     work = plan_work(cluster, settings, (dict(run.entities)["sub"] for run in runs.to_do))
     if not work.tasks:
         print(f"{len(runs.done)} runs, all done before: no script is needed", file=sys.stderr)
@@ -225,6 +221,11 @@ def _say_on_stderr(lines: Sequence[str]) -> None:
     """Lines beside what goes to stdout."""
     for line in lines:
         print(one_line(line), file=sys.stderr)
+
+
+def _told(runs: Worklist, mixed: str | None) -> list[str]:
+    """Lines about what a dataset holds and is not worked on, and about another one's results."""
+    return [*runs.notes, *runs.closed, *filter(None, [_left_out(runs.not_bids), mixed])]
 
 
 def _left_out(names: Sequence[str]) -> str | None:

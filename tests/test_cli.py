@@ -154,6 +154,23 @@ def test_dry_run_writes_nothing(call: Call, out: Path, capsys) -> None:
     assert capsys.readouterr().out.splitlines() == [f"done\t{ONE}", f"to do\t{TWO}"]
 
 
+@pytest.mark.parametrize("preview", ["--dry-run", "slurm-script"])
+def test_names_that_are_left_out_are_told_before_any_work(
+    call: Call, raw: Path, out: Path, capsys, preview: str
+) -> None:
+    """In the words of the call that does the work."""
+    (raw / "sub-01" / "anat" / "sub-01_copy_T1w.nii.gz").touch()
+    if preview == "slurm-script":
+        assert cli.main([preview, str(raw), str(out)]) == 0
+    else:
+        assert call(preview) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert len(told) == 1
+    assert "(for example sub-01/anat/sub-01_copy_T1w.nii.gz)" in told[0]
+    assert call("--outputs", "mask") == 0
+    assert told[0] in capsys.readouterr().err.splitlines()
+
+
 def test_dry_run_of_the_group_writes_nothing(call: Call, out: Path) -> None:
     assert call() == 0
     before = listing(out)
