@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import stat
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -141,9 +142,12 @@ def read_header(path: Path) -> Any:
     one of `DAMAGED`
         If there is none, or it promises more than the file holds.
     """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        raise ImageFileError("it is not a plain file")
     with path.open("rb") as file:
         head = file.read(_BEFORE_HEADER)
-    most = path.stat().st_size
+    most = status.st_size
     packed = head.startswith(_GZIP_MAGIC)
     if not path.name.endswith(".gz"):
         if packed:

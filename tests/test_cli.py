@@ -246,6 +246,27 @@ def test_one_damaged_run(call: Call, out: Path, raw: Path, capsys) -> None:
     assert "Traceback" in next((out / "logs").glob("*.log")).read_text()
 
 
+@pytest.mark.parametrize("pipe", [ONE, MASK.replace("desc-brain", "desc-manual")])
+def test_a_pipe_among_the_images_is_not_waited_for(
+    raw: Path, out: Path, network: Path, pipe: str
+) -> None:
+    """Without --nprocs the headers of all are asked how much memory they take."""
+    path = (raw if pipe == ONE else out) / pipe
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    done = subprocess.run(
+        [sys.executable, "-m", "bids_strip", str(raw), str(out), "participant", "--model",
+         str(network), "--device", "cpu", "--outputs", "mask"],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 1
+    (told,) = [line for line in done.stderr.splitlines() if path.name in line]
+    assert "not a plain file" in told
+    assert "1 done, 0 skipped, 1 failed" in done.stderr
+    assert (out / TWO.replace("T1w.nii.gz", "desc-brain_mask.nii.gz")).exists()
+
+
 def test_stop_on_first_crash(call: Call, out: Path, raw: Path, capsys) -> None:
     damage(raw / ONE)
     assert call("--stop-on-first-crash") == 1

@@ -83,8 +83,11 @@ def _check_content(path: Path) -> None:
     missing = describe_missing(path)
     if missing:
         raise LoadError(f"{path}: {missing}")
-    if not path.is_file():
-        raise LoadError(f"{path}: no such file; was it moved while this ran?")
+    if path.is_file():
+        return
+    if path.exists():
+        raise LoadError(f"{path}: not a plain file; put the image itself there")
+    raise LoadError(f"{path}: no such file; was it moved while this ran?")
 
 
 def from_image(image: SpatialImage, *, name: str = "image") -> Source:
