@@ -622,3 +622,26 @@ def test_a_participant_whose_folder_is_closed_keeps_no_other_from_work(
     assert (out / TWO.replace("T1w.nii.gz", "desc-brain_mask.nii.gz")).exists()
     assert f"{raw / 'sub-01'}: Permission denied" in capsys.readouterr().err
     assert call() == 1  # also where all the others are done
+
+
+def test_a_participant_who_is_a_link_to_nothing_keeps_no_other_from_work(
+    call: Call, out: Path, raw: Path, tmp_path: Path, capsys
+) -> None:
+    (raw / "sub-01").rename(tmp_path / "away")
+    (raw / "sub-01").symlink_to("/nowhere/sub-01")
+    assert call("--outputs", "mask") == 1
+    assert (out / TWO.replace("T1w.nii.gz", "desc-brain_mask.nii.gz")).exists()
+    told = [line for line in capsys.readouterr().err.splitlines() if "/nowhere/sub-01" in line]
+    assert len(told) == 1
+    assert call("--outputs", "mask") == 1  # also where all the others are done
+
+
+@pytest.mark.parametrize("preview", [["--dry-run"], []])
+def test_a_participant_without_an_image_is_a_note(
+    call: Call, raw: Path, capsys, preview: list[str]
+) -> None:
+    (raw / "sub-03").mkdir()
+    assert call("--outputs", "mask", *preview) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "sub-03" in line]
+    assert len(told) == 1
+    assert "1 of 3 participants have no T1w image" in told[0]

@@ -193,7 +193,7 @@ def test_the_key_of_a_filter_is_written_as_one_likes(mixed: Path, tmp_path: Path
     file.write_text(json.dumps({key: {"session": "1"}}))
     found = select(settings(mixed, bids_filter_file=file))
     assert [run.name for run in found.runs] == [S02_1_1, S02_1_2]
-    assert not found.notes
+    assert not [note for note in found.notes if "--bids-filter-file" in note]
 
 
 def test_a_filter_of_other_images_is_told_of(mixed: Path, tmp_path: Path) -> None:
@@ -201,8 +201,8 @@ def test_a_filter_of_other_images_is_told_of(mixed: Path, tmp_path: Path) -> Non
     file.write_text(json.dumps({"bold": {"task": "rest"}}))
     found = select(settings(mixed, bids_filter_file=file))
     assert len(found.runs) == 4
-    assert len(found.notes) == 1
-    assert "asks nothing of t1w" in found.notes[0]
+    (told,) = (note for note in found.notes if "--bids-filter-file" in note)
+    assert "asks nothing of t1w" in told
 
 
 def test_filter_file_that_leaves_nothing(mixed: Path, tmp_path: Path) -> None:
@@ -401,6 +401,70 @@ def test_a_participant_whose_folder_is_closed_is_told_of(mixed: Path, monkeypatc
     with pytest.raises(DatasetError, match="sub-02"):
         select(settings(mixed, participant_label=("02",)))
     assert names(mixed, participant_label=("01",)) == [S01]
+
+
+@pytest.mark.parametrize("link", ["sub-02", "sub-02/ses-2", "sub-02/ses-2/anat"])
+def test_a_folder_that_is_a_link_to_nothing_is_told_of(
+    mixed: Path, tmp_path: Path, link: str
+) -> None:
+    """A store that is not mounted: as a folder that cannot be opened, not as none."""
+    folder = mixed / link
+    folder.rename(tmp_path / "away")
+    folder.symlink_to("/nowhere/store")
+    found = select(settings(mixed))
+    assert [run.name for run in found.runs] == [S01]
+    (told,) = found.closed
+    assert told.startswith(f"{folder}: content is not here")
+    assert "give access to /nowhere/store" in told
+    assert "--participant-label" in told
+    with pytest.raises(DatasetError, match="content is not here"):
+        select(settings(mixed, participant_label=("02",)))
+    assert names(mixed, participant_label=("01",)) == [S01]
+
+
+def test_files_whose_content_is_away_are_no_folders(mixed: Path) -> None:
+    """Datalad's links beside the folders; pages of an OUTPUT_DIR begin as participants do."""
+    for name in ("sub-01.html", "sub-09.html", "sub-02/ses-1.tsv", "sub-02/sub-02_sessions.tsv"):
+        (mixed / name).symlink_to(".git/annex/objects/a/b/c")
+    found = select(settings(mixed))
+    assert len(found.runs) == 4
+    assert found.closed == ()
+
+
+def test_participants_without_an_image_are_told_of(tiny_bids: TinyBids) -> None:
+    """Once each: not those whose names were left out, nor those whose folders are closed."""
+    root = tiny_bids(
+        (
+            "sub-01/anat/sub-01_T1w.nii.gz",
+            "sub-03/func/sub-03_task-rest_bold.nii.gz",
+            "sub-04/anat/sub-04_part-phase_T1w.nii.gz",
+            "sub-05/ses-1/anat/sub-05_ses-1_T2w.nii.gz",
+            "sub-06/anat/sub-06_copy_T1w.nii.gz",
+        )
+    )
+    (root / "sub-02").mkdir()
+    (root / "sub-07").symlink_to("/nowhere")
+    found = select(settings(root))
+    assert [run.name for run in found.runs] == [S01]
+    assert found.not_bids == ("sub-06/anat/sub-06_copy_T1w.nii.gz",)
+    (told,) = found.notes
+    assert told.startswith(f"{root}: 4 of 7 participants have no T1w image in anat ")
+    assert "(sub-02, sub-03, sub-04, sub-05)" in told
+    (told,) = select(settings(root, participant_label=("01", "03"))).notes
+    assert "1 of 2 participants" in told
+    assert "(sub-03)" in told
+    assert select(settings(root, participant_label=("01",))).notes == ()
+    (told,) = select(settings(root, modality=("T2w", "T1w"))).notes
+    assert "3 of 7 participants have no T2w, T1w image in anat (sub-02, sub-03, sub-04)" in told
+
+
+def test_of_many_without_an_image_a_few_are_named(tiny_bids: TinyBids) -> None:
+    root = tiny_bids(("sub-01/anat/sub-01_T1w.nii.gz",))
+    for number in range(10, 32):
+        (root / f"sub-{number}").mkdir()
+    (told,) = select(settings(root)).notes
+    assert "22 of 23 participants" in told
+    assert "(sub-10, sub-11, sub-12, sub-13, sub-14, ...)" in told
 
 
 def test_what_a_closed_folder_may_hold_is_not_called_absent(mixed: Path, monkeypatch) -> None:

@@ -37,7 +37,7 @@ class Selection:
     closed
         A line for each participant whose folders cannot be opened.
     notes
-        Lines on what was asked for and has no effect.
+        Lines on what was asked for and has no effect, and on participants without an image.
     """
 
     runs: tuple[Run, ...]
@@ -92,6 +92,7 @@ def select(settings: Settings) -> Selection:
             if not found.closed:
                 raise
             notes.append(str(error))  # a folder that cannot be opened may hold it
+    notes.append(_without_images(settings, subjects, found))
     chosen = [image.run for image in images if selected(image, filters, queries)]
     if not chosen:
         why = (
@@ -115,6 +116,17 @@ def select_runs(settings: Settings) -> tuple[Run, ...]:
 def _with_closed(message: str, found: Found) -> str:
     """A message, and what may lie where nobody can look."""
     return "; ".join([message, *found.closed[:1]])
+
+
+def _without_images(settings: Settings, subjects: Sequence[str], found: Found) -> str | None:
+    """One line about participants without an image of the modality, where others have one."""
+    if not found.without:
+        return None
+    return (
+        f"{settings.bids_dir}: {len(found.without)} of {len(subjects)} participants have no "
+        f"{listed(settings.modality)} image in anat ({listed(found.without)}); see --modality for "
+        "other suffixes"
+    )
 
 
 def _nothing_of_the_modality(

@@ -7,12 +7,14 @@ than the start may.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bids_strip.dataset.content import describe_missing
 from bids_strip.dataset.names import Image, NameReader
 from bids_strip.dataset.words import what_there_is
 from bids_strip.errors import DatasetError, SelectionError
@@ -53,33 +55,43 @@ class Found:
         the others.
     names
         Relative paths of all files that look like images of the modality.
+    without
+        Folders of the participants who have no magnitude image, nor a name that cannot be read.
     """
 
     images: tuple[Image, ...]
     not_bids: tuple[str, ...]
     closed: tuple[str, ...]
     names: tuple[str, ...]
+    without: tuple[str, ...]
 
 
 def find_images(root: Path, subjects: Iterable[str], suffixes: Sequence[str]) -> Found:
     """Find the participants' magnitude images, and what is in the way of finding them."""
     read = NameReader.of_pybids(root)
     found: dict[str, Image | None] = {}
-    closed = []
+    closed, without = [], []
     for subject in subjects:
         try:
-            names = list(anat_files(root, subject, suffixes))
+            images = {name: read(name) for name in anat_files(root, subject, suffixes)}
         except DatasetError as error:
             closed.append(str(error))
         else:
-            found.update({relative: read(relative) for relative in names})
-    images = (i for i in found.values() if i is not None)
+            found.update(images)
+            if not any(image is None or _is_magnitude(image) for image in images.values()):
+                without.append(subject)
     return Found(
-        images=tuple(i for i in images if i.entities.get("part") in _MAGNITUDE),
+        images=tuple(i for i in found.values() if i is not None and _is_magnitude(i)),
         not_bids=tuple(name for name, image in found.items() if image is None),
         closed=tuple(closed),
         names=tuple(found),
+        without=tuple(without),
     )
+
+
+def _is_magnitude(image: Image) -> bool:
+    """False for phase, real and imaginary parts."""
+    return image.entities.get("part") in _MAGNITUDE
 
 
 def images_of_others(
@@ -136,9 +148,9 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError as error:
+        why = describe_missing(folder) or f"{error.strerror}; make it readable"
         raise DatasetError(
-            f"{folder}: {error.strerror}; make it readable or leave the participant out with "
-            "--participant-label"
+            f"{folder}: {why} or leave the participant out with --participant-label"
         ) from error
 
 
@@ -150,11 +162,21 @@ def _is_folder(entry: os.DirEntry[str], *, hidden: bool = True) -> bool:
     entry
         Of a folder.
     hidden
-        What to say where nobody may look: who opens it as a folder then says why it does not open.
+        What to say where nobody can look, of a link to nothing for example: who opens it as a
+        folder then says why it does not open. Names of files, with an extension, are none.
     """
+    unseen = hidden and "." not in entry.name
     try:
-        return entry.is_dir()
-    except PermissionError:
-        return hidden
-    except OSError:
-        return False
+        return entry.is_dir() or (unseen and _leads_nowhere(entry))
+    except OSError as error:
+        return unseen and error.errno != errno.ELOOP
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a link to nothing."""
+    if entry.is_symlink():
+        try:
+            entry.stat()
+        except FileNotFoundError:
+            return True
+    return False

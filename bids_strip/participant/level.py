@@ -38,7 +38,7 @@ class Worklist:
     closed
         A line for each participant whose folders cannot be opened.
     notes
-        Lines on what was asked for and has no effect.
+        Lines on what was asked for and has no effect, and on participants without an image.
     """
 
     to_do: tuple[Run, ...]

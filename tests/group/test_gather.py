@@ -212,6 +212,18 @@ def test_a_folder_that_may_not_be_read_is_named(out: Path, closed, folder: str) 
     assert caught.value.exit_code == 66
 
 
+@pytest.mark.parametrize("folder", ["sub-03", "sub-03/anat", "sub-02/ses-2"])
+def test_a_folder_that_is_a_link_to_nothing(out: Path, tmp_path: Path, folder: str) -> None:
+    """A table lacks people unsaid neither where a store is not mounted."""
+    (out / folder).rename(tmp_path / "away")
+    (out / folder).symlink_to("/nowhere")
+    (out / "sub-01.html").symlink_to(".git/annex/objects/a/b/c.html")  # a page is no participant
+    with pytest.raises(MissingInputError, match="content is not here") as caught:
+        names(out)
+    assert str(out / folder) in str(caught.value)
+    assert names(out, participant_label=("01",)) == ALL[:1]
+
+
 def test_a_link_into_a_folder_that_may_not_be_read(out: Path, monkeypatch) -> None:
     """Nobody can tell whether it is a folder: it is opened, which says why it does not open."""
     scandir = os.scandir
