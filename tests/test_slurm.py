@@ -20,6 +20,7 @@ from bids_strip.errors import UsageError
 from bids_strip.settings import Settings
 from bids_strip.slurm.arguments import read_arguments
 from bids_strip.slurm.jobs import MOST_TASKS, Cluster, note, plan_work
+from bids_strip.slurm.links import MOST_FOLDERS, in_few
 from bids_strip.slurm.script import script
 
 IMAGES = [f"sub-{n:02}/ses-{s}/anat/sub-{n:02}_ses-{s}_T1w.nii.gz" for n, s in
@@ -599,6 +600,84 @@ def test_participants_that_are_links_are_seen_in_a_container(
     assert f"{store}:{store}:ro" in bound
     assert f"{scratch}:{scratch}:rw" in bound
     assert scratch.is_dir()
+
+
+def away(path: Path, to: Path) -> Path:
+    """Move a file or folder to another place and leave a link to it."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(to)
+    path.symlink_to(to)
+    return to
+
+
+@pytest.fixture
+def bound(printed: Printed, image: Path, raw: Path, out: Path) -> Callable[[], set[str]]:
+    """What a participant's job binds beside the dataset, read only."""
+
+    def binds() -> set[str]:
+        words = printed("--container", str(image)).split()
+        found = {b for a, b in itertools.pairwise(words) if a == "--bind"}
+        return {b.partition(":")[0] for b in found if b.endswith(":ro")} - {str(raw)}
+
+    return binds
+
+
+@pytest.mark.parametrize("of", ["", "/ses-1", "/ses-1/anat", "/ses-1/anat/sub-01_ses-1_T1w.nii.gz"])
+def test_what_is_a_link_out_of_the_dataset_is_bound(
+    bound, raw: Path, tmp_path: Path, of: str
+) -> None:
+    moved = away(raw / f"sub-01{of}", tmp_path / "store" / "deep" / "a.nii.gz")
+    assert bound() == {str(moved.parent)}
+
+
+def test_each_stop_of_a_chain_of_links_is_bound(bound, raw: Path, tmp_path: Path) -> None:
+    """The container follows links one by one; what lies in a bound folder comes with it."""
+    anat = raw / "sub-01" / "ses-1" / "anat"
+    moved = away(raw / "sub-01", tmp_path / "first" / "01")
+    away(moved / "ses-1" / "anat", tmp_path / "second" / "01" / "anat")
+    away(anat / "sub-01_ses-1_T1w.nii.gz", tmp_path / "second" / "x" / "y.nii.gz")
+    (anat / "sub-01_ses-1_T1w.json").symlink_to("../../../z/a.json")  # from where anat lies
+    (tmp_path / "z").mkdir()
+    away(raw / "dataset_description.json", tmp_path / "said" / "d.json")
+    found = {Path(path).relative_to(tmp_path).as_posix() for path in bound()}
+    assert found == {"first", "second/01", "second/x", "z", "said"}
+
+
+def test_links_within_the_dataset_bind_nothing(bound, raw: Path) -> None:
+    """Datalad's; those of a dataset within another lead out by way of .git."""
+    anat = raw / "sub-01" / "ses-1" / "anat"
+    store = raw / ".git" / "annex" / "objects" / "k"
+    (anat / "sub-01_ses-1_T1w.nii.gz").rename(anat / "a")
+    store.mkdir(parents=True)
+    (anat / "a").rename(store / "k")
+    (anat / "sub-01_ses-1_T1w.nii.gz").symlink_to("../../../.git/annex/objects/k/k")
+    assert bound() == set()
+    modules = raw.parent / "modules" / "raw"
+    modules.parent.mkdir()
+    (raw / ".git").rename(modules)
+    (raw / ".git").symlink_to("../modules/raw")
+    assert bound() == {str(modules.parent)}
+
+
+def test_what_is_not_there_is_not_bound(bound, raw: Path) -> None:
+    """The engine would start no job for it."""
+    image = raw / IMAGES[0]
+    image.unlink()
+    image.symlink_to("/nowhere/a.nii.gz")
+    (raw / IMAGES[1]).unlink()
+    (raw / IMAGES[1]).symlink_to(image.name)
+    image.with_name("sub-01_ses-1_T1w.json").symlink_to("sub-01_ses-1_T1w.json")
+    assert bound() == set()
+
+
+def test_many_folders_are_bound_by_those_around_them() -> None:
+    few = [Path(f"/store/{n:02}/anat") for n in range(MOST_FOLDERS)]
+    assert in_few([*few, Path("/store/00/anat/deeper")]) == tuple(few)
+    many = [Path(f"/{'ab'[n % 2]}/{n:03}/x") for n in range(300)]
+    assert in_few(many) == (Path("/a"), Path("/b"))
+    with pytest.raises(UsageError, match=r"300 folders \(/000/x, .*--participant-label") as caught:
+        in_few([Path(f"/{n:03}/x") for n in range(300)])
+    assert "\n" not in str(caught.value)
 
 
 def test_setup_comes_first(printed: Printed, bash: Bash, record: Path) -> None:

@@ -10,9 +10,11 @@ from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any
 
+from bids_strip.dataset.description import DESCRIPTION
 from bids_strip.dataset.filters import labels_of
 from bids_strip.errors import OutputError, UsageError
 from bids_strip.settings import Settings
+from bids_strip.slurm.links import folders_outside, in_few
 from bids_strip.templates import find_templates
 
 MOST_TASKS = 1000
@@ -118,7 +120,8 @@ class Work:
     tasks
         Labels of each task's participants.
     linked
-        Folders outside BIDS_DIR that folders of participants are links into.
+        Folders outside BIDS_DIR that links to participants and images lead into; none without a
+        container.
     """
 
     settings: Settings
@@ -126,7 +129,9 @@ class Work:
     linked: tuple[Path, ...] = ()
 
 
-def plan_work(cluster: Cluster, settings: Settings, participants: Iterable[str]) -> Work:
+def plan_work(
+    cluster: Cluster, settings: Settings, participants: Iterable[str], images: Iterable[str] = ()
+) -> Work:
     """Share participants out.
 
     Parameters
@@ -137,6 +142,13 @@ def plan_work(cluster: Cluster, settings: Settings, participants: Iterable[str])
         The participant level.
     participants
         Their labels; one that comes again counts once.
+    images
+        Relative paths of theirs.
+
+    Raises
+    ------
+    UsageError
+        If a container cannot be given what the images are links to.
     """
     labels = tuple(dict.fromkeys(participants))
     size = cluster.subjects_per_task or max(FEWEST_SUBJECTS, math.ceil(len(labels) / MOST_TASKS))
@@ -154,14 +166,16 @@ def plan_work(cluster: Cluster, settings: Settings, participants: Iterable[str])
     if settings.model and settings.model.endswith(".onnx"):
         frozen["model"] = str(Path(settings.model).absolute())
     known = {f.name: getattr(settings, f.name) for f in fields_of(Settings)}
-    return Work(Settings(**{**known, **frozen, **paths}), tasks, _linked(settings.bids_dir, labels))
+    linked = _linked(settings.bids_dir, images) if cluster.container else ()
+    return Work(Settings(**{**known, **frozen, **paths}), tasks, linked)
 
 
-def _linked(bids_dir: Path, labels: Iterable[str]) -> tuple[Path, ...]:
-    """Where participants lie that are links out of the dataset: a container has to see it."""
-    root = bids_dir.resolve()
-    real = [(bids_dir / f"sub-{label}").resolve() for label in labels]
-    return tuple(sorted({path.parent for path in real if not path.is_relative_to(root)}))
+def _linked(bids_dir: Path, images: Iterable[str]) -> tuple[Path, ...]:
+    """Folders outside the dataset that images, their sidecars or the description lie in."""
+    files = [DESCRIPTION]
+    for image in images:
+        files += [image, f"{image.removesuffix('.gz').removesuffix('.nii')}.json"]
+    return in_few(folders_outside(bids_dir.absolute(), files))
 
 
 def check_clashes(cluster: Cluster, settings: Settings) -> None:
