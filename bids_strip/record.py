@@ -277,9 +277,12 @@ def file_fingerprint(path: Path, name: str) -> InputFile | None:
     return InputFile(name, status.st_size, status.st_mtime_ns, digest)
 
 
-def same_input(run: Run, known: InputFile) -> bool:
-    """True if a source file is the one recorded: by size and time, else by content."""
-    return same_file(run.path, known)
+def same_input(run: Run, known: InputFile) -> bool | None:
+    """True if a source file is the one recorded: by size and time, else by content.
+
+    None if it cannot be read: nobody knows.
+    """
+    return _is_same(run.path, known)
 
 
 def same_file(path: Path, known: InputFile) -> bool:
@@ -289,7 +292,7 @@ def same_file(path: Path, known: InputFile) -> bool:
 
 def other_input(run: Run, known: InputFile) -> bool:
     """True if a source file can be read and is another than the one recorded."""
-    return _is_same(run.path, known) is False
+    return same_input(run, known) is False
 
 
 def _is_same(path: Path, known: InputFile) -> bool | None:
@@ -299,7 +302,7 @@ def _is_same(path: Path, known: InputFile) -> bool | None:
     except OSError:
         return None
     if status.st_size != known.size:
-        return False
+        return None if describe_missing(path) else False
     if status.st_mtime_ns == known.mtime_ns:
         return True
     now = file_fingerprint(path, known.path)

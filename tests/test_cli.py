@@ -142,6 +142,28 @@ def test_a_failed_run_is_tried_again(call: Call, out: Path, raw: Path) -> None:
     assert json.loads((out / QC).read_text())["status"] == "ok"
 
 
+def test_a_finished_run_whose_image_was_dropped_stays_done(
+    call: Call, out: Path, raw: Path, capsys
+) -> None:
+    """To make room, as datalad's users do; it is said that nobody looked at the image."""
+    assert call("--outputs", "mask") == 0
+    (raw / ONE).unlink()
+    (raw / ONE).symlink_to("../../.git/annex/objects/a/b/c.nii.gz")
+    before = results(out)
+    capsys.readouterr()
+    assert call("--outputs", "mask") == 0
+    said = capsys.readouterr().err
+    assert "0 done, 2 skipped, 0 failed" in said
+    (told,) = [line for line in said.splitlines() if ONE in line]
+    assert told.startswith("1 of 2 runs that are done were not compared with their images")
+    assert call("--outputs", "mask", "--dry-run") == 0
+    assert capsys.readouterr().out.splitlines() == [f"done\t{ONE}", f"done\t{TWO}"]
+    assert call("--outputs", "mask", "--border", "1", "--participant-label", "01") == 65
+    assert "content is not here" in capsys.readouterr().err
+    assert call("--outputs", "mask", "--force", "--participant-label", "01") == 65
+    assert results(out) == before
+
+
 def test_dry_run_writes_nothing(call: Call, out: Path, capsys) -> None:
     assert call("--dry-run") == 0
     assert not out.exists()

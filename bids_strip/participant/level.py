@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,8 @@ class Worklist:
     closed
         A line for each participant whose folders cannot be opened.
     notes
-        Lines on what was asked for and has no effect, and on participants without an image.
+        Lines on what was asked for and has no effect, on participants without an image, and on
+        images that cannot be compared with what was made of them.
     """
 
     to_do: tuple[Run, ...]
@@ -74,7 +75,18 @@ def plan(settings: Settings, card: Card) -> Worklist:
     why = {run: state.why for run, state in states.items() if state.why}
     done = tuple(run for run in runs if run not in why)
     opens_network = any(done_but_for_border(run, states[run], asked) is None for run in why)
-    return Worklist(tuple(why), done, found.not_bids, opens_network, why, found.closed, found.notes)
+    unseen = [run for run in done if states[run].unseen]
+    notes = (*found.notes, *([_uncompared(unseen, done)] if unseen else []))
+    return Worklist(tuple(why), done, found.not_bids, opens_network, why, found.closed, notes)
+
+
+def _uncompared(unseen: Sequence[Run], done: Sequence[Run]) -> str:
+    """One line about runs that are done as far as can be said."""
+    return (
+        f"{len(unseen)} of {len(done)} runs that are done were not compared with their images, "
+        f"which cannot be read now (for example {unseen[0].relative}); get their content to have "
+        "them compared"
+    )
 
 
 def shift_note(settings: Settings, runs: Worklist) -> str | None:

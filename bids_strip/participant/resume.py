@@ -53,10 +53,13 @@ class Known:
         Its record, where nothing but the options may differ from it; None otherwise.
     why
         Why it is to be done, "" if it is not.
+    unseen
+        True if it is done and its source cannot be read now, to be compared with the record.
     """
 
     record: Record | None
     why: str
+    unseen: bool = False
 
 
 class Listings:
@@ -85,7 +88,8 @@ def known(run: Run, asked: Asked, listings: Listings) -> Known:
     A run is done if its record is of this input, network and program, has the options that are
     asked for, each kind in each space, and every file it names is there in its full size. A file of
     the right size is whole: it was flushed to the disk before it got its name, and its folder
-    before the record got its own.
+    before the record got its own. A source that cannot be read now, as one that was dropped to make
+    room, counts as the recorded one, unless something is to be made from it.
     """
     path = asked.output_dir / names_of(run)["qc"]
     sizes = listings(path.parent)
@@ -96,13 +100,18 @@ def known(run: Run, asked: Asked, listings: Listings) -> Known:
         return Known(None, "record damaged")
     if record.status != OK or record.input is None:
         return Known(None, f"failed before at {record.stage}")
-    why = _changed(run, record, asked, listings, edit=_edit_in(run, sizes))
+    why = _changed(record, asked, listings)
+    same = None if why else same_input(run, record.input)
+    if not why:
+        why = _other_sources(run, record, asked.output_dir, same=same, edit=_edit_in(run, sizes))
     if why:
         return Known(None, why)
     # no border shifts an edited mask
     recipe = asked.recipe.for_edited() if record.manual else asked.recipe
     lacking = [*recipe.differences(record.options), *_lacking_in_spaces(run, record, recipe)]
-    return Known(record, ", ".join(lacking))
+    if same is None and lacking:
+        return Known(None, ", ".join([*lacking, "input not readable"]))
+    return Known(record, ", ".join(lacking), unseen=same is None)
 
 
 def _lacking_in_spaces(run: Run, record: Record, asked: Recipe) -> list[str]:
@@ -127,26 +136,31 @@ def _edit_in(run: Run, names: Container[str]) -> bool:
     return name in names or name.removesuffix(".gz") in names
 
 
-def _changed(run: Run, record: Record, asked: Asked, listings: Listings, *, edit: bool) -> str:
-    """What else than the options differs from a record, "" if nothing does.
-
-    Parameters
-    ----------
-    edit
-        True if there is a mask edited by hand.
-    """
-    assert record.input is not None
+def _changed(record: Record, asked: Asked, listings: Listings) -> str:
+    """What else than options and sources differs from a record, "" if nothing does."""
     if record.network.get("sha256") != asked.network:
         return f"network was {record.network.get('name', 'unknown')} " \
                f"{record.network.get('version', '')}".rstrip()  # fmt: skip
     if record.software != asked.software:
         return f"program was {record.software or 'unknown'}"
-    torn = _torn(record, asked.output_dir, listings)
-    if torn:
-        return torn
-    if not same_input(run, record.input):
+    return _torn(record, asked.output_dir, listings)
+
+
+def _other_sources(
+    run: Run, record: Record, output_dir: Path, *, same: bool | None, edit: bool
+) -> str:
+    """Which source is another than the record's, "" if none is.
+
+    Parameters
+    ----------
+    same
+        Of `same_input`.
+    edit
+        True if there is a mask edited by hand.
+    """
+    if same is False:
         return "input changed"
-    if (edit or record.manual) and not same_manual(run, asked.output_dir, record.manual):
+    if (edit or record.manual) and not same_manual(run, output_dir, record.manual):
         return "edited mask changed"
     return ""
 

@@ -17,6 +17,7 @@ from bids_strip.participant.resume import (
     done_but_for_more,
     kinds_there,
     known,
+    outlives,
 )
 from bids_strip.recipe import Recipe
 from bids_strip.record import OK, OutputFile, Record, fingerprint
@@ -98,3 +99,36 @@ def test_a_table_without_its_labels_is_no_kind(run: Run, tmp_path: Path) -> None
     assert kinds_there(run, tmp_path, Listings()) == ("mask", "dseg", "probseg")
     (tmp_path / names_of(run)["dseg"]).unlink()
     assert kinds_there(run, tmp_path, Listings()) == ("mask", "probseg")
+
+
+def drop(path: Path, how: str) -> None:
+    """What ``datalad drop`` leaves: a link to nothing or, of an unlocked file, a pointer."""
+    path.unlink()
+    if how == "a link":
+        path.symlink_to("../../.git/annex/objects/a/b/c.nii.gz")
+    else:
+        path.write_text("/annex/objects/MD5E-s8--0.nii.gz\n")
+
+
+@pytest.mark.parametrize("how", ["a link", "a pointer"])
+def test_a_result_whose_source_is_away_is_done(run: Run, tmp_path: Path, how: str) -> None:
+    """And known not to have been compared; what is to be made from the image cannot be."""
+    left(run, tmp_path, *KINDS)
+    wanted = asked(tmp_path, *KINDS, spaces=())
+    assert not found(run, wanted).unseen
+    record = found(run, wanted).record
+    drop(run.path, how)
+    state = found(run, wanted)
+    assert (state.why, state.unseen) == ("", True)
+    assert outlives(run, record, tmp_path)
+    other = found(run, asked(tmp_path, *KINDS, spaces=(), border=2.0))
+    assert other.record is None
+    assert other.why == "border_mm 0.0 -> 2.0, input not readable"
+    (tmp_path / names_of(run)["mask"]).unlink()
+    assert found(run, wanted).why.endswith("mask.nii.gz: missing")
+
+
+def test_another_source_is_no_result_of_ours(run: Run, tmp_path: Path) -> None:
+    left(run, tmp_path, *KINDS)
+    run.path.write_bytes(b"another image")
+    assert found(run, asked(tmp_path, *KINDS, spaces=())).why == "input changed"
