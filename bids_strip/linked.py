@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bids_strip.dataset.content import describe_missing
 from bids_strip.dataset.description import DESCRIPTION
 from bids_strip.dataset.walk import files_in_anat, subject_folders
 from bids_strip.errors import BidsStripError
-from bids_strip.record import InputFile, read_record, same_file
+from bids_strip.record import NAMES, InputFile, read_record, same_file
 from bids_strip.text_file import read_json
 
 LOOKED_AT = 10
 """Participants, evenly among all, whose sources are looked for: enough to tell a dataset."""
-_RECORD = r".*_qc\.json"
 _OF_RAW = ("DatasetLinks", "SourceDatasets")
 """What a description says of the raw dataset."""
 
@@ -40,8 +38,8 @@ def given_link(output_dir: Path) -> str | None:
 def other_dataset(bids_dir: Path, output_dir: Path, description: Mapping[str, Any]) -> str | None:
     """One line where results lie in OUTPUT_DIR whose sources are not those of BIDS_DIR.
 
-    A dataset that was moved, or is mounted elsewhere, is named otherwise and has the same files:
-    nothing is said of it.
+    A dataset that was moved, or is mounted elsewhere, is named otherwise and has the same files; a
+    part of it has fewer. It is another one where most files of the same names are others.
 
     Parameters
     ----------
@@ -54,14 +52,15 @@ def other_dataset(bids_dir: Path, output_dir: Path, description: Mapping[str, An
     if not earlier or all(earlier.get(key) == description.get(key) for key in _OF_RAW):
         return None
     sources = [*_some_sources(output_dir)]
-    strange = [one.path for one in sources if not _is_there(bids_dir / one.path, one)]
-    if not strange:
+    same = [same_file(bids_dir / one.path, one) for one in sources]
+    others = [one.path for one, alike in zip(sources, same, strict=True) if alike is False]
+    if len(others) <= sum(one is True for one in same):
         return None
     return (
-        f"{output_dir}: holds results of {_link(earlier) or 'other inputs'}, of which {bids_dir} "
-        f"lacks {len(strange)} of {len(sources)} looked for, or has others of that name (for "
-        f"example {strange[0]}); two datasets in one folder are mixed up: give each its own "
-        "OUTPUT_DIR"
+        f"{output_dir}: holds results of {_link(earlier) or 'other inputs'}, of which "
+        f"{len(others)} of {len(sources)} looked for are other files in {bids_dir} (for example "
+        f"{others[0]}); "
+        "if these are two datasets, give each its own OUTPUT_DIR"
     )
 
 
@@ -95,15 +94,10 @@ def _some_sources(output_dir: Path) -> Iterator[InputFile]:
         return
     for subject in subjects[:: -(-len(subjects) // LOOKED_AT) or 1]:
         try:
-            names = sorted(files_in_anat(output_dir, subject, _RECORD))
+            names = sorted(files_in_anat(output_dir, subject, NAMES))
         except BidsStripError:
             continue
         records = filter(None, (read_record(output_dir / name) for name in names))
         source = next((one.input for one in records if one.input), None)
         if source is not None and isinstance(source.path, str):
             yield source
-
-
-def _is_there(path: Path, known: InputFile) -> bool:
-    """True if a file is the one recorded, or only its name is here and its content away."""
-    return describe_missing(path) is not None or same_file(path, known)

@@ -42,7 +42,7 @@ def same_manual(run: Run, output_dir: Path, known: InputFile | None) -> bool:
         return False
     if path is None or known is None:
         return path is None and known is None
-    return same_file(path, known)
+    return same_file(path, known) is True
 
 
 def _is_there(path: Path) -> bool:

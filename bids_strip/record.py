@@ -17,6 +17,8 @@ from bids_strip.dataset.content import describe_missing, describe_refusal
 from bids_strip.domain import Run
 from bids_strip.text_file import read_text
 
+NAMES = r".*_qc\.json"
+"""Pattern of a record's name."""
 OK = "ok"
 FAILED = "failed"
 _MISMATCH = "template_mismatch"
@@ -278,16 +280,8 @@ def file_fingerprint(path: Path, name: str) -> InputFile | None:
 
 
 def same_input(run: Run, known: InputFile) -> bool | None:
-    """True if a source file is the one recorded: by size and time, else by content.
-
-    None if it cannot be read: nobody knows.
-    """
-    return _is_same(run.path, known)
-
-
-def same_file(path: Path, known: InputFile) -> bool:
-    """True if a file is the one recorded: by size and time, else by content."""
-    return _is_same(path, known) is True
+    """As `same_file`, of a run's source file."""
+    return same_file(run.path, known)
 
 
 def other_input(run: Run, known: InputFile) -> bool:
@@ -295,8 +289,11 @@ def other_input(run: Run, known: InputFile) -> bool:
     return same_input(run, known) is False
 
 
-def _is_same(path: Path, known: InputFile) -> bool | None:
-    """As `same_file`; None if the file cannot be read."""
+def same_file(path: Path, known: InputFile) -> bool | None:
+    """True if a file is the one recorded: by size and time, else by content.
+
+    None if it cannot be read: nobody knows.
+    """
     try:
         status = path.stat()
     except OSError:

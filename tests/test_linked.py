@@ -17,7 +17,7 @@ from tests.fakes import make_phantom
 Call = Callable[..., int]
 Phantoms = Callable[..., Path]
 ONE, TWO = "sub-01/anat/sub-01_T1w.nii.gz", "sub-02/ses-1/anat/sub-02_ses-1_T1w.nii.gz"
-MIXED = "two datasets in one folder"
+MIXED = "give each its own OUTPUT_DIR"
 
 
 def links(out: Path) -> dict[str, str]:
@@ -75,7 +75,7 @@ def test_another_dataset_is_told_before_its_results_are_mixed_in(
     assert call(bids=other) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if MIXED in line]
     assert len(lines) == 1
-    assert lines[0].startswith(f"{out}: holds results of {was}, of which {other} lacks 2 of 2 ")
+    assert lines[0].startswith(f"{out}: holds results of {was}, of which 1 of 2 looked for are ")
 
 
 def test_a_dataset_that_was_moved_is_worked_on_without_a_word(
@@ -102,11 +102,20 @@ def test_what_tells_a_moved_dataset_from_another(
     assert said_of(dataset("again", labels), out) is None  # the same files
     told = said_of(dataset("b", labels), out)  # of the same sizes
     assert told is not None
-    assert f"lacks {LOOKED_AT} of {LOOKED_AT} looked for" in told
+    assert f"{LOOKED_AT} of {LOOKED_AT} looked for are other files in {tmp_path / 'b'}" in told
     assert "\n" not in told
-    fewer = said_of(dataset("also-a", labels[:1]), out)
-    assert fewer is not None
-    assert f"lacks {LOOKED_AT - 1} of {LOOKED_AT} looked for" in fewer
+    assert said_of(dataset("also-a", labels[:1]), out) is None  # a part of it, by itself
+    assert said_of(dataset("c", ["new"]), out) is None  # nothing of the same name
+
+
+def test_a_scan_that_was_made_anew_makes_no_other_dataset(
+    dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    out = described(dataset("a", ["1", "2", "3"]), tmp_path / "out")
+    again = dataset("again", ["1", "2", "3"])
+    for number, told in ((1, False), (2, True)):
+        (again / f"sub-{number}" / "anat" / f"sub-{number}_T1w.nii.gz").write_text("converted")
+        assert (said_of(again, out) is not None) is told
 
 
 def test_nothing_there_is_nobodys(dataset: Callable[..., Path], tmp_path: Path) -> None:

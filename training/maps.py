@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from bids_strip.domain import Bool3
 from bids_strip.geometry import bounding_box, brain_region, filled, signed_distance
 from training.whole import written_whole
 
+_BROKEN = (FileNotFoundError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
+"""What numpy raises for a file that is no archive of arrays, or a damaged one."""
 REACH_MM = 6.0
 """R of DESIGN's surface: fluid within this distance of tissue belongs to the brain."""
 SDT_LIMIT_MM = 12.7
@@ -165,7 +168,7 @@ def _cached(stored: Path, path: Path) -> TrainingMap | None:
             if "made_from" not in arrays or arrays["made_from"].item() != made_from(path):
                 return None
             return TrainingMap(path.name.split(".")[0], arrays["groups"], arrays["sdt"])
-    except (FileNotFoundError, EOFError, zipfile.BadZipFile):
+    except _BROKEN:
         return None
 
 

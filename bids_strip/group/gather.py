@@ -23,10 +23,8 @@ from bids_strip.dataset.walk import files_in_anat, subject_folders
 from bids_strip.dataset.words import listed
 from bids_strip.errors import DatasetError, MissingInputError, SelectionError
 from bids_strip.naming import derivative_name
-from bids_strip.record import Record, record_in, run_of
+from bids_strip.record import NAMES, Record, record_in, run_of
 from bids_strip.settings import Settings
-
-_RECORD = r".*_qc\.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ def _of_modalities(settings: Settings, subjects: Iterable[str]) -> list[Record]:
     found = (
         record_in(settings.output_dir / relative)
         for subject in subjects
-        for relative in sorted(files_in_anat(settings.output_dir, subject, _RECORD))
+        for relative in sorted(files_in_anat(settings.output_dir, subject, NAMES))
     )
     return [record for record in found if record.suffix in settings.modality]
 

@@ -1,26 +1,45 @@
-"""What the runs of a group were made by, where that differs between them."""
+"""What the runs of a group were made with, where that differs between them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterator, Sequence
 
 from bids_strip.record import OK, Record
 
-_WAYS: Mapping[str, Callable[[Record], str | None]] = MappingProxyType({
-    "border_mm": lambda record: None if record.manual else _length(record, "border_mm"),
-    "no_csf": lambda record: None if record.manual else _tissue(record),
-    "bias_smoothness_mm": lambda record: _length(record, "bias_smoothness_mm"),
-    "network": lambda record: _network(record) or None,
-    "software": lambda record: record.software or None,
-})  # fmt: skip
-"""Column of the group table -> what it says of a run; None where that does not count."""
+_SURFACE = ("border_mm", "no_csf")
+"""Columns of `made_with` that no mask edited by hand is asked for."""
+
+Surface = tuple[float | None, bool]
+"""Border in mm, None where it is not told; True for the surface of the tissue."""
 
 
-def surface_of(record: Record) -> tuple[float | None, bool]:
-    """What surface a run's mask is of: its border, and whether it is that of the tissue."""
-    return record.options.get("border_mm"), bool(record.options.get("no_csf"))
+def made_with(record: Record) -> dict[str, str | float | None]:
+    """Columns of the group table: network, program, border, surface, bias field.
+
+    None where a record does not tell.
+    """
+    options = record.options
+    return {
+        "network": " ".join(record.network.get(k, "") for k in ("name", "version")).strip() or None,
+        "software": record.software or None,
+        **{name: options.get(name) for name in ("border_mm", "bias_smoothness_mm")},
+        "no_csf": int(bool(options["no_csf"])) if "no_csf" in options else None,
+    }
+
+
+def surfaces_of(records: Sequence[Record]) -> list[Surface]:
+    """What surface each run's mask is of.
+
+    An edited mask has no border of its own: it counts with the commonest surface of the others.
+    """
+    found = [(one.options.get("border_mm"), bool(one.options.get("no_csf"))) for one in records]
+    own = Counter(s for one, s in zip(records, found, strict=True) if one.manual is None)
+    commonest = own.most_common(1)
+    return [
+        commonest[0][0] if one.manual and commonest else surface
+        for one, surface in zip(records, found, strict=True)
+    ]
 
 
 def mixed(records: Sequence[Record], suffix: str) -> str | None:
@@ -34,8 +53,10 @@ def mixed(records: Sequence[Record], suffix: str) -> str | None:
     suffix
         Of the modality.
     """
-    done = [record for record in records if record.status == OK]
-    found = {name: Counter(filter(None, map(way, done))) for name, way in _WAYS.items()}
+    found: dict[str, Counter[str]] = {}
+    for record in records:
+        for name, value in _told(record) if record.status == OK else ():
+            found.setdefault(name, Counter())[value] += 1
     told = [f"{name} {_counts(counts)}" for name, counts in found.items() if len(counts) > 1]
     if not told:
         return None
@@ -46,21 +67,15 @@ def mixed(records: Sequence[Record], suffix: str) -> str | None:
     )
 
 
+def _told(record: Record) -> Iterator[tuple[str, str]]:
+    """What a record tells of the ways that count, as text."""
+    for name, value in made_with(record).items():
+        if value is None or (record.manual and name in _SURFACE):
+            continue
+        yield name, value if isinstance(value, str) else f"{value:g}"
+
+
 def _counts(counts: Counter[str]) -> str:
     """Values and how many runs have them, the commonest first."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{value} in {number}" for value, number in ordered)
-
-
-def _length(record: Record, name: str) -> str | None:
-    """An option in mm as text; None where it is not told."""
-    return f"{record.options[name]:g}" if name in record.options else None
-
-
-def _tissue(record: Record) -> str | None:
-    """1 for the tissue surface, else 0; None where it is not told."""
-    return str(int(bool(record.options["no_csf"]))) if "no_csf" in record.options else None
-
-
-def _network(record: Record) -> str:
-    return " ".join(record.network.get(key, "") for key in ("name", "version")).strip()

@@ -14,7 +14,7 @@ from bids_strip.group.gather import Gathered, gather
 from bids_strip.group.heatmap import heatmap
 from bids_strip.group.identity import identify
 from bids_strip.group.identity_table import describe_columns, identity_table
-from bids_strip.group.mixed import mixed, surface_of
+from bids_strip.group.mixed import mixed, surfaces_of
 from bids_strip.group.outliers import outliers
 from bids_strip.group.percentiles import percentiles
 from bids_strip.group.ratings import read_ratings
@@ -168,7 +168,7 @@ def judge(
         [record.metrics for record in records],
         (*METRICS, *TEMPLATE_METRICS),
         [stratum_of(record.scanner) for record in records],
-        [surface_of(record) for record in records],
+        surfaces_of(records),
     )
     return tuple(
         Judged(

@@ -6,6 +6,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bids_strip.group.mixed import made_with
 from bids_strip.judged import Judged, reason_words
 from bids_strip.metrics import BEST_RUN, FLAGS, METRICS, TEMPLATE_METRICS, Metric
 from bids_strip.record import Record
@@ -133,7 +134,6 @@ def _range_and_source(metric: Metric) -> dict[str, Any]:
 
 
 def _row(record: Record) -> dict[str, Any]:
-    network = " ".join(record.network.get(k, "") for k in ("name", "version")).strip()
     return {
         "bids_name": record.bids_name,
         **{
@@ -152,10 +152,7 @@ def _row(record: Record) -> dict[str, Any]:
         "threads": record.threads,
         "elapsed_s": record.elapsed_s,
         "peak_memory_mb": record.peak_memory_mb,
-        "network": network or None,
-        "software": record.software or None,
-        **{name: record.options.get(name) for name in ("border_mm", "bias_smoothness_mm")},
-        "no_csf": int(bool(record.options["no_csf"])) if "no_csf" in record.options else None,
+        **made_with(record),
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bids_strip.group.mixed import mixed, surface_of
+from bids_strip.group.mixed import mixed, surfaces_of
 from bids_strip.record import FAILED, OK, InputFile, Record
 
 ONE = Record(
@@ -52,6 +52,14 @@ def test_what_has_no_mask_and_what_is_final_differ_from_nothing() -> None:
 
 
 def test_the_surface_of_a_mask() -> None:
-    assert surface_of(made(border_mm=2.0)) == (2.0, False)
-    assert surface_of(made(no_csf=True)) == (0.0, True)
-    assert surface_of(replace(ONE, options={"no_csf": ["a list"]})) == (None, True)
+    odd = replace(ONE, options={"no_csf": ["a list"]})
+    found = surfaces_of([made(border_mm=2.0), made(no_csf=True), odd])
+    assert found == [(2.0, False), (0.0, True), (None, True)]
+
+
+def test_an_edited_mask_counts_with_the_commonest_surface() -> None:
+    """Its record says border 0, whatever mask the rater began with."""
+    edited = replace(ONE, manual=InputFile("a", 1, 1, "c"))
+    wide = made(border_mm=2.0)
+    assert surfaces_of([edited, wide, wide, ONE]) == [(2.0, False)] * 3 + [(0.0, False)]
+    assert surfaces_of([edited]) == [(0.0, False)]

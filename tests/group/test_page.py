@@ -501,6 +501,24 @@ def test_what_was_not_saved_outlives_a_run_that_is_added(
     assert ratings_of(again)[:2] == ["", "accept"]
 
 
+@pytest.mark.parametrize(("later_s", "shown"), [(60, "reject"), (-60, "accept")])
+def test_of_two_pages_that_are_open_the_later_word_counts(
+    page: Page, later_s: int, shown: str
+) -> None:
+    """Another page of the same masks, with a run more, keeps what it is told meanwhile."""
+    page.press("j", "a")
+    page(
+        """const [[key, kept]] = Object.entries(localStorage);
+        const [[name, one]] = Object.entries(JSON.parse(kept));
+        const other = { ...one, rating: "reject", at: one.at + 1000 * arguments[0] };
+        localStorage.setItem("bids_strip ratings other", JSON.stringify({ [name]: other }));""",
+        later_s,
+    )
+    page.open()
+    assert ratings_of(page)[0] == shown
+    assert page("return Object.keys(localStorage).length") == 1
+
+
 def test_another_scan_or_mask_under_the_name_is_not_rated_by_it(
     page: Page, chrome, tmp_path: Path
 ) -> None:

@@ -170,7 +170,7 @@ def test_a_map_to_another_definition_is_prepared_anew(
     assert "GROUPS" in changed or not np.array_equal(first[0].sdt, second[0].sdt)
 
 
-@pytest.mark.parametrize("broken", ["cut", "empty", "from before digests"])
+@pytest.mark.parametrize("broken", ["cut", "empty", "zeros", "a voxel", "from before digests"])
 def test_what_is_broken_or_unknown_in_the_cache_is_prepared_anew(
     folder: Path, tmp_path: Path, prepared: list[str], broken: str
 ) -> None:
@@ -179,7 +179,11 @@ def test_what_is_broken_or_unknown_in_the_cache_is_prepared_anew(
     if broken == "from before digests":
         np.savez_compressed(stored, groups=first[0].groups, sdt=np.zeros_like(first[0].sdt))
     else:
-        stored.write_bytes(stored.read_bytes()[: 1000 if broken == "cut" else 0])
+        whole = stored.read_bytes()
+        changed = bytearray(whole)
+        changed[len(whole) // 2] ^= 1
+        stored.write_bytes({"cut": whole[:1000], "empty": b"", "zeros": bytes(len(whole)),
+                            "a voxel": bytes(changed)}[broken])  # fmt: skip
     assert same(load_maps(folder, tmp_path, ["a"])[0], first[0])
     assert prepared == ["a", "a"]
 

@@ -20,6 +20,7 @@ const isRated = (run) => Boolean(ratingOf(run).rating) && !isOfAnother(run, rati
 const same = (a, b) => a.rating === b.rating && a.note === b.note;
 const plain = (words) => words.replace(/\s+/g, " ").trim();
 
+const givenAt = ({ at }) => Number(at) || 0; // ms; 0 where an earlier version kept it
 const isEntry = (one) => Boolean(one) && typeof one === "object" && !Array.isArray(one);
 
 function stored(key) {
@@ -32,7 +33,7 @@ function stored(key) {
   }
 }
 
-// a page with a run more or less has another key: what it keeps of the very masks shown here moves here
+// a page with a run more or less has another key: what it keeps of the very masks shown here moves here, the later of two
 function moveHere(kept) {
   const left = new Map();
   for (const key of Object.keys(localStorage).filter((one) => one.startsWith(STORES) && one !== STORE)) {
@@ -40,7 +41,7 @@ function moveHere(kept) {
     const moved = runs.filter(({ name, mask, verdict }) => verdict !== "failed" && theirs[name]?.mask === mask
       && (!isEntry(kept[name]) || kept[name].mask === mask));
     for (const { name } of moved) {
-      if (!isEntry(kept[name])) kept[name] = theirs[name];
+      if (!isEntry(kept[name]) || givenAt(theirs[name]) > givenAt(kept[name])) kept[name] = theirs[name];
       delete theirs[name];
     }
     if (moved.length) left.set(key, theirs);
@@ -65,7 +66,7 @@ function recall() {
   for (const [name, one] of Object.entries(kept)) {
     if (!isEntry(one)) continue; // not what keep wrote
     const before = onFile.get(name) || UNRATED;
-    const own = { rating: RATINGS.includes(one.rating) ? one.rating : "", note: plain(String(one.note || "")), mask: String(one.mask || "") };
+    const own = { rating: RATINGS.includes(one.rating) ? one.rating : "", note: plain(String(one.note || "")), mask: String(one.mask || ""), at: givenAt(one) };
     if (before.rating && isOfAnother(named.get(name), own)) { aside.set(name, own); continue; }
     other += before.rating && !isOfAnother(named.get(name), before) && before.rating !== own.rating ? 1 : 0;
     ratings.set(name, own);
@@ -93,7 +94,7 @@ function keep() {
 }
 
 function set(name, rating) {
-  ratings.set(name, rating);
+  ratings.set(name, { ...rating, at: Date.now() });
   keep();
   if (named.has(name)) showRating(named.get(name));
 }
@@ -170,7 +171,7 @@ function load(words) {
     }
     if (same(before, { rating, note }) && (!before.mask || before.mask === mask)) continue;
     undone.push([name, before]);
-    ratings.set(name, { rating, note, mask });
+    ratings.set(name, { rating, note, mask, at: Date.now() });
   }
   keep();
   choose();
