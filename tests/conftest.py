@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,46 @@ from bids_strip.participant.load import from_image
 from tests.fakes import Phantom, make_phantom, write_network
 
 TinyBids = Callable[..., Path]
+_CAPABILITIES = 0x20080522
+"""Of Linux, version 3."""
+_BEYOND_MODES = 0b110
+"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: what lets root past the modes of files."""
+
+
+@pytest.fixture
+def without_search() -> Callable[[Path], contextlib.AbstractContextManager[None]]:
+    """Closes a folder of real files as ``chmod 444`` does, for root too: names, and no more."""
+
+    @contextlib.contextmanager
+    def close(folder: Path) -> Iterator[None]:
+        mode = folder.stat().st_mode
+        folder.chmod(0o444)
+        try:
+            with _modes_count():
+                yield
+        finally:
+            folder.chmod(mode)
+
+    return close
+
+
+@contextlib.contextmanager
+def _modes_count() -> Iterator[None]:
+    """Have this thread bound by modes where it is root's; Linux alone knows how."""
+    if os.geteuid() != 0:
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    head, sets = (ctypes.c_uint32 * 2)(_CAPABILITIES, 0), (ctypes.c_uint32 * 6)()
+    assert libc.capget(head, sets) == 0
+    before = sets[0]
+    sets[0] &= ~_BEYOND_MODES
+    assert libc.capset(head, sets) == 0
+    try:
+        yield
+    finally:
+        sets[0] = before
+        assert libc.capset(head, sets) == 0
 
 
 @pytest.fixture

@@ -646,6 +646,29 @@ def test_a_participant_whose_folder_is_closed_keeps_no_other_from_work(
     assert call() == 1  # also where all the others are done
 
 
+def test_a_participant_whose_folder_lists_names_alone_keeps_no_other_from_work(
+    call: Call, out: Path, raw: Path, without_search, capsys
+) -> None:
+    with without_search(raw / "sub-01"):
+        assert call("--outputs", "mask") == 1
+        assert (out / TWO.replace("T1w.nii.gz", "desc-brain_mask.nii.gz")).exists()
+        err = capsys.readouterr().err
+        told = [line for line in err.splitlines() if f"{raw / 'sub-01'}/" in line]
+        assert len(told) == 1
+        assert "Permission denied" in told[0]
+        assert call("--outputs", "mask") == 1  # also where all the others are done
+
+
+def test_results_whose_folder_lists_names_alone_stop_the_group(
+    call: Call, out: Path, without_search, capsys
+) -> None:
+    """In a line that says why: a table that lacks people without a word would be worse."""
+    assert call("--outputs", "mask") == 0
+    with without_search(out / "sub-02"):
+        assert call(level="group") == 66
+    assert f"{out / 'sub-02'}/" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_a_participant_who_is_a_link_to_nothing_keeps_no_other_from_work(
     call: Call, out: Path, raw: Path, tmp_path: Path, capsys
 ) -> None:

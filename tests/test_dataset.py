@@ -14,6 +14,7 @@ import pytest
 from bids_strip.dataset.content import describe_missing, describe_refusal
 from bids_strip.dataset.description import read_description
 from bids_strip.dataset.selection import select, select_runs
+from bids_strip.dataset.walk import files_in_anat
 from bids_strip.errors import DatasetError, MissingInputError, SelectionError, UsageError
 from bids_strip.settings import Settings
 
@@ -401,6 +402,33 @@ def test_a_participant_whose_folder_is_closed_is_told_of(mixed: Path, monkeypatc
     with pytest.raises(DatasetError, match="sub-02"):
         select(settings(mixed, participant_label=("02",)))
     assert names(mixed, participant_label=("01",)) == [S01]
+
+
+def test_a_folder_that_lists_names_alone_is_told_of(mixed: Path, without_search) -> None:
+    """Read, not search (mode 444): nothing below can be looked at; at both levels."""
+    with without_search(mixed / "sub-02"):
+        found = select(settings(mixed))
+        with pytest.raises(DatasetError, match=r"sub-02/ses-[12]: cannot be read \(Permission"):
+            list(files_in_anat(mixed, "sub-02", ".*"))
+        with pytest.raises(DatasetError, match="sub-02"):
+            select(settings(mixed, participant_label=("02",)))
+    assert [run.name for run in found.runs] == [S01]
+    (told,) = found.closed
+    assert told.startswith(f"{mixed}/sub-02/ses-")
+    assert "to enter its folders, or leave the participant out" in told
+
+
+def test_content_that_nobody_may_look_at(mixed: Path, tmp_path: Path, without_search) -> None:
+    """By its own name or by that of a link to it; the system's own words are told."""
+    image = mixed / MIXED[0]
+    (link := tmp_path / "link").symlink_to(image)
+    (anat := tmp_path / "anat").symlink_to(image.parent / "deeper")
+    with without_search(image.parent):
+        for path in (image, link, anat):
+            told = describe_missing(path)
+            assert told is not None
+            assert told.startswith("cannot be read (Permission denied); ")
+    assert describe_missing(image) is None
 
 
 @pytest.mark.parametrize("link", ["sub-02", "sub-02/ses-2", "sub-02/ses-2/anat"])

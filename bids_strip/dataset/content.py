@@ -11,6 +11,7 @@ from bids_strip.dataset.description import DESCRIPTION
 
 _ANNEX_POINTER = b"/annex/objects/"
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _AWAY = (
     errno.EIO, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT,
 )  # fmt: skip
@@ -28,21 +29,13 @@ def describe_missing(path: Path) -> str | None:
     Returns
     -------
     str or None
-        One line for a broken link or a git-annex pointer file; None where there is content, or
-        no such name at all.
+        One line for a broken link or a git-annex pointer file, and where the system lets nobody
+        look: as `describe_refusal`. None where there is content, or no such name at all.
     """
-    if path.is_symlink() and not path.exists():
-        target = Path(os.readlink(path))  # noqa: PTH115 - text, as it stands in the link
-        remedy = _datalad_get(path)
-        if "annex" in target.parts:
-            return f"content is not here; run: {remedy}"
-        return (
-            f"content is not here; run: {remedy}, or give access to {target}, which the link "
-            "points to (in a container: bind-mount it)"
-        )
-    if _is_annex_pointer(path):
-        return f"content is not here; run: {_datalad_get(path)}"
-    return None
+    try:
+        return _missing(path)
+    except OSError as error:
+        return describe_refusal(error)
 
 
 def describe_refusal(error: Exception) -> str | None:
@@ -62,8 +55,8 @@ def describe_refusal(error: Exception) -> str | None:
         return None
     if error.errno in _FORBIDDEN:
         return (
-            f"cannot be read ({error.strerror}); give yourself the right to read the file and to "
-            "enter its folders"
+            f"cannot be read ({error.strerror}); give yourself the right to read it and to enter "
+            "its folders"
         )
     if error.errno in _AWAY:
         return (
@@ -71,6 +64,45 @@ def describe_refusal(error: Exception) -> str | None:
             "itself may be sound: call again when that is mended"
         )
     return None
+
+
+def _missing(path: Path) -> str | None:
+    """As `describe_missing`, of what the system lets one look at.
+
+    Raises
+    ------
+    OSError
+        If it does not.
+    """
+    if _leads_nowhere(path):
+        target = Path(os.readlink(path))  # noqa: PTH115 - text, as it stands in the link
+        remedy = _datalad_get(path)
+        if "annex" in target.parts:
+            return f"content is not here; run: {remedy}"
+        return (
+            f"content is not here; run: {remedy}, or give access to {target}, which the link "
+            "points to (in a container: bind-mount it)"
+        )
+    if _is_annex_pointer(path):
+        return f"content is not here; run: {_datalad_get(path)}"
+    return None
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """Tell whether a name is a link to nothing, or to itself.
+
+    Raises
+    ------
+    OSError
+        If the system does not let one look.
+    """
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno not in _NOWHERE:
+            raise
+        return os.path.islink(path)  # noqa: PTH114 - pathlib's own raises in a closed folder
+    return False
 
 
 def _datalad_get(path: Path) -> str:

@@ -150,7 +150,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     except OSError as error:
         why = describe_missing(folder) or f"{error.strerror}; make it readable"
         raise DatasetError(
-            f"{folder}: {why} or leave the participant out with --participant-label"
+            f"{folder}: {why}, or leave the participant out with --participant-label"
         ) from error
 
 

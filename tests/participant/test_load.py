@@ -172,7 +172,7 @@ def test_a_file_that_the_system_does_not_give_is_not_called_damaged(
 
 def test_a_folder_that_may_not_be_entered(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(Path, "stat", refusing(errno.EACCES))
-    with pytest.raises(LoadError, match="right to read the file and to enter its folders"):
+    with pytest.raises(LoadError, match="right to read it and to enter its folders"):
         load(tmp_path / "x.nii.gz")
 
 
