@@ -207,7 +207,7 @@ def slurm_script(arguments: Sequence[str]) -> int:
     check_owner(settings.output_dir)
     _say_on_stderr(_told(runs, mixed_note(settings, __version__)))
     labels = (dict(run.entities)["sub"] for run in runs.to_do)
-    work = plan_work(cluster, settings, labels, (run.relative for run in runs.to_do))
+    work = plan_work(cluster, settings, labels, runs.to_do)
     if not work.tasks:
         print(f"{len(runs.done)} runs, all done before: no script is needed", file=sys.stderr)
         return int(ExitCode.OK)

@@ -13,7 +13,7 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -61,10 +61,8 @@ def scanner_of(run: Run) -> dict[str, str]:
     Parameters
     ----------
     run
-        The source. Its sidecars are those of BIDS' inheritance principle (specification, common
-        principles): JSON files in its folder and those above it up to BIDS_DIR, of its suffix,
-        with no entity that it lacks or has otherwise. The nearest counts; in one folder the one
-        with the most entities.
+        The source. Of its sidecars the nearest counts; in one folder the one with the most
+        entities.
 
     Returns
     -------
@@ -73,12 +71,41 @@ def scanner_of(run: Run) -> dict[str, str]:
         nothing.
     """
     merged: dict[str, Any] = {}
-    for folder in _folders(run):
-        for path in _applicable(folder, run):
-            merged |= _terms_in(path)
+    for path in sidecars_of(run):
+        merged |= _terms_in(path)
     label = run.label("sub") or ""
     cleaned = {term: _cleaned(term, merged[term], label) for term in TERMS if term in merged}
     return {term: text for term, text in cleaned.items() if text}
+
+
+def json_names(folder: Path) -> tuple[str, ...]:
+    """Names of the JSON files in a folder; none where it cannot be opened."""
+    try:
+        with os.scandir(folder) as entries:
+            return tuple(entry.name for entry in entries if entry.name.endswith(".json"))
+    except OSError:
+        return ()
+
+
+def sidecars_of(
+    run: Run, names_in: Callable[[Path], tuple[str, ...]] = json_names
+) -> tuple[Path, ...]:
+    """The sidecars that apply to a run by BIDS' inheritance principle, the nearest last.
+
+    They are (specification, common principles) the JSON files in its folder and those above it up
+    to BIDS_DIR, of its suffix, with no entity that it lacks or has otherwise; in one folder the one
+    with the most entities comes last.
+
+    Parameters
+    ----------
+    run
+        The source.
+    names_in
+        Lists a folder, as `json_names`: who asks for many runs need not list one again.
+    """
+    return tuple(
+        path for folder in _folders(run) for path in _applicable(folder, names_in(folder), run)
+    )
 
 
 def stratum_of(scanner: Mapping[str, str]) -> tuple[str, ...] | None:
@@ -93,22 +120,18 @@ def _folders(run: Run) -> list[Path]:
     return [*run.path.parents[:depth]][::-1]
 
 
-def _applicable(folder: Path, run: Run) -> list[Path]:
-    """Sidecars in a folder that apply to a run, the most specific last."""
+def _applicable(folder: Path, names: Iterable[str], run: Run) -> list[Path]:
+    """Those of a folder's JSON files that apply to a run, the most specific last."""
     own = set(run.entities)
     found = [
         (len(entities), name)
-        for name, entities in _sidecars(folder, run.suffix)
+        for name, entities in _sidecars(names, run.suffix)
         if own.issuperset(entities)
     ]
     return [folder / name for _, name in sorted(found)]
 
 
-def _sidecars(folder: Path, suffix: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    try:
-        names = [entry.name for entry in os.scandir(folder) if entry.name.endswith(".json")]
-    except OSError:
-        return
+def _sidecars(names: Iterable[str], suffix: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     for name in names:
         *parts, last = name.removesuffix(".json").split("_")
         if last == suffix:

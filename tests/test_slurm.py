@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from bids_strip import scanner
 from bids_strip.cli import main
 from bids_strip.errors import UsageError
 from bids_strip.settings import Settings
+from bids_strip.slurm import jobs
 from bids_strip.slurm.arguments import read_arguments
 from bids_strip.slurm.jobs import MOST_TASKS, Cluster, note, plan_work
 from bids_strip.slurm.links import MOST_FOLDERS, in_few
@@ -641,6 +643,26 @@ def test_each_stop_of_a_chain_of_links_is_bound(bound, raw: Path, tmp_path: Path
     away(raw / "dataset_description.json", tmp_path / "said" / "d.json")
     found = {Path(path).relative_to(tmp_path).as_posix() for path in bound()}
     assert found == {"first", "second/01", "second/x", "z", "said"}
+
+
+def test_sidecars_of_every_level_are_bound(bound, raw: Path, tmp_path: Path) -> None:
+    """Those that a run's are inherited from, of no other contrast nor participant."""
+    for at, name in (("top", "T1w.json"), ("own", "sub-01/sub-01_T1w.json"), ("not", "T2w.json"),
+                     ("nor", "sub-01/sub-09_T1w.json")):  # fmt: skip
+        (tmp_path / at).mkdir()
+        (tmp_path / at / "a.json").write_text("{}")
+        (raw / name).symlink_to(tmp_path / at / "a.json")
+    assert bound() == {str(tmp_path / "top"), str(tmp_path / "own")}
+
+
+def test_each_folder_is_listed_once_for_all_images(printed, image: Path, monkeypatch) -> None:
+    """BIDS_DIR of ten thousand participants holds as many names."""
+    listed: list[Path] = []
+    monkeypatch.setattr(
+        jobs, "json_names", lambda folder: listed.append(folder) or scanner.json_names(folder)
+    )
+    printed("--container", str(image))
+    assert len(listed) == len(set(listed)) > 3
 
 
 def test_links_within_the_dataset_bind_nothing(bound, raw: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterable
@@ -12,7 +13,9 @@ from typing import Any
 
 from bids_strip.dataset.description import DESCRIPTION
 from bids_strip.dataset.filters import labels_of
+from bids_strip.domain import Run
 from bids_strip.errors import OutputError, UsageError
+from bids_strip.scanner import json_names, sidecars_of
 from bids_strip.settings import Settings
 from bids_strip.slurm.links import folders_outside, in_few
 from bids_strip.templates import find_templates
@@ -130,7 +133,7 @@ class Work:
 
 
 def plan_work(
-    cluster: Cluster, settings: Settings, participants: Iterable[str], images: Iterable[str] = ()
+    cluster: Cluster, settings: Settings, participants: Iterable[str], runs: Iterable[Run] = ()
 ) -> Work:
     """Share participants out.
 
@@ -142,8 +145,8 @@ def plan_work(
         The participant level.
     participants
         Their labels; one that comes again counts once.
-    images
-        Relative paths of theirs.
+    runs
+        Theirs.
 
     Raises
     ------
@@ -166,15 +169,18 @@ def plan_work(
     if settings.model and settings.model.endswith(".onnx"):
         frozen["model"] = str(Path(settings.model).absolute())
     known = {f.name: getattr(settings, f.name) for f in fields_of(Settings)}
-    linked = _linked(settings.bids_dir, images) if cluster.container else ()
+    linked = _linked(settings.bids_dir, runs) if cluster.container else ()
     return Work(Settings(**{**known, **frozen, **paths}), tasks, linked)
 
 
-def _linked(bids_dir: Path, images: Iterable[str]) -> tuple[Path, ...]:
+def _linked(bids_dir: Path, runs: Iterable[Run]) -> tuple[Path, ...]:
     """Folders outside the dataset that images, their sidecars or the description lie in."""
-    files = [DESCRIPTION]
-    for image in images:
-        files += [image, f"{image.removesuffix('.gz').removesuffix('.nii')}.json"]
+    names_in = functools.cache(json_names)  # BIDS_DIR itself is above every image
+    files = {DESCRIPTION}
+    for run in runs:
+        top = run.path.parents[run.relative.count("/")]
+        sidecars = (path.relative_to(top).as_posix() for path in sidecars_of(run, names_in))
+        files.update([run.relative, *sidecars])
     return in_few(folders_outside(bids_dir.absolute(), files))
 
 
