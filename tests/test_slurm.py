@@ -645,6 +645,39 @@ def test_each_stop_of_a_chain_of_links_is_bound(bound, raw: Path, tmp_path: Path
     assert found == {"first", "second/01", "second/x", "z", "said"}
 
 
+def test_links_among_the_folders_of_a_target_are_followed(bound, raw: Path, tmp_path: Path) -> None:
+    """Where a folder around them is bound too, the container sees links there, not folders."""
+    store, anat = tmp_path / "store", raw / "sub-02" / "ses-1" / "anat"
+    moved = away(anat / "sub-02_ses-1_T1w.nii.gz", store / "a" / "in" / "x.nii.gz")
+    away(raw / "sub-01", store / "01")
+    away(store / "a", tmp_path / "mid" / "a")
+    away(tmp_path / "mid" / "a", tmp_path / "other" / "a")
+    assert moved.exists()
+    found = {Path(path).relative_to(tmp_path).as_posix() for path in bound()}
+    assert found == {"store", "mid/a/in", "other/a/in"}
+
+
+def test_many_folders_that_are_links_are_bound(bound, raw: Path, tmp_path: Path) -> None:
+    """The folders around them hold the links alone."""
+    anat = raw / "sub-01" / "ses-1" / "anat"
+    for n in range(MOST_FOLDERS + 1):
+        (tmp_path / "other" / f"{n:02}").mkdir(parents=True)
+        (tmp_path / "store").mkdir(exist_ok=True)
+        (tmp_path / "store" / f"{n:02}").symlink_to(f"../other/{n:02}")
+        (tmp_path / "other" / f"{n:02}" / "x").touch()
+        (anat / f"sub-01_ses-1_run-{n}_T1w.nii.gz").symlink_to(tmp_path / f"store/{n:02}/x")
+    assert bound() == {str(tmp_path / "store"), str(tmp_path / "other")}
+
+
+def test_what_may_not_be_looked_at_is_not_bound(
+    bound, raw: Path, tmp_path: Path, without_search
+) -> None:
+    (tmp_path / "store" / "top").mkdir(parents=True)
+    (raw / "T1w.json").symlink_to(tmp_path / "store" / "top" / "a.json")
+    with without_search(tmp_path / "store"):
+        assert bound() == set()
+
+
 def test_sidecars_of_every_level_are_bound(bound, raw: Path, tmp_path: Path) -> None:
     """Those that a run's are inherited from, of no other contrast nor participant."""
     for at, name in (("top", "T1w.json"), ("own", "sub-01/sub-01_T1w.json"), ("not", "T2w.json"),

@@ -20,7 +20,8 @@ def folders_outside(root: Path, files: Iterable[str]) -> frozenset[Path]:
     """Folders outside a dataset that have to be seen for some of its files to be read.
 
     A link is followed by its text, as where the same paths are bound: each stop on the way is
-    needed, not the end alone.
+    needed, not the end alone; and where links are among the folders around a stop, what they lead
+    to: with a folder around them bound, they are links there too.
 
     Parameters
     ----------
@@ -30,8 +31,9 @@ def folders_outside(root: Path, files: Iterable[str]) -> frozenset[Path]:
         Relative paths. One that is a link to nothing, or is not there, needs what is there.
     """
     whole = Path(os.path.normpath(root))
-    found = {folder for file in files for folder in _stops(whole, Path(file))}
-    return frozenset(folder for folder in found if folder.is_dir())
+    stops = {folder for file in files for folder in _stops(whole, Path(file))}
+    found = {folder for stop in stops for folder in _spellings(stop)}
+    return frozenset(f for f in found if not f.is_relative_to(whole) and _is_folder(f))
 
 
 def in_few(folders: Collection[Path]) -> tuple[Path, ...]:
@@ -75,6 +77,25 @@ def _stops(root: Path, file: Path) -> Iterator[Path]:
                 break
             yield target.parent
             at = target
+
+
+def _spellings(folder: Path) -> Iterator[Path]:
+    """A folder, and how its path goes on at each link on the way to it."""
+    yield folder
+    at, ahead, links = Path("/"), deque(folder.parts[1:]), 0
+    while ahead:
+        at = at / ahead.popleft()
+        target = _target(at)
+        if target is not None and links < _MOST_LINKS:
+            links += 1
+            ahead.extendleft(reversed(target.parts[1:]))
+            at = Path("/")
+            yield at.joinpath(*ahead)
+
+
+def _is_folder(path: Path) -> bool:
+    """Tell whether there is a folder to bind; none where one may not look."""
+    return os.path.isdir(path)  # noqa: PTH112 - pathlib's own raises there
 
 
 def _target(path: Path) -> Path | None:
