@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
 
+from bids_strip.dataset.description import scheme_of
 from bids_strip.domain import Run
 from bids_strip.errors import OutputError
 from bids_strip.space import Space
@@ -390,7 +390,7 @@ def _source_datasets(raw_uri: str | None, doi: str | None) -> list[dict[str, str
     """The raw dataset by its DOI, and by the URI that the user gives."""
     by_doi = [{"DOI": f"doi:{doi}", "URL": f"https://doi.org/{doi}"}] if doi else []
     known = {text for one in by_doi for text in one.values()}
-    is_uri = raw_uri is not None and bool(urlsplit(raw_uri).scheme)
+    is_uri = raw_uri is not None and bool(scheme_of(raw_uri))
     return by_doi + ([{"URL": raw_uri}] if raw_uri and is_uri and raw_uri not in known else [])
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bids_strip.dataset.description import scheme_of
 from bids_strip.errors import UsageError
 from bids_strip.recipe import BIAS_SMOOTHNESS_MM, Recipe
 from bids_strip.space import parse_space
@@ -181,6 +182,11 @@ class Settings:
         for suffix in self.modality:
             if not re.fullmatch(r"[A-Za-z0-9]+", suffix):
                 raise UsageError(f"--modality {suffix}: a BIDS suffix is letters and digits only")
+        if self.raw_uri is not None and scheme_of(self.raw_uri) is None:
+            raise UsageError(
+                f"--raw-uri {self.raw_uri}: no URI (what it has for a host cannot be read); write "
+                "it as https://example.org/ds, doi:10.1/x or file:///data/ds"
+            )
 
     @property
     def recipe(self) -> Recipe:

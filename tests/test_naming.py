@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bids_strip import naming
+from bids_strip.dataset.description import scheme_of
 from bids_strip.dataset.selection import select_runs
 from bids_strip.domain import Run
 from bids_strip.errors import OutputError
@@ -149,6 +150,15 @@ def test_link_to_the_raw_data(
     )
     assert found["DatasetLinks"] == {"raw": expected.format(tmp=tmp_path)}
     assert ("SourceDatasets" in found) == (doi is not None and "10." in doi)
+
+
+def test_a_link_that_nobody_can_read_is_no_uri(tmp_path: Path) -> None:
+    """It may lie in OUTPUT_DIR already."""
+    assert scheme_of("http://[host/ds") is None
+    assert [scheme_of(one) for one in ("doi:10.1/x", "../..")] == ["doi", ""]
+    found = naming.dataset_description(None, tmp_path, version="1", raw_uri="http://[host/ds")
+    assert found["DatasetLinks"] == {"raw": "http://[host/ds"}
+    assert "SourceDatasets" not in found
 
 
 def test_description_in_full(tmp_path: Path) -> None:

@@ -161,3 +161,12 @@ def test_every_option_has_help_and_a_place() -> None:
     assert len(set(dests)) == len(dests)
     given = {"bids_dir", "output_dir", "level", "command_line"}
     assert set(Settings.__dataclass_fields__) - given <= set(dests)
+
+
+@pytest.mark.parametrize("uri", ["http://[host/ds", "//[", "http://[::1"])
+def test_a_link_that_is_no_uri_is_refused(uri: str) -> None:
+    with pytest.raises(UsageError, match="--raw-uri") as caught:
+        Settings(Path("r"), Path("o"), "participant", raw_uri=uri)
+    assert uri in str(caught.value)
+    assert "\n" not in str(caught.value)
+    Settings(Path("r"), Path("o"), "participant", raw_uri="http://[::1]/ds")

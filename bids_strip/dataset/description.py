@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from bids_strip.dataset.words import seen
 from bids_strip.errors import DatasetError
@@ -54,3 +55,11 @@ def _no_such_folder(bids_dir: Path) -> str:
         f"{bids_dir}: no such folder ({seen(parent)}); check the path and, in a container, "
         f"the bind mount (docker -v HOST_DIR:{bids_dir}:ro, apptainer -B HOST_DIR:{bids_dir})"
     )
+
+
+def scheme_of(link: str) -> str | None:
+    """The scheme of a link to a dataset, ``""`` for a folder; None if the link is no URI at all."""
+    try:
+        return urlsplit(link).scheme
+    except ValueError:
+        return None
