@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from bids_strip.participant.level import Worklist
     from bids_strip.place import Place
 
+_STREAMS = (0, 1, 2)
+"""Numbers of stdin, stdout and stderr."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program.
@@ -44,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    _keep_stderr()
+    _keep_streams()
     try:
         code = _worked(arguments)
         if sys.stdout is not None:
@@ -70,14 +73,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
 
 
-def _keep_stderr() -> None:
-    """Where stderr was closed, send to nowhere what goes there.
+def _keep_streams() -> None:
+    """Where stdin, stdout or stderr was closed, send to nowhere what goes there.
 
-    It would land on stdout; and what libraries write to its number, in the file that got it.
+    Their numbers are taken: the next files would get them, and what libraries write to the numbers
+    of stdout and stderr would land in these.
     """
+    for number in _STREAMS:
+        try:
+            os.fstat(number)
+        except OSError:
+            free = os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
+            os.set_inheritable(free, True)  # the workers' too
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
-        os.set_inheritable(sys.stderr.fileno(), True)  # the workers' too
 
 
 def _worked(arguments: Sequence[str]) -> int:

@@ -227,6 +227,30 @@ def test_what_a_killed_call_left_is_removed_after_a_week(call: Call, out: Path) 
     assert new.exists()
 
 
+@pytest.mark.parametrize(
+    ("closed", "heard"),
+    [("2>&-", "noise"), ("<&- 2>&-", "noise"), ("<&-", "noise"), (">&-", ""), ("<&- >&- 2>&-", "")],
+)
+def test_no_file_gets_the_number_of_a_closed_terminal(
+    tmp_path: Path, closed: str, heard: str
+) -> None:
+    """What libraries and workers write to numbers 1 and 2 would land in it."""
+    code = (
+        "import os, sys; from bids_strip import cli; code = cli.main([])\n"
+        "with open(sys.argv[1], 'w') as file:\n"
+        "    print(code, file.fileno() > 2, *map(os.get_inheritable, (0, 1, 2)), file=file)\n"
+        "for number in (1, 2): os.write(number, b'noise')\n"
+    )
+    said = tmp_path / "said"
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", code, str(said)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert said.read_text() == "64 True True True True\n"
+    assert done.stdout == heard
+
+
 def test_a_closed_terminal_stops_no_run(raw: Path, out: Path, network: Path) -> None:
     """As cron and some schedulers call: Python then has no stderr at all."""
     command = [sys.executable, "-m", "bids_strip", str(raw), str(out), "participant", "--model",
