@@ -53,6 +53,10 @@ _GEOMETRY = (
 )  # fmt: skip
 
 
+class NotCompressedError(ImageFileError):
+    """A file is named as if it were compressed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Promise:
     """What a header says of its voxels.
@@ -154,7 +158,7 @@ def read_header(path: Path) -> Any:
             raise ImageFileError("it is compressed: its name has to end in .nii.gz")
     else:
         if len(head) >= _LEAST_HEADER and not packed:
-            raise ImageFileError("it is not compressed: its name has to end in .nii")
+            raise NotCompressedError("it is not compressed: its name has to end in .nii")
         head, most = isal_zlib.decompressobj(_GZIP).decompress(head, 540), most * _MOST_PACKED
     if len(head) < _LEAST_HEADER:
         raise ImageFileError(f"{len(head)} bytes hold no header")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bids_strip.dataset.content import describe_missing, describe_refusal
 from bids_strip.domain import Affine, Bool3, Grid
 from bids_strip.errors import EditError
-from bids_strip.nifti import DAMAGED, quiet_headers, read_nifti
+from bids_strip.nifti import DAMAGED, NotCompressedError, quiet_headers, read_nifti
 
 _TOLERANCE_MM = 0.5
 """How far a corner may lie off: editors round what they write into the header."""
@@ -52,6 +52,10 @@ def read_edit(path: Path, grid: Grid) -> Bool3:
         with quiet_headers():
             image = _turned(read_nifti(path), grid.affine)
             data = np.asanyarray(image.dataobj)
+    except NotCompressedError as error:  # its name is right: the content has to follow
+        raise EditError(
+            f"{path}: it is not compressed; save it compressed under this name, or remove it"
+        ) from error
     except DAMAGED as error:
         damaged = (
             f"cannot be read ({(str(error) or type(error).__name__).splitlines()[0]}); save the "

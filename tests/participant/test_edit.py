@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 from pathlib import Path
 
 import nibabel as nib
@@ -110,6 +111,15 @@ def test_what_cannot_be_read(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(EditError, match="cannot be read"):
         read_edit(path, GRID)
+
+
+def test_what_is_only_named_as_if_compressed(tmp_path: Path) -> None:
+    """Its name is right: another one would be refused for not being compressed."""
+    path = saved(tmp_path, HEAD.truth.astype(np.uint8))
+    path.write_bytes(gzip.decompress(path.read_bytes()))
+    with pytest.raises(EditError, match="not compressed; save it compressed") as found:
+        read_edit(path, GRID)
+    assert "has to end" not in str(found.value)
 
 
 def test_what_is_away_or_may_not_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch) -> None:
