@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from bids_strip.dataset.description import DESCRIPTION
+from bids_strip.dataset.description import DESCRIPTION, scheme_of
 from bids_strip.dataset.walk import files_in_anat, subject_folders
 from bids_strip.errors import BidsStripError
 from bids_strip.record import NAMES, InputFile, read_record, same_file
@@ -31,7 +30,8 @@ def given_link(output_dir: Path) -> str | None:
         return None
     if any(one.get("URL") == link for one in sources):
         return link
-    own = urlsplit(link).scheme in ("", "file") or any(one.get("DOI") == link for one in sources)
+    is_folder = scheme_of(link) in (None, "", "file")
+    own = is_folder or any(one.get("DOI") == link for one in sources)
     return None if own else link
 
 

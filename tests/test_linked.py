@@ -167,6 +167,7 @@ def test_what_was_given_is_told_from_what_was_found(
 def test_a_link_of_an_older_version_is_known_by_its_scheme(tmp_path: Path) -> None:
     """It did not stand among the source datasets then."""
     path = tmp_path / "dataset_description.json"
-    for link, given in (("https://example.org/ds", True), ("../..", False), ("file:///x", False)):
+    for link, given in (("https://example.org/ds", True), ("../..", False), ("file:///x", False),
+                        ("http://[host/ds", False)):  # fmt: skip
         path.write_text(json.dumps({"DatasetLinks": {"raw": link}}))
         assert given_link(tmp_path) == (link if given else None)
