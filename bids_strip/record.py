@@ -261,6 +261,20 @@ def without_places(reason: str, run: Run, output_dir: Path) -> str:
     return reason
 
 
+def made_with(record: Record) -> dict[str, str | float | None]:
+    """Columns of the group table: network, program, border, surface, bias field.
+
+    None where a record does not tell.
+    """
+    options = record.options
+    return {
+        "network": " ".join(record.network.get(k, "") for k in ("name", "version")).strip() or None,
+        "software": record.software or None,
+        **{name: options.get(name) for name in ("border_mm", "bias_smoothness_mm")},
+        "no_csf": int(bool(options["no_csf"])) if "no_csf" in options else None,
+    }
+
+
 def fingerprint(run: Run) -> InputFile | None:
     """What a source file is now; None if it cannot be read."""
     return file_fingerprint(run.path, run.relative)

@@ -5,27 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from bids_strip.record import OK, Record
+from bids_strip.record import OK, Record, made_with
 
 _SURFACE = ("border_mm", "no_csf")
-"""Columns of `made_with` that no mask edited by hand is asked for."""
+"""Columns of `bids_strip.record.made_with` that no mask edited by hand is asked for."""
 
 Surface = tuple[float | None, bool]
 """Border in mm, None where it is not told; True for the surface of the tissue."""
-
-
-def made_with(record: Record) -> dict[str, str | float | None]:
-    """Columns of the group table: network, program, border, surface, bias field.
-
-    None where a record does not tell.
-    """
-    options = record.options
-    return {
-        "network": " ".join(record.network.get(k, "") for k in ("name", "version")).strip() or None,
-        "software": record.software or None,
-        **{name: options.get(name) for name in ("border_mm", "bias_smoothness_mm")},
-        "no_csf": int(bool(options["no_csf"])) if "no_csf" in options else None,
-    }
 
 
 def surfaces_of(records: Sequence[Record]) -> list[Surface]:

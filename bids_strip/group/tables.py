@@ -6,10 +6,9 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bids_strip.group.mixed import made_with
 from bids_strip.judged import Judged, reason_words
 from bids_strip.metrics import BEST_RUN, FLAGS, METRICS, TEMPLATE_METRICS, Metric
-from bids_strip.record import Record
+from bids_strip.record import Record, made_with
 
 NOT_AVAILABLE = "n/a"
 _ENTITY_COLUMNS = {
