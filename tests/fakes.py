@@ -343,3 +343,11 @@ def ends_on_sigterm(process: subprocess.Popen[str], *, once_it_says: str) -> Non
     assert process.returncode == 143
     assert time.monotonic() - begun < 10
     assert "terminated" in error
+
+
+def put_away(path: Path, where: str | None) -> None:
+    """A file whose content is away: a link to nothing, or for None a pointer of git-annex."""
+    if where is None:
+        path.write_text(f"/annex/objects/MD5E-s1--0{path.suffix}\n")
+    else:
+        path.symlink_to(where)

@@ -12,6 +12,7 @@ import pytest
 from bids_strip.errors import OutputError
 from bids_strip.naming import dataset_description
 from bids_strip.owner import check_owner
+from tests.fakes import put_away
 
 DERIVATIVE = {"Name": "x", "BIDSVersion": "1.11.1", "DatasetType": "derivative"}
 
@@ -62,10 +63,7 @@ def test_a_description_whose_content_is_away_is_not_taken_for_none(
 ) -> None:
     """A link to nothing, or a pointer: the folder is somebody's, and who that is cannot be told."""
     path = tmp_path / "dataset_description.json"
-    if where is None:
-        path.write_text("/annex/objects/MD5E-s1--0.json\n")
-    else:
-        path.symlink_to(where)
+    put_away(path, where)
     with pytest.raises(OutputError) as caught:
         check_owner(tmp_path)
     said = str(caught.value)

@@ -9,6 +9,7 @@ import pytest
 from bids_strip.errors import UsageError
 from bids_strip.group.ratings import read_ratings
 from bids_strip.judged import Rating
+from tests.fakes import put_away
 
 HEAD = "bids_name\trating\tnote\n"
 
@@ -99,10 +100,7 @@ def test_a_file_whose_content_is_away_is_not_taken_for_none(
 ) -> None:
     """A link to nothing, or a pointer: somebody has rated, and what cannot be told."""
     path = tmp_path / "ratings.tsv"
-    if where is None:
-        path.write_text("/annex/objects/MD5E-s1--0.tsv\n")
-    else:
-        path.symlink_to(where)
+    put_away(path, where)
     with pytest.raises(UsageError) as caught:
         read_ratings(path if named else None, tmp_path)
     said = str(caught.value)
