@@ -33,20 +33,28 @@ class InstanceNorm(nn.Module):
 
 
 class Pointwise(nn.Conv3d):
+    """A 1x1x1 convolution by `pointwise`, of which some output channels may be asked for."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 1)
+
+    def forward(self, x: Tensor, some: slice | None = None) -> Tensor:
+        assert self.bias is not None
+        if some is None:
+            return pointwise(x, self.weight, self.bias)
+        return pointwise(x, self.weight[some], self.bias[some])
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A 1x1x1 convolution, as a matrix product while training.
 
     With one thread torch leaves its fast convolutions aside for this kernel; in
     ``channels_last_3d`` the product needs no copy.
     """
-
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__(channels_in, channels_out, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if torch.onnx.is_in_onnx_export():
-            return super().forward(x)
-        y = F.linear(x.permute(0, 2, 3, 4, 1), self.weight.flatten(1), self.bias)
-        return y.permute(0, 4, 1, 2, 3)
+    if torch.onnx.is_in_onnx_export():
+        return F.conv3d(x, weight, bias)
+    y = F.linear(x.permute(0, 2, 3, 4, 1), weight.flatten(1), bias)
+    return y.permute(0, 4, 1, 2, 3)
 
 
 class ResidualBlock(nn.Module):
@@ -88,11 +96,16 @@ def thin(layer: nn.Conv3d, x: Tensor) -> Tensor:
     return F.conv3d(y, adds, padding=(0, 0, 1))
 
 
-def space_to_depth(x: Tensor) -> Tensor:
-    """(N, C, 2I, 2J, 2K) -> (N, 8C, I, J, K)."""
-    n, c, i, j, k = x.shape
-    x = x.reshape(n, c, i // 2, 2, j // 2, 2, k // 2, 2)
-    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(n, c * 8, i // 2, j // 2, k // 2)
+def space_to_depth(x: Tensor, channels: int) -> Tensor:
+    """(N, channels, 2I, 2J, 2K) -> (N, 8 channels, I, J, K).
+
+    For ONNX as a convolution, which onnxruntime does faster than moving voxels about.
+    """
+    if torch.onnx.is_in_onnx_export():
+        return F.conv3d(x, _places(channels), stride=2, groups=channels)
+    n, _, i, j, k = x.shape
+    x = x.reshape(n, channels, i // 2, 2, j // 2, 2, k // 2, 2)
+    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(n, channels * 8, i // 2, j // 2, k // 2)
 
 
 def depth_to_space(x: Tensor, channels: int) -> Tensor:
@@ -101,11 +114,15 @@ def depth_to_space(x: Tensor, channels: int) -> Tensor:
     For ONNX as a transposed convolution, which onnxruntime does faster than moving voxels about.
     """
     if torch.onnx.is_in_onnx_export():
-        places = torch.eye(8).reshape(8, 1, 2, 2, 2).repeat(channels, 1, 1, 1, 1)
-        return F.conv_transpose3d(x, places, stride=2, groups=channels)
+        return F.conv_transpose3d(x, _places(channels), stride=2, groups=channels)
     n, _, i, j, k = x.shape
     x = x.reshape(n, channels, 2, 2, 2, i, j, k)
     return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(n, channels, i * 2, j * 2, k * 2)
+
+
+def _places(channels: int) -> Tensor:
+    """(8 channels, 1, 2, 2, 2): each voxel of a block by itself."""
+    return torch.eye(8).reshape(8, 1, 2, 2, 2).repeat(channels, 1, 1, 1, 1)
 
 
 def smooth(x: Tensor) -> Tensor:

@@ -97,24 +97,27 @@ class Likelihood(nn.Module):
             Before `training.blocks.depth_to_space`.
         x : (N, trunk, I, J, K)
         """
-        weight = self.weight * 2 * torch.sigmoid(self.trust(x).float())
+        weight = torch.relu(self.weight) * 2 * torch.sigmoid(self.trust(x).float())
         n, channels, *shape = logits.shape
-        values = space_to_depth(image.float())[:, None]
+        values = space_to_depth(image.float(), 1)[:, None]
         prior = logits.float().reshape(n, channels // 8, 8, *shape)
         sampled, place = values[:, :, 0], prior[:, :, 0]
         logit = place
         for _ in range(self.rounds - 1):
-            logit = place + weight * _fit(sampled, self.normal(sampled, logit))
-        mean, factor, constant = self.normal(sampled, logit)
-        fit = _fit(values, (mean[:, :, None], factor[:, :, None], constant[:, :, None]))
-        return (prior + weight[:, :, None] * fit).reshape(n, channels, *shape)
+            logit = place + _fit(sampled, self.normal(sampled, logit), weight)
+        normal = self.normal(sampled, logit)
+        fit = _fit(values, tuple(one[:, :, None] for one in normal), weight[:, :, None])
+        return (prior + fit).reshape(n, channels, *shape)
 
 
-def _fit(values: Tensor, normal: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """The logarithms of the likelihoods of `values`."""
+def _fit(values: Tensor, normal: tuple[Tensor, ...], weight: Tensor) -> Tensor:
+    """The logarithms of the likelihoods of `values`, weighted, none below zero.
+
+    The weight goes to what is smaller, the normal distributions' maps.
+    """
     mean, factor, constant = normal
-    fits = factor * (values - mean).square() + constant
-    return fits.clamp(min=FLOOR)
+    fits = (weight * factor) * (values - mean).square() + weight * constant
+    return torch.maximum(fits, weight * FLOOR)
 
 
 def shares(logits: Tensor) -> Tensor:

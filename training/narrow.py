@@ -115,8 +115,8 @@ def _moved_by_channels(block: ResidualBlock, x: Tensor) -> Tensor:
 
 def _moved_by_filters(detail: Detail, image: Tensor, x: Tensor) -> Tensor:
     """Variance that each filter brings to the detail path's output."""
-    seen = detail.seen(image, x)
-    variance = seen.reshape(len(seen), -1, 8).var((0, 2))
+    by_voxels = torch.split(detail.seen(image, x), 8, dim=1)
+    variance = torch.stack([voxels.var() for voxels in by_voxels])
     return variance * detail.out.weight[:, :, 0, 0, 0].square().sum(0)
 
 

@@ -121,7 +121,7 @@ class StripNet(nn.Module):
 
     def trunk(self, image: Tensor) -> Tensor:
         """What both outputs come from: (N, widths[0], I/2, J/2, K/2)."""
-        x: Tensor = self.stem(space_to_depth(image))
+        x: Tensor = self.stem(space_to_depth(image, 1))
         skips: list[Tensor] = []
         for level, encoder in enumerate(self.encoders):
             x = encoder(x)
@@ -134,15 +134,24 @@ class StripNet(nn.Module):
         return x
 
     def _split(self, image: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Distances (less the coarse map) and tissue at the resolution of the image."""
-        blocks = self.fine(x)
-        if self.detail is not None:
-            blocks = blocks + self.detail.blocks(image, x)
+        """Distances (less the coarse map) and tissue at the resolution of the image.
+
+        Each by itself: what both together take is more than a cache holds.
+        """
+        seen = None if self.detail is None else self.detail.seen(image, x)
         distances = 8 * len(SDT_CHANNELS)
-        sdt, tissue = blocks[:, :distances], blocks[:, distances:]
+        sdt = self._blocks(x, seen, slice(distances))
+        tissue = self._blocks(x, seen, slice(distances, None))
         if self.likelihood is not None:
             tissue = self.likelihood.blocks(image, tissue, x)
         return depth_to_space(sdt, len(SDT_CHANNELS)), depth_to_space(tissue, len(TISSUE_CHANNELS))
+
+    def _blocks(self, x: Tensor, seen: Tensor | None, some: slice) -> Tensor:
+        """Some output channels, as blocks."""
+        blocks: Tensor = self.fine(x, some)
+        if self.detail is None or seen is None:
+            return blocks
+        return blocks + self.detail.blocks(seen, some)
 
 
 def _levels(

@@ -47,7 +47,7 @@ def normal(logits: torch.Tensor, means: tuple[float, float], sd: float) -> torch
 
 def added(layer: Likelihood, image: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     """(N, T, I, J, K): logits with the likelihoods."""
-    blocks = space_to_depth(logits)
+    blocks = space_to_depth(logits, logits.shape[1])
     trunk = torch.ones(blocks.shape[0], TRUNK, *blocks.shape[2:])
     return depth_to_space(layer.blocks(image, blocks, trunk), logits.shape[1])
 
@@ -111,7 +111,7 @@ def test_the_trunk_says_how_much_brightness_counts() -> None:
     torch.nn.init.constant_(layer.trust.weight, 10.0)
     trunk = torch.ones(1, TRUNK, 16, 16, 16)
     trunk[..., :8] = -1
-    found = layer.blocks(image, space_to_depth(logits), trunk)
+    found = layer.blocks(image, space_to_depth(logits, logits.shape[1]), trunk)
     gained = depth_to_space(found, 2) - logits
     assert gained[..., :16].abs().max() < 1e-6
     assert torch.allclose(gained[..., 16:], 2 * plain[..., 16:], atol=1e-5)
