@@ -54,6 +54,9 @@ class Score:
     labels_missed_ml, labels_missed_share, labels_missed_mm
         Brain inside the tissue surface (no fluid outside it) that the mask leaves out: ml, share
         of its volume, greatest distance to the mask.
+    labels_missed_deep_mm
+        How deep beneath its own surface it is missed at most. A thin spur is far from the mask
+        along its whole length, and never deep.
     tissue
         Dice of grey matter, white matter, fluid: what is predicted of it inside the predicted
         brain with what there is of it inside the true one.
@@ -66,6 +69,7 @@ class Score:
     labels_missed_ml: float
     labels_missed_share: float
     labels_missed_mm: float
+    labels_missed_deep_mm: float
     tissue: tuple[float, float, float]
 
     @property
@@ -78,6 +82,7 @@ class Score:
             "labels_missed_ml": self.labels_missed_ml,
             "labels_missed_percent": 100 * self.labels_missed_share,
             "labels_missed_mm": self.labels_missed_mm,
+            "labels_missed_deep_mm": self.labels_missed_deep_mm,
             **{f"dice_{name}": d for name, d in zip(_TISSUES, self.tissue, strict=True)},
         }
 
@@ -100,7 +105,7 @@ def rendered_score(predictor: Predictor, source: TrainingMap, item: SynthesisDra
     sample = render(source, item)
     found = predicted(predictor, sample)
     seen = sample.weight[0, 0].numpy() > 0.5
-    missed = _missed(found.brain_mm <= 0, sample, seen)
+    missed, share, out, deep_mm = _missed(found.brain_mm <= 0, sample, seen)
     truth_mm = sample.sdt[0, 0].numpy()
     truth, mask = (truth_mm <= 0) & seen, (found.brain_mm <= 0) & seen
     apart_mm = (truth_mm - found.brain_mm)[(np.abs(truth_mm) <= SURFACE_MM) & seen]
@@ -112,9 +117,10 @@ def rendered_score(predictor: Predictor, source: TrainingMap, item: SynthesisDra
         brain=dice(mask, truth),
         surface_mm=float(np.abs(apart_mm).mean()) if apart_mm.size else float("nan"),
         outside_mm=float(apart_mm.mean()) if apart_mm.size else float("nan"),
-        labels_missed_ml=missed[0] * item.zoom_mm**3 / 1000,
-        labels_missed_share=missed[1],
-        labels_missed_mm=missed[2] * item.zoom_mm,
+        labels_missed_ml=missed * item.zoom_mm**3 / 1000,
+        labels_missed_share=share,
+        labels_missed_mm=out * item.zoom_mm,
+        labels_missed_deep_mm=deep_mm,
         tissue=(gm, wm, csf),
     )
 
@@ -133,13 +139,19 @@ def _tissue_dice(found: Bool3, labels: Bool3, mask: Bool3, truth: Bool3) -> floa
     return dice(found & mask, there) if there.any() else float("nan")
 
 
-def _missed(mask: Bool3, sample: Sample, seen: Bool3) -> tuple[int, float, float]:
-    """Voxels of brain labels outside the mask, their share, how many voxels out the farthest."""
-    labels = (sample.sdt[0, 1].numpy() <= 0) & seen
+def _missed(mask: Bool3, sample: Sample, seen: Bool3) -> tuple[int, float, float, float]:
+    """Voxels of brain labels outside the mask, their share, how far out and how deep they lie.
+
+    How far out in voxels from the mask, how deep in mm beneath the labels' surface.
+    """
+    tissue_mm = sample.sdt[0, 1].numpy()
+    labels = (tissue_mm <= 0) & seen
     missed = labels & ~mask
     count = int(missed.sum())
-    deepest = float(ndimage.distance_transform_edt(~mask)[missed].max()) - 0.5 if count else 0.0
-    return count, count / max(int(labels.sum()), 1), deepest
+    if not count:
+        return 0, 0.0, 0.0, 0.0
+    out = float(ndimage.distance_transform_edt(~mask)[missed].max()) - 0.5
+    return count, count / int(labels.sum()), out, float(-tissue_mm[missed].min())
 
 
 def held_out_draws(card: Card, maps: list[TrainingMap], images: int) -> Iterator[SynthesisDraw]:
@@ -177,6 +189,7 @@ def summary(scores: Iterable[Score]) -> dict[str, dict[str, float]]:
             "dice_error": _standard_error([m.brain for m in members]),
             **{key: _mean([m.numbers[key] for m in members]) for key in members[0].numbers},
             "labels_missed_mm": max(m.labels_missed_mm for m in members),
+            "labels_missed_deep_mm": max(m.labels_missed_deep_mm for m in members),
         }
         for name, members in sorted(groups.items())
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -69,7 +69,8 @@ def item() -> SynthesisDraw:
 def test_the_truth_scores_full_marks(source: TrainingMap, item: SynthesisDraw) -> None:
     score = rendered_score(Oracle(source, item), source, item)
     assert score.brain == 1
-    assert (score.surface_mm, score.labels_missed_ml, score.labels_missed_mm) == (0, 0, 0)
+    assert (score.surface_mm, score.labels_missed_ml) == (0, 0)
+    assert (score.labels_missed_mm, score.labels_missed_deep_mm) == (0, 0)
     assert score.tissue[0] == 1
     assert "ball" in score.groups
 
@@ -83,6 +84,7 @@ def test_six_mm_too_small_misses_two_mm_of_the_labels(
     assert score.labels_missed_share == pytest.approx(shell, rel=0.1)
     assert score.labels_missed_ml == pytest.approx(shell * 4 / 3 * np.pi * 40**3 / 1000, rel=0.1)
     assert score.labels_missed_mm == pytest.approx(2.0, abs=0.4)
+    assert score.labels_missed_deep_mm == pytest.approx(2.0, abs=0.2)
     assert score.surface_mm == pytest.approx(6.0, abs=0.01)
     assert score.outside_mm == pytest.approx(-6.0, abs=0.01)
     assert score.brain == pytest.approx(2 * 38**3 / (38**3 + 44**3), abs=0.01)
@@ -91,6 +93,20 @@ def test_six_mm_too_small_misses_two_mm_of_the_labels(
     assert table["all"]["dice_min"] == score.brain
     assert table["all"]["dice"] == pytest.approx((score.brain + 1) / 2)
     assert table["all"]["dice_error"] == pytest.approx((1 - score.brain) / 2)  # of two
+
+
+def test_a_spur_that_is_missed_is_far_from_the_mask_and_not_deep(
+    source: TrainingMap, item: SynthesisDraw
+) -> None:
+    """A rod 6 mm thick that stands 12 mm out of the ball's surface; the mask is the ball."""
+    i_mm, j_mm, k_mm = 2 * (np.indices((60, 60, 60)) - 29.5)
+    rod_mm = np.maximum(np.hypot(j_mm, k_mm) - 3.0, np.abs(i_mm - 26.0) - 30.0)
+    stored = (10 * rod_mm).round().clip(-127, 127).astype(np.int8)
+    labels = np.minimum(source.sdt[1], stored)
+    spurred = replace(source, sdt=np.stack([source.sdt[0], labels]))
+    score = rendered_score(Oracle(source, item), spurred, item)
+    assert score.labels_missed_mm == pytest.approx(12.0, abs=1.5)
+    assert score.labels_missed_deep_mm == pytest.approx(3.0, abs=1.5)
 
 
 @pytest.mark.parametrize(("signed", "inside"), [
@@ -155,7 +171,8 @@ def test_windows_of_a_candidate_fit_its_network(candidate) -> None:
 
 
 TYPICAL = {"dice": 0.976, "dice_GM": 0.81, "dice_WM": 0.86, "dice_CSF": 0.71, "surface_mm": 0.89,
-           "labels_missed_percent": 0.4, "labels_missed_mm": 2.9}  # fmt: skip
+           "labels_missed_percent": 0.4, "labels_missed_mm": 2.9,
+           "labels_missed_deep_mm": 2.8}  # fmt: skip
 REAL = {"heads": 12, "in_shell": 10, "dice_at_least_references": 10}
 
 
@@ -166,6 +183,7 @@ REAL = {"heads": 12, "in_shell": 10, "dice_at_least_references": 10}
         ({"dice_WM": 0.849}, 0.95, {}),
         ({"surface_mm": 0.91}, 0.95, {}),
         ({"labels_missed_mm": 3.1}, 0.95, {}),
+        ({"labels_missed_deep_mm": 3.1}, 0.95, {}),
         ({}, 0.93, {}),
         ({}, 0.95, {"in_shell": 9}),
     ],
