@@ -21,7 +21,7 @@ from bids_strip.card import find_card
 from bids_strip.domain import Bool3, Float3
 from bids_strip.geometry import dice
 from bids_strip.participant.predict import load_predictor
-from training.evaluate import SURFACE_MM, groups_of, held_out_draws, predicted
+from training.evaluate import groups_of, held_out_draws, predicted
 from training.maps import HELD_OUT, load_maps
 from training.synthesis import render
 
@@ -29,6 +29,8 @@ SCALES_MM = (3.0, 4.0, 6.0)
 """Standard deviations of what is called smooth."""
 BAND_MM = 3.0
 """Errors count where the true distance is at most this."""
+SURFACE_MM = 1.0
+"""Distances are compared where the true one is at most this."""
 CAP_MM = 20.0
 """Where the side alone is known."""
 
@@ -63,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, values in scores.items()
     ]
     images = len(next(iter(scores.values())))
-    print(text_table(["distance", f"Dice ({images} images)", "surface mm"], rows))
+    print(text_table(["distance", f"Dice ({images} images)", "distance off, mm"], rows))
     return 0
 
 
@@ -99,7 +101,7 @@ def parts(found: Float3, truth: Float3, seen: Bool3, zoom_mm: float) -> dict[str
 
 
 def _score(part: Float3, truth: Float3, seen: Bool3) -> tuple[float, float]:
-    """Dice and mean absolute error at the surface."""
+    """Dice and mean absolute error of the distance at the surface."""
     near = (np.abs(truth) <= SURFACE_MM) & seen
     return dice((part <= 0) & seen, (truth <= 0) & seen), float(np.abs(part - truth)[near].mean())
 

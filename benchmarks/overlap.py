@@ -146,7 +146,7 @@ def surface_of(mask: Bool3, *, zooms: Zooms) -> Surface:
     """
     blurred = ndimage.gaussian_filter(mask.astype(np.float32), SMOOTHING_VOXELS, mode="nearest")
     level = 0.5 - blurred
-    found = [_crossings(level, axis, zooms) for axis in range(3)]
+    found = [crossings(level, axis, zooms) for axis in range(3)]
     points = np.concatenate(found)
     if not points.size:
         raise ValueError("an empty or full mask has no surface")
@@ -155,7 +155,7 @@ def surface_of(mask: Bool3, *, zooms: Zooms) -> Surface:
     return Surface(mask, zooms, level, points, areas, cKDTree(points))
 
 
-def _crossings(level: Float3, axis: int, zooms: Zooms) -> Points:
+def crossings(level: Float3, axis: int, zooms: Zooms) -> Points:
     """Points (N, 3), mm, where the level crosses zero between neighbours along an axis."""
     ahead = np.roll(level, -1, axis=axis)
     crosses = (level <= 0) != (ahead <= 0)

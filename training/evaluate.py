@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from benchmarks.asked import HEADER, asked_rows
 from benchmarks.tables import Cell, text_table
@@ -25,6 +24,7 @@ from bids_strip.domain import Bool3, Conformed, Frame, Prediction
 from bids_strip.geometry import dice
 from bids_strip.participant.predict import Predictor, load_predictor
 from training.asked import asked_for
+from training.fields import Apart, Missed, apart, missed
 from training.heads import HeadScore, find_heads, score_head
 from training.maps import HELD_OUT, TrainingMap, load_maps
 from training.synthesis import Sample, SynthesisDraw, SynthesisRanges, draw, render
@@ -32,8 +32,6 @@ from training.synthesis import Sample, SynthesisDraw, SynthesisRanges, draw, ren
 SEED = 20261120
 SIDES_MM = (224.0, 256.0, 224.0)
 """Of the rendered images."""
-SURFACE_MM = 1.0
-"""Distances are compared where the true one is at most this."""
 _TISSUES = ("GM", "WM", "CSF")
 
 
@@ -47,16 +45,12 @@ class Score:
         Rows of the table that it counts in.
     brain
         Dice of the brain on the network's grid.
-    surface_mm
-        Mean absolute difference of predicted and true distance at the true surface.
-    outside_mm
-        The mean itself: how far out the predicted surface lies.
-    labels_missed_ml, labels_missed_share, labels_missed_mm
-        Brain inside the tissue surface (no fluid outside it) that the mask leaves out: ml, share
-        of its volume, greatest distance to the mask.
-    labels_missed_deep_mm
-        How deep beneath its own surface it is missed at most. A thin spur is far from the mask
-        along its whole length, and never deep.
+    ml
+        Volume of the predicted brain inside the field of view.
+    surface
+        How far the predicted surface and the true one lie apart.
+    missed
+        Brain inside the tissue surface (no fluid outside it) that the mask leaves out.
     tissue
         Dice of grey matter, white matter, fluid: what is predicted of it inside the predicted
         brain with what there is of it inside the true one.
@@ -64,12 +58,9 @@ class Score:
 
     groups: tuple[str, ...]
     brain: float
-    surface_mm: float
-    outside_mm: float
-    labels_missed_ml: float
-    labels_missed_share: float
-    labels_missed_mm: float
-    labels_missed_deep_mm: float
+    ml: float
+    surface: Apart
+    missed: Missed
     tissue: tuple[float, float, float]
 
     @property
@@ -77,18 +68,23 @@ class Score:
         """The columns of the table."""
         return {
             "dice": self.brain,
-            "surface_mm": self.surface_mm,
-            "outside_mm": self.outside_mm,
-            "labels_missed_ml": self.labels_missed_ml,
-            "labels_missed_percent": 100 * self.labels_missed_share,
-            "labels_missed_mm": self.labels_missed_mm,
-            "labels_missed_deep_mm": self.labels_missed_deep_mm,
+            "ml": self.ml,
+            "surface_mm": self.surface.mean_mm,
+            "outside_mm": self.surface.signed_mm,
+            "surface_p95_mm": self.surface.p95_mm,
+            "labels_missed_ml": self.missed.ml,
+            "labels_missed_percent": 100 * self.missed.share,
+            "labels_missed_mm": self.missed.out_mm,
+            "labels_missed_deep_mm": self.missed.deep_mm,
             **{f"dice_{name}": d for name, d in zip(_TISSUES, self.tissue, strict=True)},
         }
 
 
 def groups_of(item: SynthesisDraw, source: TrainingMap) -> tuple[str, ...]:
-    """Contrast, largest voxel side and map; a stripped or halved head is a contrast of its own."""
+    """Contrast, largest voxel side, both together, and map.
+
+    A stripped or halved head is a contrast of its own.
+    """
     contrast = item.contrast + (", inverted" if item.scan.inverted is not None else "")
     if item.processing.stripped_margin_mm is not None:
         contrast = "stripped"
@@ -97,7 +93,7 @@ def groups_of(item: SynthesisDraw, source: TrainingMap) -> tuple[str, ...]:
     thickness = max(item.scan.slice_mm, item.scan.coarse_mm)
     slices = "slices to 2.5 mm" if thickness <= 2.5 else (
         "slices 2.5-5 mm" if thickness <= 5 else "slices 5-7.5 mm")  # fmt: skip
-    return contrast, slices, source.name
+    return contrast, slices, f"{contrast}, {slices}", source.name
 
 
 def rendered_score(predictor: Predictor, source: TrainingMap, item: SynthesisDraw) -> Score:
@@ -105,22 +101,18 @@ def rendered_score(predictor: Predictor, source: TrainingMap, item: SynthesisDra
     sample = render(source, item)
     found = predicted(predictor, sample)
     seen = sample.weight[0, 0].numpy() > 0.5
-    missed, share, out, deep_mm = _missed(found.brain_mm <= 0, sample, seen)
     truth_mm = sample.sdt[0, 0].numpy()
     truth, mask = (truth_mm <= 0) & seen, (found.brain_mm <= 0) & seen
-    apart_mm = (truth_mm - found.brain_mm)[(np.abs(truth_mm) <= SURFACE_MM) & seen]
+    zoom_mm = item.zoom_mm
     labels = sample.tissue[0].numpy()
     tissue = np.zeros(labels.shape) if found.shares is None else found.shares.argmax(axis=0)
     gm, wm, csf = (_tissue_dice(tissue == n, labels == n, mask, truth) for n in (1, 2, 3))
     return Score(
         groups=groups_of(item, source),
         brain=dice(mask, truth),
-        surface_mm=float(np.abs(apart_mm).mean()) if apart_mm.size else float("nan"),
-        outside_mm=float(apart_mm.mean()) if apart_mm.size else float("nan"),
-        labels_missed_ml=missed * item.zoom_mm**3 / 1000,
-        labels_missed_share=share,
-        labels_missed_mm=out * item.zoom_mm,
-        labels_missed_deep_mm=deep_mm,
+        ml=int(mask.sum()) * zoom_mm**3 / 1000,
+        surface=apart(found.brain_mm, truth_mm, seen, zoom_mm=zoom_mm),
+        missed=missed(found.brain_mm, sample.sdt[0, 1].numpy(), seen, zoom_mm=zoom_mm),
         tissue=(gm, wm, csf),
     )
 
@@ -137,21 +129,6 @@ def _tissue_dice(found: Bool3, labels: Bool3, mask: Bool3, truth: Bool3) -> floa
     """Dice of one tissue, each inside its own brain; nothing to say where there is none."""
     there = labels & truth
     return dice(found & mask, there) if there.any() else float("nan")
-
-
-def _missed(mask: Bool3, sample: Sample, seen: Bool3) -> tuple[int, float, float, float]:
-    """Voxels of brain labels outside the mask, their share, how far out and how deep they lie.
-
-    How far out in voxels from the mask, how deep in mm beneath the labels' surface.
-    """
-    tissue_mm = sample.sdt[0, 1].numpy()
-    labels = (tissue_mm <= 0) & seen
-    missed = labels & ~mask
-    count = int(missed.sum())
-    if not count:
-        return 0, 0.0, 0.0, 0.0
-    out = float(ndimage.distance_transform_edt(~mask)[missed].max()) - 0.5
-    return count, count / int(labels.sum()), out, float(-tissue_mm[missed].min())
 
 
 def held_out_draws(card: Card, maps: list[TrainingMap], images: int) -> Iterator[SynthesisDraw]:
@@ -188,8 +165,8 @@ def summary(scores: Iterable[Score]) -> dict[str, dict[str, float]]:
             "dice_min": min(m.brain for m in members),
             "dice_error": _standard_error([m.brain for m in members]),
             **{key: _mean([m.numbers[key] for m in members]) for key in members[0].numbers},
-            "labels_missed_mm": max(m.labels_missed_mm for m in members),
-            "labels_missed_deep_mm": max(m.labels_missed_deep_mm for m in members),
+            "labels_missed_mm": max(m.missed.out_mm for m in members),
+            "labels_missed_deep_mm": max(m.missed.deep_mm for m in members),
         }
         for name, members in sorted(groups.items())
     }  # fmt: skip
@@ -254,6 +231,11 @@ def main() -> int:
     parser.add_argument("--each", action="store_true", help="also a line for each rendered image")
     parser.add_argument("--card", action="store_true", help="store the figures in the card")
     args = parser.parse_args()
+    if not (args.labels or args.data):
+        parser.error("nothing to score: give --labels, --data or both")
+    heads = find_heads(args.data) if args.data else []
+    if args.data and len({tuple(name for name, _ in one.references) for one in heads}) != 1:
+        parser.error(f"--data {args.data}: no heads there, or not the same references for all")
     card = find_card(args.model)
     predictor = load_predictor(card, device="cpu", threads=args.threads)
     found: dict[str, Any] = {}
@@ -271,10 +253,8 @@ def main() -> int:
             name: {key: round(value, 4) for key, value in row.items() if not np.isnan(value)}
             for name, row in table.items()
         }
-    if args.data:
-        scores = [score_head(predictor, head) for head in find_heads(args.data)]
-        if len({tuple(a.reference for a in one.agreements) for one in scores}) != 1:
-            parser.error(f"--data {args.data}: no heads there, or not the same references for all")
+    if heads:
+        scores = [score_head(predictor, head) for head in heads]
         print(heads_table(scores))
         found["real_heads"] = heads_summary(scores)
         print(json.dumps(found["real_heads"]))

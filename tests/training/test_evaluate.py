@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -15,7 +16,8 @@ from benchmarks.overlap import Agreement  # noqa: E402
 from bids_strip.domain import Conformed, Prediction  # noqa: E402
 from training.asked import asked_for  # noqa: E402
 from training.candidates import CANDIDATES  # noqa: E402
-from training.evaluate import rendered_score, summary  # noqa: E402
+from training.evaluate import main, rendered_score, summary  # noqa: E402
+from training.fields import Missed  # noqa: E402
 from training.heads import HeadScore, dices, find_heads, score_head  # noqa: E402
 from training.maps import GROUP_INDEX, TrainingMap  # noqa: E402
 from training.network import Architecture, StripNet  # noqa: E402
@@ -69,9 +71,10 @@ def item() -> SynthesisDraw:
 def test_the_truth_scores_full_marks(source: TrainingMap, item: SynthesisDraw) -> None:
     score = rendered_score(Oracle(source, item), source, item)
     assert score.brain == 1
-    assert (score.surface_mm, score.labels_missed_ml) == (0, 0)
-    assert (score.labels_missed_mm, score.labels_missed_deep_mm) == (0, 0)
+    assert score.surface.mean_mm == pytest.approx(0, abs=1e-6)
+    assert score.missed == Missed(0, 0, 0, 0)
     assert score.tissue[0] == 1
+    assert score.ml == pytest.approx(4 / 3 * np.pi * 44**3 / 1000, rel=0.02)
     assert "ball" in score.groups
 
 
@@ -81,32 +84,19 @@ def test_six_mm_too_small_misses_two_mm_of_the_labels(
     """The labels end 4 mm inside the surface: a shell of 38 to 40 mm is lost."""
     score = rendered_score(Oracle(source, item, inwards_mm=6.0), source, item)
     shell = 1 - (38 / 40) ** 3
-    assert score.labels_missed_share == pytest.approx(shell, rel=0.1)
-    assert score.labels_missed_ml == pytest.approx(shell * 4 / 3 * np.pi * 40**3 / 1000, rel=0.1)
-    assert score.labels_missed_mm == pytest.approx(2.0, abs=0.4)
-    assert score.labels_missed_deep_mm == pytest.approx(2.0, abs=0.2)
-    assert score.surface_mm == pytest.approx(6.0, abs=0.01)
-    assert score.outside_mm == pytest.approx(-6.0, abs=0.01)
+    assert score.missed.share == pytest.approx(shell, rel=0.1)
+    assert score.missed.ml == pytest.approx(shell * 4 / 3 * np.pi * 40**3 / 1000, rel=0.1)
+    assert score.missed.out_mm == pytest.approx(2.0, abs=0.4)
+    assert score.missed.deep_mm == pytest.approx(2.0, abs=0.4)
+    assert score.surface.mean_mm == pytest.approx(6.0, abs=0.02)
+    assert score.surface.signed_mm == pytest.approx(-6.0, abs=0.02)
+    assert score.surface.p95_mm == pytest.approx(6.0, abs=0.1)
     assert score.brain == pytest.approx(2 * 38**3 / (38**3 + 44**3), abs=0.01)
     table = summary([score, rendered_score(Oracle(source, item), source, item)])
     assert table["ball"]["images"] == 2
     assert table["all"]["dice_min"] == score.brain
     assert table["all"]["dice"] == pytest.approx((score.brain + 1) / 2)
     assert table["all"]["dice_error"] == pytest.approx((1 - score.brain) / 2)  # of two
-
-
-def test_a_spur_that_is_missed_is_far_from_the_mask_and_not_deep(
-    source: TrainingMap, item: SynthesisDraw
-) -> None:
-    """A rod 6 mm thick that stands 12 mm out of the ball's surface; the mask is the ball."""
-    i_mm, j_mm, k_mm = 2 * (np.indices((60, 60, 60)) - 29.5)
-    rod_mm = np.maximum(np.hypot(j_mm, k_mm) - 3.0, np.abs(i_mm - 26.0) - 30.0)
-    stored = (10 * rod_mm).round().clip(-127, 127).astype(np.int8)
-    labels = np.minimum(source.sdt[1], stored)
-    spurred = replace(source, sdt=np.stack([source.sdt[0], labels]))
-    score = rendered_score(Oracle(source, item), spurred, item)
-    assert score.labels_missed_mm == pytest.approx(12.0, abs=1.5)
-    assert score.labels_missed_deep_mm == pytest.approx(3.0, abs=1.5)
 
 
 @pytest.mark.parametrize(("signed", "inside"), [
@@ -197,6 +187,24 @@ def test_what_is_missed_is_told(typical: dict, least_any: float, real: dict) -> 
     maps = {"T1w-like": TYPICAL | typical, "any": {"dice": least_any}}
     assert missed() == 0
     assert missed(held_out_label_maps=maps, real_heads=REAL | real) == 1
+
+
+def test_too_few_images_are_not_enough() -> None:
+    """Of what was scored, each figure has to be there."""
+    found = {"held_out_label_maps": {"all": TYPICAL, "stripped": TYPICAL}}
+    asked = asked_for(found)
+    assert asked
+    assert not any(one.met for one in asked)
+
+
+@pytest.mark.parametrize("more", [[], ["--data", "DATA"]])
+def test_with_nothing_to_score_the_call_is_refused(more, tmp_path: Path, monkeypatch) -> None:
+    """Before anything is computed."""
+    more = [str(tmp_path) if one == "DATA" else one for one in more]
+    monkeypatch.setattr(sys, "argv", ["evaluate", "strip-v1", *more])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
 
 
 def test_what_was_not_scored_is_not_asked_for() -> None:
