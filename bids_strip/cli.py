@@ -164,7 +164,7 @@ def participant(settings: Settings) -> int:
     check_owner(settings.output_dir)
     told = _told(runs, mixed_note(settings, __version__))
     if settings.dry_run:
-        _say_on_stderr(told)
+        _say_on_stderr([*told, *_of_templates(settings)])
         for state, listed in (("done", runs.done), ("to do", runs.to_do)):
             for run in listed:
                 print(f"{state}\t{one_line(run.relative)}")
@@ -203,7 +203,7 @@ def slurm_script(arguments: Sequence[str]) -> int:
     from bids_strip.owner import check_owner
     from bids_strip.participant.level import mixed_note, plan
     from bids_strip.slurm.arguments import read_arguments
-    from bids_strip.slurm.jobs import make_logs, note, plan_work
+    from bids_strip.slurm.jobs import make_logs, note, plan_work, templates_note
     from bids_strip.slurm.script import script
 
     cluster, command = read_arguments(arguments)
@@ -223,7 +223,7 @@ def slurm_script(arguments: Sequence[str]) -> int:
     text = script(cluster, work)
     make_logs(settings.output_dir)
     print(text, end="")
-    print(note(work), file=sys.stderr)
+    _say_on_stderr([*filter(None, [templates_note(cluster, settings)]), note(work)])
     return int(ExitCode.OK)
 
 
@@ -236,6 +236,21 @@ def _say_on_stderr(lines: Sequence[str]) -> None:
 def _told(runs: Worklist, mixed: str | None) -> list[str]:
     """Lines about what a dataset holds and is not worked on, and about another one's results."""
     return [*runs.notes, *runs.closed, *filter(None, [_left_out(runs.not_bids), mixed])]
+
+
+def _of_templates(settings: Settings) -> list[str]:
+    """A line about templates that are not there; without a network their absence is an error.
+
+    Raises
+    ------
+    TemplateError
+        Then.
+    """
+    from bids_strip.templates import find_templates, to_fetch_note
+
+    if settings.offline:
+        find_templates(settings.recipe.spaces, offline=True)
+    return [*filter(None, [to_fetch_note(settings.recipe.spaces)])]
 
 
 def _left_out(names: Sequence[str]) -> str | None:

@@ -92,6 +92,24 @@ def sound_templates(spaces: Iterable[str], *, offline: bool) -> tuple[TemplateFi
     return found
 
 
+def to_fetch_note(spaces: Iterable[str], home: Path | None = None) -> str | None:
+    """One line about templates that whoever needs them would have to fetch.
+
+    Raises
+    ------
+    UsageError
+        As `bids_strip.space.parse_space`.
+    """
+    where = home.absolute() if home else template_home()
+    absent = [str(space) for space in map(parse_space, spaces) if _look(where, space) is None]
+    if not absent:
+        return None
+    return (
+        f"--output-spaces {' '.join(absent)}: not in {where}, so that it will be fetched when it "
+        "is needed; where there is no network then, fetch it before"
+    )
+
+
 def template_home() -> Path:
     """The folder that templateflow would use."""
     named = os.environ.get(HOME)

@@ -177,6 +177,24 @@ def test_dry_run_writes_nothing(call: Call, out: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize("preview", ["--dry-run", "slurm-script"])
+def test_a_template_that_is_not_there_is_told_before_any_work(
+    raw: Path, out: Path, tmp_path: Path, monkeypatch, capsys, preview: str
+) -> None:
+    """As a line where it may be fetched, as the error that it will be where it may not."""
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path / "templates"))
+    folders, space = [str(raw), str(out)], ["--output-spaces", "MNI152NLin6Asym:res-1"]
+    command = [*folders, "participant", "--dry-run", *space]
+    if preview == "slurm-script":
+        command = [preview, *folders, "--", *space]
+    assert cli.main(command) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "MNI152NLin6Asym" in line]
+    assert len(told) == 1
+    assert f"not in {tmp_path / 'templates'}" in told[0]
+    assert cli.main([*command, "--offline"]) == 66
+    assert "MNI152NLin6Asym_res-01_T1w.nii.gz: absent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("preview", ["--dry-run", "slurm-script"])
 def test_names_that_are_left_out_are_told_before_any_work(
     call: Call, raw: Path, out: Path, capsys, preview: str
 ) -> None:

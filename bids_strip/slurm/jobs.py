@@ -18,7 +18,7 @@ from bids_strip.errors import OutputError, UsageError
 from bids_strip.scanner import json_names, sidecars_of
 from bids_strip.settings import Settings
 from bids_strip.slurm.links import folders_outside, in_few
-from bids_strip.templates import find_templates
+from bids_strip.templates import find_templates, to_fetch_note
 
 MOST_TASKS = 1000
 """Tasks of an array that Slurm takes unless it is set up otherwise (MaxArraySize 1001)."""
@@ -208,9 +208,20 @@ def check_templates(cluster: Cluster, settings: Settings) -> None:
     TemplateError
         If one is absent.
     """
-    in_image = cluster.container is not None and cluster.template_home is None
-    if settings.offline and not in_image:
+    if settings.offline and not _in_image(cluster):
         find_templates(settings.recipe.spaces, offline=True, home=cluster.template_home)
+
+
+def templates_note(cluster: Cluster, settings: Settings) -> str | None:
+    """One line about templates that each job would have to fetch."""
+    if _in_image(cluster):
+        return None
+    return to_fetch_note(settings.recipe.spaces, cluster.template_home)
+
+
+def _in_image(cluster: Cluster) -> bool:
+    """True if the jobs' templates lie in a container, where nobody looks from here."""
+    return cluster.container is not None and cluster.template_home is None
 
 
 def note(work: Work) -> str:
