@@ -724,6 +724,22 @@ def test_a_participant_who_is_a_link_to_nothing_keeps_no_other_from_work(
 
 
 @pytest.mark.parametrize("preview", [["--dry-run"], []])
+def test_results_of_who_left_the_dataset_are_told(
+    call: Call, raw: Path, out: Path, capsys, preview: list[str]
+) -> None:
+    """Unless somebody else was asked for."""
+    assert call("--outputs", "mask") == 0
+    assert "not in" not in capsys.readouterr().err
+    shutil.rmtree(raw / "sub-02")
+    assert call("--outputs", "mask", *preview) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "sub-02" in line]
+    assert len(told) == 1
+    assert "results of 1 participants who are not in" in told[0]
+    assert call("--outputs", "mask", "--participant-label", "01", *preview) == 0
+    assert "sub-02" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("preview", [["--dry-run"], []])
 def test_a_participant_without_an_image_is_a_note(
     call: Call, raw: Path, capsys, preview: list[str]
 ) -> None:

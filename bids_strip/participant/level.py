@@ -76,8 +76,26 @@ def plan(settings: Settings, card: Card) -> Worklist:
     done = tuple(run for run in runs if run not in why)
     opens_network = any(done_but_for_border(run, states[run], asked) is None for run in why)
     unseen = [run for run in done if states[run].unseen]
-    notes = (*found.notes, *([_uncompared(unseen, done)] if unseen else []))
-    return Worklist(tuple(why), done, found.not_bids, opens_network, why, found.closed, notes)
+    notes = [*found.notes, *([_uncompared(unseen, done)] if unseen else [])]
+    notes += filter(None, [_gone(settings)])
+    return Worklist(
+        tuple(why), done, found.not_bids, opens_network, why, found.closed, tuple(notes)
+    )
+
+
+def _gone(settings: Settings) -> str | None:
+    """One line about results of participants whom the dataset does not hold any more."""
+    if settings.participant_label:
+        return None
+    there = {path.name for path in settings.bids_dir.glob("sub-*")}
+    results = (path for path in settings.output_dir.glob("sub-*") if path.is_dir())
+    gone = sorted(path.name for path in results if path.name not in there)
+    if not gone:
+        return None
+    return (
+        f"results of {len(gone)} participants who are not in {settings.bids_dir} stay and count in "
+        f'the group (for example {gone[0]}); see "Taking a participant out" in the README'
+    )
 
 
 def _uncompared(unseen: Sequence[Run], done: Sequence[Run]) -> str:
