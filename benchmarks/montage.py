@@ -111,6 +111,12 @@ def read_picture(result: Result, raw: Path, references: dict[str, Path]) -> Pict
     ours = masks["bids_strip"]
     if not ours.any():
         raise BenchmarkError(f"{result.mask}: the mask is empty")
+    return picture_of(image, masks, zooms)
+
+
+def picture_of(image: Float3, masks: dict[str, Bool3], zooms: Zooms) -> Picture:
+    """An image and masks of which the first is not empty, in RAS order, as they are drawn."""
+    ours = next(iter(masks.values()))
     box = bounding_box(ours, margin_mm=MARGIN_MM, zooms=zooms)
     low, high = np.percentile(image[box], 1.0), 1.2 * np.percentile(image[ours], 99.5)
     scaled = np.clip((image[box] - low) / max(float(high - low), 1e-6), 0.0, 1.0)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import montage
 from benchmarks.asked import HEADER, asked_rows
 from benchmarks.tables import Cell, text_table
 from bids_strip.card import Card, find_card
@@ -99,7 +100,11 @@ def groups_of(item: SynthesisDraw, source: TrainingMap) -> tuple[str, ...]:
 def rendered_score(predictor: Predictor, source: TrainingMap, item: SynthesisDraw) -> Score:
     """Render an image and compare the prediction with its map."""
     sample = render(source, item)
-    found = predicted(predictor, sample)
+    return score_of(sample, predicted(predictor, sample), source, item)
+
+
+def score_of(sample: Sample, found: Prediction, source: TrainingMap, item: SynthesisDraw) -> Score:
+    """Compare a prediction with what was rendered."""
     seen = sample.weight[0, 0].numpy() > 0.5
     truth_mm = sample.sdt[0, 0].numpy()
     truth, mask = (truth_mm <= 0) & seen, (found.brain_mm <= 0) & seen
@@ -141,12 +146,28 @@ def held_out_draws(card: Card, maps: list[TrainingMap], images: int) -> Iterator
         yield replace(item, map_index=number % len(maps))
 
 
-def rendered_scores(predictor: Predictor, maps: list[TrainingMap], images: int) -> list[Score]:
-    """Scores of fresh images."""
-    return [
-        rendered_score(predictor, maps[item.map_index], item)
-        for item in held_out_draws(predictor.card, maps, images)
-    ]
+def rendered_scores(
+    predictor: Predictor, maps: list[TrainingMap], images: int, pictures: Path | None = None
+) -> list[Score]:
+    """Scores of fresh images, and a PNG of each if a folder is given."""
+    scores = []
+    for number, item in enumerate(held_out_draws(predictor.card, maps, images)):
+        source = maps[item.map_index]
+        sample = render(source, item)
+        found = predicted(predictor, sample)
+        scores.append(score_of(sample, found, source, item))
+        if pictures is not None:
+            title = f"{number}: {', '.join(scores[-1].groups)}, Dice {scores[-1].brain:.3f}"
+            _draw(sample, found, item.zoom_mm, title, pictures / f"{number:03}.png")
+    return scores
+
+
+def _draw(sample: Sample, found: Prediction, zoom_mm: float, title: str, path: Path) -> None:
+    """The predicted surface, and the true one, on a rendered image."""
+    masks = {"predicted": found.brain_mm <= 0, "true": sample.sdt[0, 0].numpy() <= 0}
+    if masks["predicted"].any():
+        image = sample.image[0, 0].numpy()
+        montage.draw(montage.picture_of(image, masks, (zoom_mm,) * 3), title=title, path=path)
 
 
 def summary(scores: Iterable[Score]) -> dict[str, dict[str, float]]:
@@ -229,6 +250,8 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--each", action="store_true", help="also a line for each rendered image")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER",
+                        help="draw the contours on each rendered image, a PNG each")  # fmt: skip
     parser.add_argument("--card", action="store_true", help="store the figures in the card")
     args = parser.parse_args()
     if not (args.labels or args.data):
@@ -242,7 +265,9 @@ def main() -> int:
     if args.labels:
         labels, cache = args.labels
         maps = load_maps(labels, cache, list(HELD_OUT))
-        rendered = rendered_scores(predictor, maps, args.images)
+        if args.pictures:
+            args.pictures.mkdir(parents=True, exist_ok=True)
+        rendered = rendered_scores(predictor, maps, args.images, args.pictures)
         table = summary(rendered)
         if args.each:
             for number, one in enumerate(rendered):

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+plt = pytest.importorskip("matplotlib.pyplot")
 
 from benchmarks.overlap import Agreement  # noqa: E402
 from bids_strip.domain import Conformed, Prediction  # noqa: E402
 from training.asked import asked_for  # noqa: E402
 from training.candidates import CANDIDATES  # noqa: E402
-from training.evaluate import main, rendered_score, summary  # noqa: E402
+from training.evaluate import main, rendered_score, rendered_scores, summary  # noqa: E402
 from training.fields import Missed  # noqa: E402
 from training.heads import HeadScore, dices, find_heads, score_head  # noqa: E402
 from training.maps import GROUP_INDEX, TrainingMap  # noqa: E402
@@ -97,6 +98,19 @@ def test_six_mm_too_small_misses_two_mm_of_the_labels(
     assert table["all"]["dice_min"] == score.brain
     assert table["all"]["dice"] == pytest.approx((score.brain + 1) / 2)
     assert table["all"]["dice_error"] == pytest.approx((1 - score.brain) / 2)  # of two
+
+
+def test_each_rendered_image_gets_its_picture(
+    source: TrainingMap, item: SynthesisDraw, tmp_path: Path, monkeypatch
+) -> None:
+    """The true surface lies beside the predicted one, on the image."""
+    monkeypatch.setattr("training.evaluate.held_out_draws", lambda *_: iter([item, item]))
+    scores = rendered_scores(Oracle(source, item, inwards_mm=6.0), [source], 2, tmp_path)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["000.png", "001.png"]
+    pixels = plt.imread(tmp_path / "000.png")[..., :3]
+    for colour in ((1, 0, 0), (0, 1, 1)):  # predicted, true
+        assert (np.abs(pixels - colour).max(axis=2) < 0.1).sum() > 200
+    assert scores[0] == scores[1]
 
 
 @pytest.mark.parametrize(("signed", "inside"), [
