@@ -111,9 +111,9 @@ class Likelihood(nn.Module):
 
 
 def _fit(values: Tensor, normal: tuple[Tensor, ...], weight: Tensor) -> Tensor:
-    """The logarithms of the likelihoods of `values`, weighted, none below zero.
+    """The logarithms of the likelihoods of `values`, weighted, none below that of `FLOOR`.
 
-    The weight goes to what is smaller, the normal distributions' maps.
+    No weight may be below zero. It goes to what is smaller, the normal distributions' maps.
     """
     mean, factor, constant = normal
     fits = (weight * factor) * (values - mean).square() + weight * constant
