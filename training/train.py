@@ -100,7 +100,8 @@ class Progress:
     Attributes
     ----------
     step, seconds
-        Of this training.
+        Of this training. Seconds of reports, checkpoints and scores of real heads are not among
+        them, nor among those of `waited`.
     waited
         Seconds in which the network had no image to learn from; on a GPU, which renders too, the
         seconds of rendering, which are of `seconds`.
@@ -308,7 +309,6 @@ def train(plan: Plan) -> Learner:
         progress.draws += plan.batch
         log.add(loss, items)
         progress.seconds += min(time.perf_counter() - begun, 30.0)
-        begun = time.perf_counter()
         done = progress.share_of(plan) >= 1
         if progress.step % REPORT_STEPS == 0 or done:
             log.report(progress.step, progress.seconds, progress.waited)
@@ -318,6 +318,7 @@ def train(plan: Plan) -> Learner:
             log.score(progress.step, progress.seconds, learner.average)
         if done:
             break
+        begun = time.perf_counter()  # what came since the step is neither learning nor waiting
     return learner
 
 

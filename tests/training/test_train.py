@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from bids_strip.card import find_card  # noqa: E402
 from training.blocks import depth_to_space, space_to_depth  # noqa: E402
 from training.draws import Sequence, rendered  # noqa: E402
 from training.export import largest_differences, to_onnx  # noqa: E402
-from training.losses import distance_loss  # noqa: E402
+from training.losses import Loss, distance_loss  # noqa: E402
 from training.maps import GROUP_INDEX, TrainingMap  # noqa: E402
 from training.network import TISSUE_CHANNELS, Architecture, StripNet  # noqa: E402
 from training.synthesis import FAR_MM, SynthesisRanges, unstored  # noqa: E402
@@ -204,6 +205,48 @@ def test_steps_that_come_again_are_told_once(tmp_path: Path, maps, monkeypatch) 
     assert steps == ["step", "2", "4", "6"]
     hard = (tmp_path / "hardest.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in hard] == [2, 4, 6]
+
+
+class Clock:
+    """Tells the seconds that were let pass."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def taking(self, seconds: float, result: object = None) -> Callable[..., object]:
+        """What takes so long and gives that."""
+
+        def take(*_: object) -> object:
+            self.now += seconds
+            return result
+
+        return take
+
+
+@pytest.mark.parametrize(("device", "seconds"), [("cpu", 4 * 2.0), ("meta", 4 * (2.0 + 3.0))])
+def test_reports_and_scores_are_neither_learning_nor_waiting(
+    tmp_path: Path, monkeypatch, device: str, seconds: float
+) -> None:
+    """Four steps of 2 s, each after 3 s without an image: on a GPU it renders in them."""
+    clock, told = Clock(), []
+    batch = clock.taking(3.0, ([], None))
+    loss = Loss(*torch.ones(3))
+    monkeypatch.setattr("training.train.time", clock)
+    monkeypatch.setattr("training.train.load_maps", lambda *_: [])
+    monkeypatch.setattr("training.train.batches", lambda *_: iter(batch, None))
+    monkeypatch.setattr("training.train.step_once", clock.taking(2.0, loss))
+    monkeypatch.setattr("training.train.save", clock.taking(7.0))
+    monkeypatch.setattr("training.train.Log.report", clock.taking(11.0))
+    monkeypatch.setattr("training.train.Log.score", clock.taking(20.0))
+    monkeypatch.setattr("training.train.update_average", lambda *_: None)
+    monkeypatch.setattr("training.train.learning_rate", lambda _, at: told.append(at) or 0.0)
+    plan = Plan(tmp_path, tmp_path, steps=4, save_every=1, score_every=1, bf16=False,
+                device=device, architecture=Architecture(widths=(4, 6, 8, 8)))  # fmt: skip
+    train(plan)
+    assert (told[-1].step, told[-1].waited, told[-1].seconds) == (4, 4 * 3.0, seconds)
 
 
 def test_the_shipped_network_comes_back() -> None:
