@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from training.draws import Sequence, joined
+from training.errors import told_in_a_line
 from training.evaluate import rendered_scores, summary
-from training.heads import dices, find_heads
+from training.heads import dices, heads_asked_for
 from training.maps import HELD_OUT, TrainingMap, load_maps
 from training.network import Architecture, StripNet, count_macs
 from training.predictor import torch_predictor
@@ -102,10 +103,10 @@ def rows(
 ) -> Iterator[dict[str, object]]:
     """Train and score each candidate."""
     torch.set_num_threads(plan.threads)
+    heads = heads_asked_for(plan.data)
     held_out = load_maps(plan.labels, plan.work / "maps", list(HELD_OUT))
     first = load_maps(plan.labels, plan.work / "maps", list(TRAINING_MAPS[:1]))[0]
     cost = seconds_a_step(candidates, first, plan, rounds=5)
-    heads = find_heads(plan.data) if plan.data else []
     for one in candidates:
         work = plan.work / one.name.replace(" ", "_")
         work.mkdir(parents=True, exist_ok=True)
@@ -151,10 +152,11 @@ def main() -> None:
     args = parser.parse_args()
     chosen = tuple(c for c in CANDIDATES if not args.only or c.name in args.only)
     plan = Plan(args.labels, args.work, data=args.data)
-    for row in rows(chosen, plan, args.seconds, args.images):
-        print(json.dumps(row), flush=True)
-        with (args.work / "candidates.jsonl").open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(row) + "\n")
+    with told_in_a_line():
+        for row in rows(chosen, plan, args.seconds, args.images):
+            print(json.dumps(row), flush=True)
+            with (args.work / "candidates.jsonl").open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from bids_strip.domain import Bool3
 from bids_strip.geometry import dice
 from bids_strip.participant.predict import Predictor
 from bids_strip.single import strip_image
+from training.errors import TrainingError
 
 SHELL_MM = 0.5
 """How far a surface may lie outside the shell between two references on average."""
@@ -73,6 +74,35 @@ def find_heads(data: Path) -> list[Head]:
         for image in sorted((data / dataset).rglob(f"{stem}.nii*")):
             heads.setdefault(image, []).append((mask.parent.name, mask))
     return [Head(i.name.split(".")[0], i, tuple(found)) for i, found in sorted(heads.items())]
+
+
+def heads_asked_for(data: Path | None) -> list[Head]:
+    """`find_heads` of a folder that was asked for: at least one; none where no folder was.
+
+    Raises
+    ------
+    TrainingError
+        If no head with a reference is there.
+    """
+    if data is None:
+        return []
+    heads = find_heads(data)
+    if not heads:
+        raise TrainingError(
+            f"{data}: no real heads to score, {_why_none(data)}; give the folder of "
+            "<dataset>/.../<run>.nii.gz and reference/<network>/<dataset>_<run>_mask.nii.gz, "
+            "or leave --data out"
+        )
+    return heads
+
+
+def _why_none(data: Path) -> str:
+    """What is missing where `find_heads` finds none."""
+    if not data.is_dir():
+        return "as there is no such folder"
+    if not any((data / "reference").glob("*/*_mask.nii.gz")):
+        return "as there are no masks in reference/*"
+    return "as no image of the masks in reference/* is there"
 
 
 def masked(predictor: Predictor, head: Head) -> nib.Nifti1Image:

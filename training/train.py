@@ -21,7 +21,8 @@ import torch
 from torch import nn
 
 from training.draws import Sequence, batches
-from training.heads import find_heads
+from training.errors import TrainingError, told_in_a_line
+from training.heads import heads_asked_for
 from training.log import Log
 from training.losses import Loss, loss_of
 from training.maps import load_maps
@@ -209,7 +210,7 @@ def _check_same(plan: Plan, state: dict[str, Any], found: Path) -> None:
 
     Raises
     ------
-    ValueError
+    TrainingError
         Then. Ranges may change between starts.
     """
     network = architecture_of(state["architecture"])
@@ -229,7 +230,7 @@ def _check_same(plan: Plan, state: dict[str, Any], found: Path) -> None:
         "muon": plan.muon,
     }
     if now != before:
-        raise ValueError(
+        raise TrainingError(
             f"{found}: of another training ({before}, asked for {now}); give another work folder"
         )
 
@@ -282,14 +283,21 @@ def has_bf16(device: str) -> bool:
 
 
 def train(plan: Plan) -> Learner:
-    """Train until the plan is done."""
+    """Train until the plan is done.
+
+    Raises
+    ------
+    TrainingError
+        If the work folder is another training's, or there are no real heads where asked for.
+    """
     torch.set_num_threads(plan.threads)
+    heads = heads_asked_for(plan.data)
     plan.work.mkdir(parents=True, exist_ok=True)
     learner, progress = start(plan)
     maps = load_maps(plan.labels, plan.work / "maps", list(TRAINING_MAPS))
     bf16 = has_bf16(plan.device) if plan.bf16 is None else plan.bf16
     sequence = Sequence(len(maps), plan.seed, plan.batch, plan.ranges)
-    log = Log(plan.work, find_heads(plan.data) if plan.data else [], plan.ranges.zoom_mm)
+    log = Log(plan.work, heads, plan.ranges.zoom_mm)
     if progress.share_of(plan) >= 1:
         print(f"done before: {progress.step} steps; give more --minutes to go on", flush=True)
         return learner
@@ -355,7 +363,9 @@ def main() -> None:
     parser.add_argument("--muon", action=argparse.BooleanOptionalAction, default=True,
                         help="hidden weights learn by Muon; by AdamW with --no-muon")  # fmt: skip
     parser.add_argument("--average", type=float, default=0.998, help="share of the average kept")
-    train(Plan(**vars(parser.parse_args())))
+    plan = Plan(**vars(parser.parse_args()))
+    with told_in_a_line():
+        train(plan)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
+import training.candidates  # noqa: E402
+import training.train  # noqa: E402
 from bids_strip.card import find_card  # noqa: E402
 from training.blocks import depth_to_space, space_to_depth  # noqa: E402
 from training.draws import Sequence, rendered  # noqa: E402
@@ -205,6 +207,33 @@ def test_steps_that_come_again_are_told_once(tmp_path: Path, maps, monkeypatch) 
     assert steps == ["step", "2", "4", "6"]
     hard = (tmp_path / "hardest.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in hard] == [2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("there", "why"),
+    [
+        ((), "no such folder"),
+        (("ds1/sub-01_T1w.nii.gz",), "no masks in reference"),
+        (("reference/net/ds1_sub-01_T1w_mask.nii.gz",), "no image of the masks"),
+    ],
+)
+@pytest.mark.parametrize("program", [training.train.main, training.candidates.main])
+def test_data_without_heads_is_told_in_a_line_before_anything(
+    tmp_path: Path, monkeypatch, program: Callable[[], None], there: tuple[str, ...], why: str
+) -> None:
+    data, work = tmp_path / "data", tmp_path / "work"
+    for name in there:
+        (data / name).parent.mkdir(parents=True)
+        (data / name).touch()
+    monkeypatch.setattr("sys.argv", ["program", "labels", str(work), "--data", str(data)])
+    with pytest.raises(SystemExit) as ended:
+        program()
+    told = str(ended.value.code)
+    assert told.startswith(f"{data}: no real heads")
+    assert why in told
+    assert told.endswith("or leave --data out")
+    assert "\n" not in told
+    assert not work.exists()
 
 
 class Clock:
