@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from training.blocks import ResidualBlock
 from training.detail import Detail
+from training.errors import told_in_a_line
 from training.export import typical_heads
 from training.network import Architecture, StripNet
 from training.train import TRAINING_MAPS, Plan, Progress, learner_of, save
@@ -154,15 +155,16 @@ def main() -> None:
     path = args.work / "checkpoint.pt"
     if path.exists():
         parser.error(f"{path} is there already: give another work folder")
+    plan = Plan(args.labels, args.work)
+    with told_in_a_line():
+        net, draws, hours = restored(args.model, plan.ranges.zoom_mm)
     args.work.mkdir(parents=True, exist_ok=True)
-    net, draws, hours = restored(args.model)
     architecture = replace(
         net.architecture,
         encoder_inner=args.encoder_inner,
         decoder_inner=args.decoder_inner,
         detail=args.detail,
     )
-    plan = Plan(args.labels, args.work)
     images = typical_heads(args.labels, args.work / "maps", TRAINING_MAPS[:JUDGES])
     learner = learner_of(plan, narrowed(net, architecture, images))
     save(path, learner, Progress(draws=draws, earlier_hours=hours), plan)

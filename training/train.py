@@ -199,7 +199,7 @@ def start(plan: Plan) -> tuple[Learner, Progress]:
         architecture = plan.architecture or Architecture()
         architecture = replace(architecture, widths=plan.widths or architecture.widths)
         return learner_of(plan, StripNet(architecture)), progress
-    net, progress.draws, progress.earlier_hours = restored(plan.origin)
+    net, progress.draws, progress.earlier_hours = restored(plan.origin, plan.ranges.zoom_mm)
     if plan.widths:
         net = widened(net, plan.widths)
     return learner_of(plan, net), progress
@@ -288,7 +288,8 @@ def train(plan: Plan) -> Learner:
     Raises
     ------
     TrainingError
-        If the work folder is another training's, or there are no real heads where asked for.
+        If the work folder is another training's, the network to go on from is of another grid, or
+        there are no real heads where asked for.
     """
     torch.set_num_threads(plan.threads)
     heads = heads_asked_for(plan.data)

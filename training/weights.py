@@ -12,6 +12,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
+from training.errors import TrainingError
 from training.network import Architecture, StripNet
 
 
@@ -23,13 +24,15 @@ def architecture_of(stored: dict[str, Any]) -> Architecture:
     return Architecture(**levels, detail=detail, likelihood=likelihood)
 
 
-def restored(model: Path) -> tuple[StripNet, int, float]:
+def restored(model: Path, zoom_mm: float | None = None) -> tuple[StripNet, int, float]:
     """Rebuild the network of an ONNX file that `training.export` wrote.
 
     Parameters
     ----------
     model
         The ONNX file, its card beside it.
+    zoom_mm
+        Of the grid that it is to be trained on; None where it is not trained.
 
     Returns
     -------
@@ -44,8 +47,12 @@ def restored(model: Path) -> tuple[StripNet, int, float]:
     ------
     RuntimeError
         If weights are missing or of another shape.
+    TrainingError
+        If it is a network of another grid.
     """
     card = json.loads(model.with_suffix(".json").read_text(encoding="utf-8"))
+    if zoom_mm is not None:
+        _check_grid(model, card, zoom_mm)
     net = StripNet(architecture_of(card["training"]["architecture"]))
     graph = onnx.load(model).graph
     weights: dict[str, Tensor] = {
@@ -59,6 +66,15 @@ def restored(model: Path) -> tuple[StripNet, int, float]:
         kept |= {name: state[name] for name in state if ".trust." in name}
     net.load_state_dict(kept)
     return net, int(card["training"]["draws"]), float(card["training"]["hours"])
+
+
+def _check_grid(model: Path, card: dict[str, Any], zoom_mm: float) -> None:
+    zooms = card["input"]["zooms_mm"]
+    if any(one != zoom_mm for one in zooms):
+        raise TrainingError(
+            f"{model}: a network of {' x '.join(f'{one:g}' for one in zooms)} mm, and the training "
+            f"is on a grid of {zoom_mm:g} mm; give a network of that grid"
+        )
 
 
 def blended(net: StripNet, other: StripNet, share: float) -> StripNet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from bids_strip.card import find_card  # noqa: E402
 from training.blocks import ResidualBlock  # noqa: E402
+from training.errors import TrainingError  # noqa: E402
 from training.narrow import _moved_by_channels, main, narrowed  # noqa: E402
 from training.network import Architecture, StripNet  # noqa: E402
+from training.synthesis import SynthesisRanges  # noqa: E402
 from training.train import Plan, Progress, start  # noqa: E402
 
 pytestmark = pytest.mark.training
@@ -107,7 +111,7 @@ def test_nothing_else_may_change(old: Architecture, new: Architecture) -> None:
 def test_training_goes_on_from_the_checkpoint(tmp_path: Path, monkeypatch, capsys) -> None:
     """Draws and hours of the network it came from; a checkpoint that is there stays."""
     net, image = wide(), torch.rand(1, 1, 8, 8, 8)
-    monkeypatch.setattr("training.narrow.restored", lambda _: (net, 900, 1.5))
+    monkeypatch.setattr("training.narrow.restored", lambda *_: (net, 900, 1.5))
     monkeypatch.setattr("training.narrow.typical_heads", lambda *_: [image])
     command = ["narrow", "net.onnx", "labels", str(tmp_path / "work")]
     command += ["--encoder-inner", "3,4", "--decoder-inner", "2", "--detail", "4"]
@@ -127,3 +131,25 @@ def test_training_goes_on_from_the_checkpoint(tmp_path: Path, monkeypatch, capsy
     with pytest.raises(SystemExit):
         main()
     assert "is there already" in capsys.readouterr().err
+
+
+def test_a_network_of_another_grid_is_told_in_a_line(tmp_path: Path, monkeypatch) -> None:
+    """Where it is to be trained: the shipped one, were it of 1.6 mm; nothing is written."""
+    shipped, work = find_card(None).path, tmp_path / "work"
+    model = tmp_path / "net.onnx"
+    model.write_bytes(shipped.read_bytes())
+    card = json.loads(shipped.with_suffix(".json").read_text())
+    card["input"]["zooms_mm"] = [1.6, 1.6, 1.6]
+    model.with_suffix(".json").write_text(json.dumps(card))
+    monkeypatch.setattr("training.narrow.typical_heads", lambda *_: [])
+    monkeypatch.setattr("sys.argv", ["narrow", str(model), "labels", str(work)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = f"{model}: a network of 1.6 x 1.6 x 1.6 mm, and the training is on a grid of 2 mm; "
+    assert str(ended.value.code).startswith(told)
+    assert "\n" not in str(ended.value.code)
+    plan = Plan(tmp_path, work, origin=model)
+    with pytest.raises(TrainingError, match="grid of 2 mm; give a network of that grid"):
+        start(plan)
+    assert not work.exists()
+    start(replace(plan, ranges=SynthesisRanges(zoom_mm=1.6)))

@@ -21,7 +21,7 @@ from training.draws import Sequence, rendered  # noqa: E402
 from training.export import largest_differences, to_onnx  # noqa: E402
 from training.losses import Loss, distance_loss  # noqa: E402
 from training.maps import GROUP_INDEX, TrainingMap  # noqa: E402
-from training.network import TISSUE_CHANNELS, Architecture, StripNet  # noqa: E402
+from training.network import TISSUE_CHANNELS, Architecture, StripNet, card_values  # noqa: E402
 from training.synthesis import FAR_MM, SynthesisRanges, unstored  # noqa: E402
 from training.train import (  # noqa: E402
     Learner,
@@ -343,6 +343,7 @@ def test_a_shipped_network_gives_its_weights_back(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(to_onnx(net))
     card = {"training": {"architecture": asdict(TINY), "draws": 900, "hours": 1.5}}
+    card |= card_values(TINY, 2.0)
     path.with_suffix(".json").write_text(json.dumps(card))
     found, draws, hours = restored(path)
     assert (draws, hours) == (900, 1.5)
