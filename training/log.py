@@ -28,7 +28,7 @@ class Log:
 
     ``log.csv`` has the mean losses, ``heads.csv`` the Dice of each real head, ``hardest.jsonl``
     the draws of the batch with the largest loss of each report, which `training.synthesis.render`
-    makes again.
+    makes again; a loss that is not finite is the largest, and null there.
     """
 
     def __init__(self, work: Path, heads: list[Head], zoom_mm: float) -> None:
@@ -64,20 +64,34 @@ class Log:
         self.losses.append(torch.stack([part.detach() for part in parts]))
         self.items.append(items)
 
-    def report(self, step: int, seconds: float, waited: float) -> None:
-        """Mean losses since the last report; seconds so far, of learning and without an image."""
+    def report(self, step: int, seconds: float, waited: float, skipped: int = 0) -> None:
+        """Mean losses since the last report, of steps where they are finite, and what is so far.
+
+        Parameters
+        ----------
+        step
+            The last one.
+        seconds, waited
+            Of learning; without an image.
+        skipped
+            Steps that changed nothing.
+        """
         if not self.losses:
             return
         losses = torch.stack(self.losses).double().cpu().numpy()
-        row = [step, round(seconds), *losses[:, :3].mean(0).round(4).tolist()]
+        finite = np.isfinite(losses).all(axis=1)
+        means = losses[finite if finite.any() else slice(None), :3].mean(0)
+        row = [step, round(seconds), *means.round(4).tolist()]
         self._append("log.csv", row)
         losses_said = "distance {} dice {} tissue {}".format(*row[2:])
-        print(f"step {step} {seconds:.0f} s (waited {waited:.0f} s) {losses_said}", flush=True)
-        hardest = int(losses[:, 3].argmax())
+        beside = f"waited {waited:.0f} s" + (f", skipped {skipped} steps" if skipped else "")
+        print(f"step {step} {seconds:.0f} s ({beside}) {losses_said}", flush=True)
+        hardest = int(losses[:, 3].argmax())  # the first that is no number, if any
+        loss = float(losses[hardest, 3])
         with (self.work / "hardest.jsonl").open("a", encoding="utf-8") as lines:
             for item in self.items[hardest]:
-                note = {"step": step, "loss": float(losses[hardest, 3]), "draw": stored(item)}
-                lines.write(json.dumps(note) + "\n")
+                note = {"step": step, "loss": loss if np.isfinite(loss) else None}
+                lines.write(json.dumps(note | {"draw": stored(item)}, allow_nan=False) + "\n")
         self.losses.clear()
         self.items.clear()
 

@@ -35,6 +35,8 @@ from training.whole import written_whole
 TRAINING_MAPS = tuple(f"training_seg_{n:02d}" for n in range(1, 17))
 """The others, `training.maps.HELD_OUT`, evaluate."""
 REPORT_STEPS = 50
+SKIPPED_AT_MOST = 20
+"""Steps in a row whose gradient is not finite, after which a training ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ class Progress:
         Images seen, those of the network it goes on from included: the next draw's number.
     earlier_hours
         Training behind the network it goes on from.
+    skipped
+        Steps of this training whose gradient was not finite: they changed no weight.
     """
 
     step: int = 0
@@ -117,6 +121,7 @@ class Progress:
     seconds: float = 0.0
     waited: float = 0.0
     earlier_hours: float = 0.0
+    skipped: int = 0
 
     def share_of(self, plan: Plan) -> float:
         """How much of a plan is done, 0 to 1."""
@@ -171,18 +176,19 @@ def save(path: Path, learner: Learner, progress: Progress, plan: Plan) -> None:
         torch.save(state, file)
 
 
-def step_once(learner: Learner, sample: Sample, clip_norm: float, bf16: bool) -> Loss:
-    """Forward, backward, update."""
+def step_once(learner: Learner, sample: Sample, clip_norm: float, bf16: bool) -> tuple[Loss, bool]:
+    """Forward, backward, update: the loss, and if there was an update, of a finite gradient."""
     learner.net.zero_grad(set_to_none=True)
     with torch.autocast(sample.image.device.type, torch.bfloat16, enabled=bf16):
         sdt, tissue = learner.net(sample.image)
     loss = loss_of(sdt.float(), tissue.float(), sample)
     loss.total.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(learner.net.parameters(), clip_norm)
-    if bool(torch.isfinite(norm)):
+    finite = bool(torch.isfinite(norm))
+    if finite:
         for optimiser in learner.optimisers:
             optimiser.step()
-    return loss
+    return loss, finite
 
 
 def start(plan: Plan) -> tuple[Learner, Progress]:
@@ -288,8 +294,8 @@ def train(plan: Plan) -> Learner:
     Raises
     ------
     TrainingError
-        If the work folder is another training's, the network to go on from is of another grid, or
-        there are no real heads where asked for.
+        If the work folder is another training's, the network to go on from is of another grid,
+        there are no real heads where asked for, or `SKIPPED_AT_MOST` steps were skipped in a row.
     """
     torch.set_num_threads(plan.threads)
     heads = heads_asked_for(plan.data)
@@ -303,6 +309,7 @@ def train(plan: Plan) -> Learner:
         print(f"done before: {progress.step} steps; give more --minutes to go on", flush=True)
         return learner
     log.begin_after(progress.step)
+    in_a_row = 0
     begun = time.perf_counter()
     for items, sample in batches(maps, sequence, progress.draws, plan.device):
         came = time.perf_counter()
@@ -311,17 +318,26 @@ def train(plan: Plan) -> Learner:
             begun = came  # rendering is another process's
         for group in learner.groups:
             group["lr"] = group["times"] * learning_rate(plan, progress)
-        loss = step_once(learner, sample, plan.clip_norm, bf16)
+        loss, learned = step_once(learner, sample, plan.clip_norm, bf16)
+        in_a_row = 0 if learned else in_a_row + 1
         keep = min(plan.average, (progress.step + 1) / (progress.step + 20))
         update_average(learner.average, learner.net, keep)
         progress.step += 1
         progress.draws += plan.batch
+        progress.skipped += not learned
         log.add(loss, items)
         progress.seconds += min(time.perf_counter() - begun, 30.0)
         done = progress.share_of(plan) >= 1
-        if progress.step % REPORT_STEPS == 0 or done:
-            log.report(progress.step, progress.seconds, progress.waited)
-        if progress.step % plan.save_every == 0 or done:
+        stuck = in_a_row == SKIPPED_AT_MOST
+        if progress.step % REPORT_STEPS == 0 or done or stuck:
+            log.report(progress.step, progress.seconds, progress.waited, progress.skipped)
+        if stuck:
+            raise TrainingError(
+                f"{plan.work}: no finite gradient in {in_a_row} steps in a row, the last of them "
+                f"{progress.step}; hardest.jsonl has draws of the worst; go on from the last "
+                "checkpoint with a smaller --rate or with --no-bf16"
+            )
+        if (progress.step % plan.save_every == 0 and learned) or done:
             save(plan.work / "checkpoint.pt", learner, progress, plan)
         if progress.step % plan.score_every == 0 or done:
             log.score(progress.step, progress.seconds, learner.average)

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from training.heads import Head  # noqa: E402
 from training.log import LOSSES, Log  # noqa: E402
 from training.losses import Loss  # noqa: E402
-from training.synthesis import SynthesisRanges, draw  # noqa: E402
+from training.synthesis import SynthesisRanges, draw, unstored  # noqa: E402
 
 pytestmark = pytest.mark.training
 HEADS = [Head("sub-01_T1w", Path("a"), ()), Head("sub-02_T1w", Path("b"), ())]
@@ -53,6 +53,28 @@ def test_steps_after_the_checkpoint_are_told_once(tmp_path: Path) -> None:
     assert [[float(value) for value in row] for row in table[1:]] == expected
     assert noted(tmp_path) == [50, 100, 150, 200]
     assert {path.name for path in tmp_path.iterdir()} == {"log.csv", "hardest.jsonl"}
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_is_the_hardest_and_in_no_mean(
+    tmp_path: Path, capsys, broken: float
+) -> None:
+    """Its draws are told for the search; each line is JSON as others read it, without NaN."""
+    log = Log(tmp_path, [], 2.0)
+    log.begin_after(0)
+    items = [draw(np.random.default_rng(n), 1, SynthesisRanges()) for n in range(3)]
+    for value, item in zip((1.0, broken, 2.0), items, strict=True):
+        log.add(Loss(*torch.full((3,), value)), [item])
+    log.report(50, 9.0, 0.0, 1)
+    assert [float(value) for value in rows(tmp_path / "log.csv")[1]] == [50, 9, 1.5, 1.5, 1.5]
+    assert "skipped 1 steps" in capsys.readouterr().out
+    (line,) = (tmp_path / "hardest.jsonl").read_text().splitlines()
+    note = json.loads(line, parse_constant=pytest.fail)
+    assert note["loss"] is None
+    assert unstored(note["draw"]) == items[1]
+    log.add(Loss(*torch.full((3,), broken)), [items[1]])
+    log.report(100, 18.0, 0.0, 2)
+    assert rows(tmp_path / "log.csv")[2][2:] == [str(broken)] * 3
 
 
 def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ import training.train  # noqa: E402
 from bids_strip.card import find_card  # noqa: E402
 from training.blocks import depth_to_space, space_to_depth  # noqa: E402
 from training.draws import Sequence, rendered  # noqa: E402
+from training.errors import TrainingError  # noqa: E402
 from training.export import largest_differences, to_onnx  # noqa: E402
-from training.losses import Loss, distance_loss  # noqa: E402
+from training.losses import Loss, distance_loss, loss_of  # noqa: E402
 from training.maps import GROUP_INDEX, TrainingMap  # noqa: E402
 from training.network import TISSUE_CHANNELS, Architecture, StripNet, card_values  # noqa: E402
 from training.synthesis import FAR_MM, SynthesisRanges, unstored  # noqa: E402
@@ -266,7 +267,7 @@ def test_reports_and_scores_are_neither_learning_nor_waiting(
     monkeypatch.setattr("training.train.time", clock)
     monkeypatch.setattr("training.train.load_maps", lambda *_: [])
     monkeypatch.setattr("training.train.batches", lambda *_: iter(batch, None))
-    monkeypatch.setattr("training.train.step_once", clock.taking(2.0, loss))
+    monkeypatch.setattr("training.train.step_once", clock.taking(2.0, (loss, True)))
     monkeypatch.setattr("training.train.save", clock.taking(7.0))
     monkeypatch.setattr("training.train.Log.report", clock.taking(11.0))
     monkeypatch.setattr("training.train.Log.score", clock.taking(20.0))
@@ -276,6 +277,59 @@ def test_reports_and_scores_are_neither_learning_nor_waiting(
                 device=device, architecture=Architecture(widths=(4, 6, 8, 8)))  # fmt: skip
     train(plan)
     assert (told[-1].step, told[-1].waited, told[-1].seconds) == (4, 4 * 3.0, seconds)
+
+
+@pytest.fixture
+def broken_after(monkeypatch) -> Callable[[int, int], None]:
+    """Lets losses be no number in so many steps after so many."""
+
+    def break_them(steps: int, after: int) -> None:
+        seen = iter(range(1000))
+
+        def loss_then(*given) -> Loss:
+            loss = loss_of(*given)
+            if not after <= next(seen) < after + steps:
+                return loss
+            return Loss(loss.distance * torch.nan, loss.dice, loss.tissue)
+
+        monkeypatch.setattr("training.train.loss_of", loss_then)
+
+    return break_them
+
+
+def test_a_training_whose_every_step_is_skipped_ends(
+    tmp_path: Path, maps, monkeypatch, capsys, broken_after
+) -> None:
+    """The weights before them stay the checkpoint's; what they were drawn from is told."""
+    monkeypatch.setattr("training.train.load_maps", lambda *_: maps)
+    broken_after(1000, after=3)
+    plan = Plan(tmp_path, tmp_path, steps=60, save_every=1, bf16=False, batch=1,
+                ranges=SynthesisRanges(windows=(((32, 32, 32), 1.0),)),
+                architecture=Architecture(widths=(4, 6, 8, 8)))  # fmt: skip
+    with pytest.raises(TrainingError, match=r"20 steps in a row, the last of them 23; .*--rate"):
+        train(plan)
+    assert "step 23 " in (said := capsys.readouterr().out)
+    assert "skipped 20 steps" in said
+    assert start(plan)[1].step == 3
+    (line,) = (tmp_path / "hardest.jsonl").read_text().splitlines()
+    hardest = unstored(json.loads(line, parse_constant=pytest.fail)["draw"])
+    assert hardest == Sequence(1, plan.seed, 1, plan.ranges).item(3)
+
+
+def test_a_training_goes_on_after_a_few_skipped_steps(
+    tmp_path: Path, maps, monkeypatch, broken_after
+) -> None:
+    """They change no weight, and are counted in the checkpoint."""
+    monkeypatch.setattr("training.train.load_maps", lambda *_: maps)
+    monkeypatch.setattr("training.train.SKIPPED_AT_MOST", 3)
+    plan = Plan(tmp_path, tmp_path, steps=2, save_every=1, bf16=False, batch=1,
+                ranges=SynthesisRanges(windows=(((32, 32, 32), 1.0),)),
+                architecture=Architecture(widths=(4, 6, 8, 8)))  # fmt: skip
+    broken_after(2, after=2)
+    learner = train(plan)
+    then = train(replace(plan, steps=4))
+    assert start(plan)[1].skipped == 2
+    assert same(then.net, learner.net)
 
 
 def test_the_shipped_network_comes_back() -> None:
