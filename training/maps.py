@@ -19,13 +19,31 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import Bool3
-from bids_strip.geometry import bounding_box, brain_region, filled, signed_distance
+from bids_strip.geometry import (
+    CLOSING_MM,
+    bounding_box,
+    brain_region,
+    filled,
+    signed_distance,
+)
 from training.whole import written_whole
 
 _BROKEN = (FileNotFoundError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
 """What numpy raises for a file that is no archive of arrays, or a damaged one."""
 REACH_MM = 6.0
 """R of DESIGN's surface: fluid within this distance of tissue belongs to the brain."""
+SPINAL_MM = 12
+"""So far below the stem's end fluid is left out where the stem is nearest; farther down, all."""
+NEAREST_MM = 20
+"""So far above the stem's end tissue may be what is nearest."""
+DEFINITION = 1
+"""Number of the definition of what is prepared: another one, and all maps are prepared anew.
+
+Raise it when code changes what `prepare` gives: the surfaces (`region_of`, and what is called of
+`bids_strip.geometry`), the crop, the axes. Changes of values in `made_from` tell of themselves.
+"""
+_FIRST = [1, 3.0, 12, 20]
+"""`DEFINITION`, `CLOSING_MM`, `SPINAL_MM`, `NEAREST_MM` of maps whose digest says none of them."""
 SDT_LIMIT_MM = 12.7
 SDT_STEP_MM = 0.1
 UNIT = (1.0, 1.0, 1.0)
@@ -112,11 +130,12 @@ def region_of(labels: NDArray[np.int16]) -> tuple[Bool3, Bool3]:
     brain = np.isin(labels, [v for name in _BRAIN_GROUPS for v in GROUPS[name]])
     cut_k = int(np.flatnonzero((labels == STEM).any(axis=(0, 1)))[0])
     fluid = labels == FLUID
-    low = (slice(None), slice(None), slice(max(cut_k - 12, 0), cut_k))
-    _, nearest = ndimage.distance_transform_edt(~brain[..., : cut_k + 20], return_indices=True)
+    low = (slice(None), slice(None), slice(max(cut_k - SPINAL_MM, 0), cut_k))
+    seen = brain[..., : cut_k + NEAREST_MM]
+    _, nearest = ndimage.distance_transform_edt(~seen, return_indices=True)
     by_stem = labels[tuple(nearest)] == STEM
     fluid[low] &= ~by_stem[low]
-    fluid[..., : max(cut_k - 12, 0)] = False
+    fluid[..., : max(cut_k - SPINAL_MM, 0)] = False
     return brain_region(brain, fluid, zooms=UNIT, reach_mm=REACH_MM), filled(brain)
 
 
@@ -154,8 +173,14 @@ def load_maps(folder: Path, cache: Path, names: list[str] | None = None) -> list
 
 
 def made_from(path: Path) -> str:
-    """Short digest of what a prepared map is made from: the file, the surfaces, the groups."""
+    """Short digest of what a prepared map is made from: the file, the surfaces, the groups.
+
+    What came later to be in it is left out as long as it is `_FIRST`: maps of before stay good.
+    """
     definition = [REACH_MM, SDT_LIMIT_MM, SDT_STEP_MM, list(GROUPS.items()), _BRAIN_GROUPS]
+    later = [DEFINITION, CLOSING_MM, SPINAL_MM, NEAREST_MM]
+    if later != _FIRST:
+        definition += later
     found = hashlib.sha256(path.read_bytes())
     found.update(json.dumps(definition).encode())
     return found.hexdigest()[:16]

@@ -20,6 +20,7 @@ from bids_strip.geometry.distance import (
     signed_distance,
 )
 from bids_strip.geometry.masks import (
+    CLOSING_MM,
     Rest,
     brain_region,
     closed,
@@ -38,8 +39,8 @@ from bids_strip.geometry.resampling import (
 from bids_strip.geometry.stored import STORED_STEP_MM, off_threshold, quantised, within
 
 __all__ = [
-    "STORED_STEP_MM", "Box", "Rest", "affine_resampled", "bounding_box", "brain_region", "closed",
-    "dice", "dilated", "distance_within", "every_nth", "filled", "gradient_at",
-    "largest_component", "native_box", "off_threshold", "quantised", "redistanced", "resampled",
-    "resampling_matrix", "shape_multiple", "signed_distance", "to_native", "within",
+    "CLOSING_MM", "STORED_STEP_MM", "Box", "Rest", "affine_resampled", "bounding_box",
+    "brain_region", "closed", "dice", "dilated", "distance_within", "every_nth", "filled",
+    "gradient_at", "largest_component", "native_box", "off_threshold", "quantised", "redistanced",
+    "resampled", "resampling_matrix", "shape_multiple", "signed_distance", "to_native", "within",
 ]  # fmt: skip

@@ -11,6 +11,9 @@ from bids_strip.domain import Bool3, Zooms
 from bids_strip.geometry.boxes import bounding_box
 from bids_strip.geometry.distance import distance_within
 
+CLOSING_MM = 3.0
+"""Radius of the ball that closes the brain's region."""
+
 
 def dilated(mask: Bool3, *, zooms: Zooms, radius_mm: float) -> Bool3:
     """All voxels whose centre lies within `radius_mm` of a voxel of the mask."""
@@ -40,7 +43,7 @@ def brain_region(brain: Bool3, csf: Bool3, *, zooms: Zooms, reach_mm: float = 6.
     """What a mask should hold, given the brain's tissue and the fluid around it.
 
     The one definition of the surface for training, quality control and evaluation: the tissue, the
-    fluid within `reach_mm` of it, closed by 3 mm, holes filled.
+    fluid within `reach_mm` of it, closed by `CLOSING_MM`, holes filled.
 
     Parameters
     ----------
@@ -60,7 +63,7 @@ def brain_region(brain: Bool3, csf: Bool3, *, zooms: Zooms, reach_mm: float = 6.
     box = bounding_box(brain, margin_mm=reach_mm + 6.0, zooms=zooms)
     near = csf[box] & dilated(brain[box], zooms=zooms, radius_mm=reach_mm)
     region = np.zeros(brain.shape, dtype=bool)
-    region[box] = filled(closed(brain[box] | near, zooms=zooms, radius_mm=3.0))
+    region[box] = filled(closed(brain[box] | near, zooms=zooms, radius_mm=CLOSING_MM))
     return region
 
 

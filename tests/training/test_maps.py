@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -168,6 +170,35 @@ def test_a_map_to_another_definition_is_prepared_anew(
     assert prepared == ["a", "a"]
     assert same(second[0], again[0])
     assert "GROUPS" in changed or not np.array_equal(first[0].sdt, second[0].sdt)
+
+
+@pytest.mark.parametrize("name", ["DEFINITION", "CLOSING_MM", "SPINAL_MM", "NEAREST_MM"])
+def test_a_map_from_before_another_number_of_the_definition_is_prepared_anew(
+    folder: Path, tmp_path: Path, prepared: list[str], monkeypatch, name: str
+) -> None:
+    load_maps(folder, tmp_path, ["a"])
+    monkeypatch.setattr(maps, name, getattr(maps, name) + 1)
+    load_maps(folder, tmp_path, ["a"])
+    load_maps(folder, tmp_path, ["a"])
+    assert prepared == ["a", "a"]
+
+
+def test_maps_that_say_no_definition_are_of_the_first(folder: Path) -> None:
+    """The digest is that of 0.12 and before as long as nothing changes."""
+    path = folder / "a.nii.gz"
+    said = [6.0, 12.7, 0.1, list(GROUPS.items()), maps._BRAIN_GROUPS]
+    digest = hashlib.sha256(path.read_bytes() + json.dumps(said).encode()).hexdigest()
+    assert maps.made_from(path) == digest[:16]
+
+
+def test_what_is_prepared_is_that_of_the_definition(folder: Path) -> None:
+    """Where this fails, what `prepare` gives has changed: raise `DEFINITION`, then change this."""
+    assert maps.DEFINITION == 1
+    assert [int(region.sum()) for region in region_of(labels())] == [39891, 17566]
+    made = prepare(folder / "a.nii.gz")
+    assert made.groups.shape == SHAPE
+    sums = np.abs(made.sdt.astype(int)).sum((1, 2, 3))
+    assert sums == pytest.approx([3416398, 3897624], rel=1e-4)
 
 
 @pytest.mark.parametrize("broken", ["cut", "empty", "zeros", "a voxel", "from before digests"])
