@@ -157,7 +157,7 @@ def rendered_scores(
         found = predicted(predictor, sample)
         scores.append(score_of(sample, found, source, item))
         if pictures is not None:
-            title = f"{number}: {', '.join(scores[-1].groups)}, Dice {scores[-1].brain:.3f}"
+            title = f"{number}: {', '.join(scores[-1].groups[2:])}, Dice {scores[-1].brain:.3f}"
             _draw(sample, found, item.zoom_mm, title, pictures / f"{number:03}.png")
     return scores
 

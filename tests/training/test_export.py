@@ -85,8 +85,11 @@ def test_the_share_of_a_blend_is_the_checkpoints(tmp_path: Path, share: float) -
     assert f"{share:g} of it, and {1 - share:g} of net 0.3" in said
 
 
-@pytest.mark.parametrize("apart", [(1.01 * TOLERANCE_MM, 0.0), (0.0, 1.01 * TOLERANCE_SHARE)],
-                         ids=["distance alone", "tissue alone"])  # fmt: skip
+@pytest.mark.parametrize(
+    "apart",
+    [(1.01 * TOLERANCE_MM, 0.0), (0.0, 1.01 * TOLERANCE_SHARE), (float("nan"), 0.0)],
+    ids=["distance alone", "tissue alone", "no number"],
+)
 def test_outputs_that_differ_are_refused(
     tmp_path: Path, monkeypatch, apart: tuple[float, float]
 ) -> None:

@@ -183,6 +183,15 @@ def test_a_network_that_is_not_the_exported_one_shows() -> None:
     assert min(largest_differences(other, to_onnx(net), [torch.rand(1, 1, 8, 8, 8)])) > 0.01
 
 
+@legacy_export
+def test_a_network_that_gives_no_numbers_shows() -> None:
+    net, broken = trained(), trained()
+    with torch.no_grad():
+        broken.fine.bias.fill_(float("nan"))
+    apart = largest_differences(broken, to_onnx(net), [torch.rand(1, 1, 8, 8, 8)])
+    assert np.isnan(apart).all()
+
+
 def test_the_card_is_one_that_the_app_reads() -> None:
     net = StripNet(TINY)
     state = {
