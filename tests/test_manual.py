@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import gzip
 import json
 import os
 from dataclasses import replace
@@ -19,6 +20,8 @@ from bids_strip.domain import Run
 from bids_strip.errors import PredictError
 from bids_strip.geometry import dice
 from bids_strip.naming import manual_name, names_of, sidecar_name
+from bids_strip.participant.attempt import recorded
+from bids_strip.participant.describe import describe
 from bids_strip.participant.job import Done, Failed, Job
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
@@ -337,3 +340,95 @@ def test_a_folder_that_cannot_be_searched_stops_no_other_run(
     assert "1 done, 0 skipped, 1 failed" in said.splitlines()[-1]
     assert "cannot be searched for an edited mask (Permission denied)" in said
     assert "internal" not in said
+
+
+# saved over ours ------------------------------------------------------------------------------
+
+
+def save_over(out: Path) -> bytes:
+    """A rater's correction saved where our mask lies."""
+    nib.save(nib.Nifti1Image(edited().astype(np.int16), make_phantom().affine), out / MASK)
+    return (out / MASK).read_bytes()
+
+
+@pytest.mark.parametrize("options", [(), ("--border", "2"), ("--outputs", "mask", "probseg")])
+def test_a_mask_that_was_saved_over_is_refused_and_stays(
+    call, tmp_path: Path, capsys, options
+) -> None:
+    """Call after call: the record of the failure still knows what was written."""
+    out = tmp_path / "out"
+    assert call("participant") == 0
+    content = save_over(out)
+    others = {p: p.read_bytes() for p in out.rglob("sub-01*.nii.gz")}
+    for _ in range(2):
+        capsys.readouterr()
+        assert call("participant", *options) == 1
+        said = capsys.readouterr().err
+        assert f"{MASK}: was changed after it was written; save it as {Path(MANUAL).name}" in said
+        assert "1 failed" in said.splitlines()[-1]
+        assert {p: p.read_bytes() for p in others} == others
+        record = json.loads((out / MASK.replace("_mask.nii.gz", "_qc.json")).read_text())
+        assert (record["status"], record["stage"]) == ("failed", "edit")
+        assert (out / MASK).read_bytes() == content
+
+
+@pytest.mark.parametrize("move", [True, False])
+def test_under_its_own_name_it_is_followed(call, tmp_path: Path, move: bool) -> None:
+    out = tmp_path / "out"
+    assert call("participant") == 0
+    content = save_over(out)
+    assert call("participant") == 1
+    if move:
+        (out / MASK).rename(out / MANUAL)
+    else:
+        (out / MANUAL).write_bytes(content)
+    assert call("participant") == 0
+    assert np.array_equal(mask_of(out), edited())
+    assert (out / MANUAL).read_bytes() == content
+
+
+def test_one_saved_over_what_followed_an_edit_is_refused(call, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    save_edit(out, make_phantom().truth)
+    assert call("participant") == 0
+    content = save_over(out)
+    for _ in range(2):
+        assert call("participant") == 1
+        assert (out / MASK).read_bytes() == content
+    (out / MANUAL).unlink()  # the rater wants ours
+    assert call("participant") == 0
+
+
+@pytest.mark.parametrize("how", ["removed", "cut short", "zeros", "--force"])
+def test_one_that_is_gone_or_torn_is_made_again(call, tmp_path: Path, how: str) -> None:
+    out = tmp_path / "out"
+    assert call("participant") == 0
+    before = mask_of(out)
+    content = save_over(out)
+    assert call("participant") == 1
+    if how == "removed":
+        (out / MASK).unlink()
+    elif how != "--force":
+        torn = content[: len(content) // 2] if how == "cut short" else bytes(len(content))
+        (out / MASK).write_bytes(torn)
+    assert call("participant", *([how] if how == "--force" else [])) == 0
+    assert np.array_equal(mask_of(out), before)
+
+
+def test_one_saved_over_without_compression_stays(job: Job) -> None:
+    assert isinstance(attempt(job, TRUE), Done)
+    content = gzip.decompress(save_over(job.place.output_dir))
+    (job.place.output_dir / MASK).write_bytes(content)
+    found = attempt(job, TRUE)
+    assert isinstance(found, Failed)
+    assert found.stage == "edit"
+    assert (job.place.output_dir / MASK).read_bytes() == content
+
+
+def test_another_failure_does_not_take_it_along(job: Job) -> None:
+    """A worker that died, say: it is no more ours to remove than to write."""
+    assert isinstance(attempt(job, TRUE), Done)
+    content = save_over(job.place.output_dir)
+    for _ in range(2):
+        recorded(job, Failed(job.run, "run", "the worker died", 1), describe(job, None))
+        assert (job.place.output_dir / MASK).read_bytes() == content

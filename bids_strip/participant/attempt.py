@@ -9,6 +9,7 @@ from dataclasses import replace
 from bids_strip.errors import BidsStripError, EditError, RunError
 from bids_strip.naming import names_of, page_name
 from bids_strip.participant.describe import describe, software
+from bids_strip.participant.edit import check_untouched, saved_over
 from bids_strip.participant.job import Clock, Failed, Job, Outcome
 from bids_strip.participant.pipeline import reborder_run, strip_run
 from bids_strip.participant.predict import Predictor
@@ -35,6 +36,8 @@ def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:
     clock = Clock()
     predictor: Predictor | None = None
     try:
+        if not job.forced:
+            check_untouched(job.run, _record_of(job), job.place.output_dir)
         with batched(job.place) as batch:
             held = replace(job, place=batch)
             done = reborder_run(held, job.earlier, clock) if job.earlier else None
@@ -86,19 +89,21 @@ def recorded(job: Job, failed: Failed, record: Record, *, keep_outputs: bool = F
     record
         What is known of it.
     keep_outputs
-        True if the files stay, whatever they are of; their record goes.
+        True if the files stay, whatever they are of; of their record their names and sizes stay,
+        and so they do where a rater has saved over our mask: the next call has to notice it.
     """
+    out = job.place.output_dir
     try:
-        if not keep_outputs and outlives(job.run, _record_of(job), job.place.output_dir):
+        earlier = _record_of(job)
+        if not keep_outputs and outlives(job.run, earlier, out):
             return replace(failed, kept=True)
-        if not keep_outputs:
-            remove_outputs(job.run, job.place.output_dir)
-        write_record(
-            job.run,
-            replace(record, status=FAILED, stage=failed.stage, input=fingerprint(job.run),
-                    reason=without_places(failed.reason, job.run, job.place.output_dir)),
-            job.place,
-        )  # fmt: skip
+        record = replace(record, status=FAILED, stage=failed.stage, input=fingerprint(job.run),
+                         reason=without_places(failed.reason, job.run, out))  # fmt: skip
+        if not (keep_outputs or saved_over(job.run, earlier, out)):
+            remove_outputs(job.run, out)
+        elif earlier:
+            record = replace(record, outputs=earlier.outputs, manual=earlier.manual)
+        write_record(job.run, record, job.place)
     except (OSError, RunError, ValueError, MemoryError) as error:
         return replace(failed, details=f"{failed.details}\nits record: {error}")
     return replace(failed, remark=paged(job))

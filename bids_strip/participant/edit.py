@@ -1,4 +1,4 @@
-"""Read the mask that a rater edited."""
+"""Read the mask that a rater edited, and notice one that was saved over ours."""
 
 from __future__ import annotations
 
@@ -10,13 +10,63 @@ from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from bids_strip.dataset.content import describe_missing, describe_refusal
-from bids_strip.domain import Affine, Bool3, Grid
+from bids_strip.domain import Affine, Bool3, Grid, Run
 from bids_strip.errors import EditError
+from bids_strip.manual import same_manual
+from bids_strip.naming import manual_name, names_of
 from bids_strip.nifti import DAMAGED, NotCompressedError, quiet_headers, read_nifti
+from bids_strip.record import Record
 
 _TOLERANCE_MM = 0.5
 """How far a corner may lie off: editors round what they write into the header."""
 _LEAST_ML = 10.0
+_MAGIC = slice(344, 347)
+"""Where a header says that it is one of NIfTI-1."""
+
+
+def check_untouched(run: Run, record: Record | None, output_dir: Path) -> None:
+    """Refuse to write over our mask where a rater has saved a correction onto it.
+
+    Raises
+    ------
+    EditError
+        Then: as `saved_over`.
+    """
+    path = saved_over(run, record, output_dir)
+    if path:
+        name = manual_name(run).rpartition("/")[2]
+        raise EditError(
+            f"{path}: was changed after it was written; save it as {name} to have it followed, or "
+            "remove it (--force overwrites it)"
+        )
+
+
+def saved_over(run: Run, record: Record | None, output_dir: Path) -> Path | None:
+    """Our mask where it is a whole image of another size than recorded; None if it is not.
+
+    An edited mask beside it that the record does not know is what its rater wants, and one that
+    was removed says that ours is to be made again.
+    """
+    name = names_of(run)["mask"]
+    size = next((one.size for one in record.outputs if one.name == name), None) if record else None
+    if record is None or size is None or not same_manual(run, output_dir, record.manual):
+        return None
+    path = output_dir / name
+    return path if _is_another(path, size) else None
+
+
+def _is_another(path: Path, size: int) -> bool:
+    """True if a file has another size and is no torn image; where nobody may look it is none."""
+    try:
+        if path.stat().st_size == size:
+            return False
+        with quiet_headers():
+            np.asanyarray(read_nifti(path).dataobj)
+    except NotCompressedError:
+        return path.read_bytes()[_MAGIC] == b"n+1"
+    except DAMAGED as error:
+        return describe_refusal(error) is not None
+    return True
 
 
 def read_edit(path: Path, grid: Grid) -> Bool3:
