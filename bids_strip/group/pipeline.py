@@ -185,7 +185,7 @@ def write_group(
     runs: Sequence[Judged], suffix: str, ratings: Mapping[str, Rating], place: Place
 ) -> None:
     """Write what is made of a modality's runs; the page last."""
-    table = tabulate(runs, best=best_runs([run.record for run in runs]))
+    table = tabulate(runs, best=best_runs(runs))
     place.put(f"group_{suffix}.json", to_json(table.dictionary))
     place.put(f"group_{suffix}.tsv", table.to_tsv())
     place.put(f"group_{suffix}.js", percentiles(runs, suffix))

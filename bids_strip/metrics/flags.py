@@ -22,7 +22,8 @@ FLAGS: Mapping[str, str] = MappingProxyType({
 """Findings about a run that are true or false."""
 
 BEST_RUN = (
-    "among the runs of a participant and session that are done, 1 for the one with the fewest "
+    "among the runs of a participant and session that are done, 1 for the one that no rater "
+    "rejected (its mask as it is), then with the fewest reasons of the verdict, then the fewest "
     "findings about its image (already_stripped, form_mismatch, no_orientation, sheared), then the "
     "least contact with the field of view (sum of fov_contact, in whole cm2), then the sdt_slope "
     "nearest to 1 (in steps of .01), then the least volume_change_per_mm, then the first name; 0 "
