@@ -459,6 +459,26 @@ def test_files_whose_content_is_away_are_no_folders(mixed: Path) -> None:
     assert found.closed == ()
 
 
+@pytest.mark.parametrize(
+    ("options", "left_out"),
+    [
+        ({"modality": ("T1w", "T2W", "t1w")}, "T2W t1w"),
+        ({"modality": ("T1w", "T2w"), "session_label": ("1",)}, "T2w"),
+        ({"modality": ("T1w", "T2w")}, None),
+        ({}, None),
+    ],
+)
+def test_a_suffix_without_images_beside_one_that_has_some_is_told(
+    mixed: Path, options: dict[str, Any], left_out: str | None
+) -> None:
+    """In the words of the group level; the others are worked on."""
+    found = select(settings(mixed, **options))
+    assert found.runs
+    told = [note for note in found.notes if "left out" in note]
+    words = f"--modality {left_out}: no such images here, or none selected; left out"
+    assert told == ([words] if left_out else [])
+
+
 def test_participants_without_an_image_are_told_of(tiny_bids: TinyBids) -> None:
     """Once each: not those whose names were left out, nor those whose folders are closed."""
     root = tiny_bids(

@@ -37,7 +37,8 @@ class Selection:
     closed
         A line for each participant whose folders cannot be opened.
     notes
-        Lines on what was asked for and has no effect, and on participants without an image.
+        Lines on what was asked for and has no effect, a suffix without images among it, and on
+        participants without an image.
     """
 
     runs: tuple[Run, ...]
@@ -100,6 +101,7 @@ def select(settings: Settings) -> Selection:
             f"passes {in_words(settings, filters)}; loosen the filters"
         )
         raise SelectionError(_with_closed(why, found))
+    notes.append(_without_runs(settings, chosen))
     return Selection(
         tuple(sorted(chosen, key=lambda run: run.relative)),
         found.not_bids,
@@ -127,6 +129,15 @@ def _without_images(settings: Settings, subjects: Sequence[str], found: Found) -
         f"{listed(settings.modality)} image in anat ({listed(found.without)}); see --modality for "
         "other suffixes"
     )
+
+
+def _without_runs(settings: Settings, chosen: Sequence[Run]) -> str | None:
+    """One line about suffixes without a run, a misspelt one say; None where each has some."""
+    carried = {run.suffix for run in chosen}
+    names = [suffix for suffix in settings.modality if suffix not in carried]
+    if not names:
+        return None
+    return f"--modality {' '.join(names)}: no such images here, or none selected; left out"
 
 
 def _nothing_of_the_modality(
