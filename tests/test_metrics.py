@@ -37,6 +37,14 @@ def test_words_of_metrics() -> None:
     assert Metric("x_ml", "", "ml", "none").better_words == ""
 
 
+def test_shares_of_the_network_are_summed_as_the_code_sums_them() -> None:
+    """`bids_strip.participant.qc.surface`: grey and white matter are one, and so is all else."""
+    words = {metric.key: metric.description for metric in ALL}
+    for key in ("tissue_outside_ml", "other_inside_ml", "certainty"):
+        assert "grey and white matter together" in words[key]
+        assert words[key].count("together") == 2
+
+
 def test_the_dictionary_tells_range_and_source() -> None:
     columns = describe_columns()
     assert columns["efc"]["Minimum"] == 0.0

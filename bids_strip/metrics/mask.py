@@ -50,17 +50,19 @@ MASK_METRICS: tuple[Metric, ...] = (
            "mm", "higher", -12.0, 12.0),
     Metric("tissue_margin_high_mm", "95th percentile of the same: what the surface holds that is "
            "no tissue", "mm", "lower", -12.0, 12.0),
-    Metric("tissue_outside_ml", "volume of the network's grey and white matter (the labels with "
-           "the largest share) outside the surface, within 16 mm" + _UNSHIFTED, "ml", "lower",
-           0.0),
+    Metric("tissue_outside_ml", "volume outside the surface, within 16 mm, where the network gives "
+           "grey and white matter together a larger share than fluid, and than all else together "
+           "(bone, other soft tissue, background)" + _UNSHIFTED, "ml", "lower", 0.0),
     Metric("tissue_outside_lump_ml", "the largest face-connected piece of it that lies farther out "
            "than 2 mm", "ml", "lower", 0.0),
-    Metric("other_inside_ml", "volume of the network's bone, other soft tissue and background "
-           "inside the surface" + _UNSHIFTED, "ml", "lower", 0.0),
+    Metric("other_inside_ml", "volume inside the surface where the network gives bone, other soft "
+           "tissue and background together a larger share than fluid, and than grey and white "
+           "matter together" + _UNSHIFTED, "ml", "lower", 0.0),
     Metric("other_inside_lump_ml", "the largest face-connected piece of it that lies deeper than "
            "2 mm", "ml", "lower", 0.0),
-    Metric("certainty", "mean of the network's largest tissue share within 4 mm of the surface; "
-           "1 is no doubt" + _UNSHIFTED, "1", "higher", 0.0, 1.0),
+    Metric("certainty", "mean within 4 mm of the surface of the largest of three shares of the "
+           "network: grey and white matter together, fluid, all else together; 1 is no doubt"
+           + _UNSHIFTED, "1", "higher", 0.0, 1.0),
     Metric("reference_dice", "Dice of the surface with the coarse reference brain after the affine "
            "that leaves least between them, on the reference's 4 mm grid" + _UNSHIFTED, "1",
            "higher", 0.0, 1.0),
