@@ -182,11 +182,8 @@ class Settings:
         for suffix in self.modality:
             if not re.fullmatch(r"[A-Za-z0-9]+", suffix):
                 raise UsageError(f"--modality {suffix}: a BIDS suffix is letters and digits only")
-        if self.raw_uri is not None and scheme_of(self.raw_uri) is None:
-            raise UsageError(
-                f"--raw-uri {self.raw_uri}: no URI (what it has for a host cannot be read); write "
-                "it as https://example.org/ds, doi:10.1/x or file:///data/ds"
-            )
+        if self.raw_uri is not None:
+            check_uri(self.raw_uri)
 
     @property
     def recipe(self) -> Recipe:
@@ -286,6 +283,27 @@ def check_border(border_mm: float) -> None:
             f"border {border_mm:g}: outside -15 to 15 mm, where distances are stored; give a "
             "smaller shift"
         )
+
+
+def check_uri(uri: str) -> None:
+    """Refuse for ``--raw-uri`` what no reader could follow.
+
+    Raises
+    ------
+    UsageError
+        If it holds a blank, has no scheme, or its host cannot be read.
+    """
+    scheme = scheme_of(uri)
+    if scheme and not re.search(r"\s", uri):
+        return
+    if scheme is None:
+        why = "what it has for a host cannot be read"
+    else:
+        why = "it has no scheme" if not scheme else "it holds a blank, which is written %20"
+    raise UsageError(
+        f"--raw-uri {uri}: no URI ({why}); write it as https://example.org/ds, doi:10.1/x or "
+        "file:///data/ds"
+    )
 
 
 def check_smoothness(smoothness_mm: float) -> None:

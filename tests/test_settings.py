@@ -33,6 +33,8 @@ CONTRACT = {
 def value_of(option: Option) -> list[str]:
     if option.dest == "bias_smoothness_mm":
         return ["60"]  # 1.5 mm would be refused
+    if option.dest == "raw_uri":
+        return ["doi:10.1/x"]  # and so would no URI
     return list(option.choices[:1]) or VALUES[option.kind]
 
 
@@ -69,6 +71,8 @@ def test_every_spelling_sets_its_option(option: Option, spelling: str) -> None:
         expected = ("mask",)
     if option.dest == "bias_smoothness_mm":
         expected = 60.0
+    if option.dest == "raw_uri":
+        expected = "doi:10.1/x"
     assert getattr(settings, option.dest) == expected
 
 
@@ -163,10 +167,20 @@ def test_every_option_has_help_and_a_place() -> None:
     assert set(Settings.__dataclass_fields__) - given <= set(dests)
 
 
-@pytest.mark.parametrize("uri", ["http://[host/ds", "//[", "http://[::1"])
+@pytest.mark.parametrize(
+    "uri",
+    ["http://[host/ds", "//[", "http://[::1", "foo bar", "https://example.org/a b", "doi:10.1/x ",
+     "foo", "../..", "/data/ds", "", "file:///a\tb"],
+)  # fmt: skip
 def test_a_link_that_is_no_uri_is_refused(uri: str) -> None:
     with pytest.raises(UsageError, match="--raw-uri") as caught:
         Settings(Path("r"), Path("o"), "participant", raw_uri=uri)
     assert uri in str(caught.value)
     assert "\n" not in str(caught.value)
-    Settings(Path("r"), Path("o"), "participant", raw_uri="http://[::1]/ds")
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://[::1]/ds", "doi:10.1/x", "file:///data/ds", "https://example.org/a%20b"]
+)
+def test_links_that_are_uris(uri: str) -> None:
+    assert Settings(Path("r"), Path("o"), "participant", raw_uri=uri).raw_uri == uri
