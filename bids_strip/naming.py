@@ -253,14 +253,19 @@ def check_collisions(runs: Iterable[Run]) -> None:
         If two runs map to one output, for example ``.nii`` beside ``.nii.gz``.
     """
     owners: dict[str, Run] = {}
+    pairs: dict[tuple[Run, Run], str] = {}
     for run in runs:
         for name in names_of(run).values():
             owner = owners.setdefault(name, run)
             if owner is not run:
-                raise OutputError(
-                    f"{owner.relative} and {run.relative}: both would be written to {name}; "
-                    "keep one of the two in the dataset"
-                )
+                pairs.setdefault((owner, run), name)
+    if pairs:
+        (one, other), name = next(iter(pairs.items()))
+        more = f" (the first of {len(pairs)} such pairs)" if len(pairs) > 1 else ""
+        raise OutputError(
+            f"{one.relative} and {other.relative}: both would be written to {name}{more}; keep "
+            "one of the two in the dataset"
+        )
 
 
 def check_output_dir(bids_dir: Path, output_dir: Path) -> None:

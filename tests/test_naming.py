@@ -80,6 +80,10 @@ def test_collisions() -> None:
     with pytest.raises(OutputError, match=r"T1w\.nii\.gz and .*T1w\.nii: .*keep one") as caught:
         naming.check_collisions([zipped, plain])
     assert caught.value.exit_code == 73
+    assert "pairs" not in str(caught.value)
+    others = [a_run(f"sub-01/anat/sub-01_T2w.nii{end}") for end in ("", ".gz")]
+    with pytest.raises(OutputError, match=r"T1w.*\(the first of 2 such pairs\)"):
+        naming.check_collisions([zipped, plain, *others])
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ _MEANINGS: dict[ExitCode, str] = {
     ExitCode.NO_INPUT: "no file of the modality, no such network or template, no results at group "
     "level",
     ExitCode.CANNOT_CREATE: "the output cannot be made, or would lie among raw data (only "
-    "BIDS_DIR/derivatives/* may) or another program's results; both levels",
+    "BIDS_DIR/derivatives/* may) or another program's results, at both levels; or two images would "
+    "be written to one name",
     ExitCode.IO_ERROR: "input or output error",
     ExitCode.INTERRUPTED: "interrupted",
     ExitCode.TERMINATED: "terminated",
