@@ -341,6 +341,8 @@ def test_content_that_is_not_here(tiny_bids: TinyBids) -> None:
     assert describe_missing(loop) is not None
     assert describe_missing(root / MIXED[0]) is None
     assert describe_missing(folder / "absent.nii.gz") is None
+    unlocked.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    assert str(describe_missing(unlocked)).endswith("run in its dataset: git lfs pull")
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

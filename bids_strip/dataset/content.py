@@ -1,4 +1,4 @@
-"""Files whose name is here and whose content is not: broken links, git-annex pointers, refusals."""
+"""Files whose name is here and whose content is not: broken links, pointers, refusals."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from bids_strip.dataset.description import DESCRIPTION
 
 _ANNEX_POINTER = b"/annex/objects/"
+_LFS_POINTER = b"version https://git-lfs"
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _AWAY = (
@@ -29,8 +30,9 @@ def describe_missing(path: Path) -> str | None:
     Returns
     -------
     str or None
-        One line for a broken link or a git-annex pointer file, and where the system lets nobody
-        look: as `describe_refusal`. None where there is content, or no such name at all.
+        One line for a broken link, a pointer file of git-annex or Git LFS, and where the system
+        lets nobody look: as `describe_refusal`. None where there is content, or no such name at
+        all.
     """
     try:
         return _missing(path)
@@ -83,8 +85,11 @@ def _missing(path: Path) -> str | None:
             f"content is not here; run: {remedy}, or give access to {target}, which the link "
             "points to (in a container: bind-mount it)"
         )
-    if _is_annex_pointer(path):
+    head = _head(path)
+    if head.startswith(_ANNEX_POINTER):
         return f"content is not here; run: {_datalad_get(path)}"
+    if head.startswith(_LFS_POINTER):
+        return "content is not here, a pointer of Git LFS is; run in its dataset: git lfs pull"
     return None
 
 
@@ -112,12 +117,12 @@ def _datalad_get(path: Path) -> str:
     return f"datalad get {shlex.quote(path.relative_to(root).as_posix())}"
 
 
-def _is_annex_pointer(path: Path) -> bool:
-    """Tell whether a file is the text that stands in for an unlocked file's content."""
+def _head(path: Path) -> bytes:
+    """The bytes by which the text is known that stands in for a file's content."""
     try:
         if not path.is_file():  # a pipe would be waited for
-            return False
+            return b""
         with path.open("rb") as file:
-            return file.read(len(_ANNEX_POINTER)) == _ANNEX_POINTER
+            return file.read(max(len(_ANNEX_POINTER), len(_LFS_POINTER)))
     except OSError:
-        return False
+        return b""
