@@ -224,12 +224,14 @@ def _unpacked(packed: bytes, most: int) -> bytes:
     Raises
     ------
     ImageFileError
-        If that is more than `most` bytes.
+        If that is more than `most` bytes, or something else stands behind the last member.
     EOFError, isal.isal_zlib.error
         If it is cut short or damaged.
     """
     members: list[bytes] = []
     while packed.lstrip(b"\0"):
+        if members and not packed.startswith(_GZIP_MAGIC):
+            raise ImageFileError(f"{len(packed)} bytes behind its gzip stream are no part of it")
         member = isal_zlib.decompressobj(_GZIP)
         held = sum(map(len, members))
         members.append(member.decompress(packed, most - held + 1))

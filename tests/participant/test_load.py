@@ -135,6 +135,18 @@ def test_a_file_of_several_members(tmp_path: Path, values: np.ndarray) -> None:
     assert np.array_equal(load(path).volume.data, values)
 
 
+@pytest.mark.parametrize("behind", [b"x", b"<html>", b"\0\0log of a scanner" * 100])
+def test_bytes_behind_a_whole_stream_are_told_as_such(
+    tmp_path: Path, values: np.ndarray, behind: bytes
+) -> None:
+    """All voxels are there: nothing was cut short."""
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(gzip.compress(nib.Nifti1Image(values, AFFINE).to_bytes()) + behind)
+    said = refused(path)
+    assert f"{len(behind)} bytes behind its gzip stream are no part of it" in said
+    assert "cut short" not in said
+
+
 def test_a_folder_and_an_absent_file(tmp_path: Path) -> None:
     (tmp_path / "a.nii.gz").mkdir()
     refused(tmp_path / "a.nii.gz")
