@@ -202,8 +202,12 @@ class Parser(argparse.ArgumentParser):
     """argparse, with our exit code and one line on stderr."""
 
     def error(self, message: str) -> Any:
-        """Raise what is not understood."""
-        raise UsageError(f"{message}; see {self.prog} --help")
+        """Raise what is not understood.
+
+        An option that takes several values takes what follows it, the places too.
+        """
+        hint = " (options that take several values go behind them)" * ("required:" in message)
+        raise UsageError(f"{message}{hint}; see {self.prog} --help")
 
 
 class Help(argparse.HelpFormatter):

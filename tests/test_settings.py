@@ -116,6 +116,15 @@ def test_missing_arguments(arguments: list[str], capsys) -> None:
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_an_option_that_took_the_places_is_told_where_to_go() -> None:
+    with pytest.raises(UsageError, match="several values go behind them") as caught:
+        parse(["--participant-label", "01", *PLACES])
+    assert "BIDS_DIR" in str(caught.value)
+    with pytest.raises(UsageError) as caught:
+        parse([*PLACES, "--bordr", "1"])
+    assert "several values" not in str(caught.value)
+
+
 def test_an_unknown_level_is_17(capsys) -> None:
     assert main(["/raw", "/out", "session"]) == 17
     error = capsys.readouterr().err
