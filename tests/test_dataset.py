@@ -101,6 +101,9 @@ def test_a_file_of_labels_that_is_absent_or_empty(
     [
         ({"participant_label": ("01", "09", "1")}, r"label 09, 1: .*present: 01, 02, 03"),
         ({"participant_label": ("0*",)}, r"0\*: no such participant"),
+        ({"participant_label": ("01,02",)}, r"present: 01, 02, 03; separate labels by blanks$"),
+        ({"session_label": ("1,2",)}, r"present: 1, 2; separate labels by blanks$"),
+        ({"session_label": ("3", "1")}, r"present: 1, 2$"),
         ({"session_label": ("3", "1")}, r"session-label 3: no such session; present: 1, 2"),
         ({"session_label": ("01",)}, r"session-label 01"),  # sessions are text, not numbers
         ({"participant_label": ("02",), "acquisition_label": ("lo",)}, r"present: hi"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_strip.dataset.names import Image, pybids_entities
-from bids_strip.dataset.words import listed, what_there_is
+from bids_strip.dataset.words import listed, split_hint, what_there_is
 from bids_strip.errors import SelectionError, UsageError
 from bids_strip.settings import Settings
 from bids_strip.text_file import read_json, read_text
@@ -85,7 +85,7 @@ def check_present(one: LabelFilter, images: Iterable[Image], others: Iterable[Im
     if absent:
         raise SelectionError(
             f"{one.option} {', '.join(absent)}: no such {one.entity}; "
-            f"{what_there_is(sorted(present))}"
+            f"{what_there_is(sorted(present))}{split_hint(absent)}"
         )
 
 

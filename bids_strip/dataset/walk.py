@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bids_strip.dataset.content import describe_missing
 from bids_strip.dataset.names import Image, NameReader
-from bids_strip.dataset.words import what_there_is
+from bids_strip.dataset.words import split_hint, what_there_is
 from bids_strip.errors import DatasetError, SelectionError
 
 _MAGNITUDE = (None, "mag")
@@ -30,7 +30,7 @@ def subject_folders(root: Path, labels: Sequence[str]) -> list[str]:
         present = [name.removeprefix("sub-") for name in found]
         raise SelectionError(
             f"--participant-label {', '.join(absent)}: no such participant in {root}; "
-            f"{what_there_is(present)}"
+            f"{what_there_is(present)}{split_hint(absent)}"
         )
     return [f"sub-{label}" for label in labels] or found
 

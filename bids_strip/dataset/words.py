@@ -19,6 +19,11 @@ def what_there_is(labels: Sequence[str]) -> str:
     return f"present: {listed(labels)}" if labels else "no image names one"
 
 
+def split_hint(labels: Sequence[str]) -> str:
+    """The end of a message on labels that are absent: what to do where one holds a comma."""
+    return "; separate labels by blanks" if any("," in label for label in labels) else ""
+
+
 def seen(folder: Path) -> str:
     """Say what a folder holds, in a few words."""
     try:
