@@ -120,6 +120,15 @@ def template_home() -> Path:
     return Path("/templateflow")
 
 
+def _may_write(folder: Path) -> bool:
+    """True if a folder can be written, or made."""
+    try:
+        there = next(one for one in (folder, *folder.parents) if one.exists())
+        return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    except OSError:  # one on the way lets nobody look
+        return False
+
+
 def _found(home: Path, space: Space, offline: bool) -> TemplateFiles:
     """The files of a space, fetched where they are missing.
 
@@ -137,10 +146,13 @@ def _found(home: Path, space: Space, offline: bool) -> TemplateFiles:
         resolution = "" if space.resolution is None else f", resolution={space.resolution}"
         cohort = "" if space.cohort is None else f", cohort={space.cohort}"
         get = f"get('{space.name}'{resolution}{cohort}, desc={{}}, suffix={{}})"
+        where, first = str(home), ""
+        if not _may_write(home):
+            where, first = "FOLDER", f"set {HOME} to a folder that you may write; "
         raise TemplateError(
             f"{_folder(home, space) / _stem(space)}_T1w.nii.gz: absent or empty, for "
-            f"--output-spaces {space} ({HOME} is {home}; {why}); with a network: "
-            f'{HOME}={home} python -c "from templateflow.api import get; '
+            f"--output-spaces {space} ({HOME} is {home}; {why}); {first}with a network: "
+            f'{HOME}={where} python -c "from templateflow.api import get; '
             f'{get.format("None", repr("T1w"))}; {get.format(repr("brain"), repr("mask"))}"'
         )
     return files

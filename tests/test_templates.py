@@ -93,6 +93,31 @@ def test_what_is_absent_is_said_in_one_line(home: Path, spoil: str) -> None:
     assert "\n" not in said
 
 
+@pytest.mark.parametrize("where", ["a file", "none below a file", "read-only"])
+def test_where_nobody_may_write_another_folder_is_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """As for a user without HOME in a container."""
+    (tmp_path / "file").touch()
+    home = {"a file": tmp_path / "file", "none below a file": tmp_path / "file" / "x"}.get(
+        where, tmp_path / "new"
+    )
+    if where == "read-only":  # a stand-in, for root may write everywhere
+        monkeypatch.setattr(templates.os, "access", lambda *_: False)
+    with pytest.raises(TemplateError) as caught:
+        find_templates([MNI], offline=True, home=home)
+    said = str(caught.value)
+    assert "set TEMPLATEFLOW_HOME to a folder that you may write" in said
+    assert "TEMPLATEFLOW_HOME=FOLDER python" in said
+
+
+def test_a_folder_that_can_be_made_is_named_in_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(TemplateError) as caught:
+        find_templates([MNI], offline=True, home=tmp_path / "new" / "one")
+    assert f"TEMPLATEFLOW_HOME={tmp_path}/new/one python" in str(caught.value)
+    assert "may write" not in str(caught.value)
+
+
 def test_offline_starts_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(templates, "_fetch", lambda *_: pytest.fail("asked a network"))
     with pytest.raises(TemplateError):
