@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,8 @@ FILE = "ratings.tsv"
 KEY = "mask_key"
 """Column of `bids_strip.judged.mask_key`; a file without it speaks of whatever mask is there."""
 _ABSENT = ("", "n/a")
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+"""A cell as spreadsheets save one that holds quotes; the page quotes nothing."""
 
 
 def read_ratings(path: Path | None, output_dir: Path) -> Mapping[str, Rating]:
@@ -80,4 +83,13 @@ def _rating(path: Path, number: int, row: Mapping[str, str | None]) -> tuple[str
             f"{path}, line {number}: {given[:20]!r} is no rating of a run; write accept, edit or "
             "reject"
         )
-    return name, Rating(rating, note, mask)
+    return name, Rating(rating, _unquoted(note), mask)
+
+
+def _unquoted(note: str) -> str:
+    """A note without the quotes that a spreadsheet put around it and doubled in it.
+
+    Only where some are doubled: a rater may have put a note in quotes.
+    """
+    found = _QUOTED.fullmatch(note)
+    return found[1].replace('""', '"') if found and '""' in found[1] else note

@@ -425,6 +425,18 @@ def test_ratings_are_loaded_from_a_file(page: Page, tmp_path: Path) -> None:
     assert ratings_of(page)[:2] == ["", "reject"]
 
 
+def test_notes_that_a_spreadsheet_quoted_are_read_as_they_were_typed(
+    page: Page, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.tsv"
+    path.write_text('bids_name\trating\tnote\nsub-05_T1w\tedit\t"dark, ""rim"""\n'
+                    'sub-03_T1w\tedit\t"dark rim"\n')  # fmt: skip
+    page.find("#import").send_keys(str(path))
+    time.sleep(0.2)
+    notes = page("return [...document.querySelectorAll('.note')].map((field) => field.value)")
+    assert {'dark, "rim"', '"dark rim"'} <= set(notes)
+
+
 def test_a_note_is_kept_with_each_letter_and_undone_at_once(page: Page) -> None:
     from selenium.webdriver.common.keys import Keys
 

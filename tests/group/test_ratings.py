@@ -34,6 +34,27 @@ def test_a_spreadsheet_may_have_saved_it(tmp_path: Path) -> None:
     assert read_ratings(path, tmp_path) == {"sub-1_T1w": Rating("edit")}
 
 
+@pytest.mark.parametrize(
+    ("saved", "note"),
+    [
+        ('"dark, ""rim"""', 'dark, "rim"'),
+        ('"""dark"" rim"', '"dark" rim'),
+        # as the page saves what raters type
+        ('"dark rim"', '"dark rim"'),
+        ('the "rim"', 'the "rim"'),
+        ('"dark" "rim"', '"dark" "rim"'),
+        ('"dark', '"dark'),
+        ('"', '"'),
+        ('""', '""'),
+    ],
+)
+def test_quotes_of_a_spreadsheet_are_no_part_of_a_note(
+    tmp_path: Path, saved: str, note: str
+) -> None:
+    given(tmp_path, f"{HEAD}sub-1_T1w\tedit\t{saved}\n")
+    assert read_ratings(None, tmp_path) == {"sub-1_T1w": Rating("edit", note)}
+
+
 def test_the_mask_that_was_rated(tmp_path: Path) -> None:
     """Files of before have no such column, and speak of whatever mask is there."""
     rows = "sub-1_T1w\taccept\tn/a\t0123456789ab\nsub-2_T1w\tedit\tn/a\tn/a\n"

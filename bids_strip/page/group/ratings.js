@@ -140,9 +140,15 @@ function save() {
     (left ? ` ${counted(left, "rating")} given to another mask: saved as such, not counted.` : ""));
 }
 
+// a cell as spreadsheets save one that holds quotes: within quotes, each of its own doubled
+function unquoted(cell) {
+  const inside = /^"((?:[^"]|"")*)"$/.exec(cell)?.[1];
+  return inside?.includes('""') ? inside.replaceAll('""', '"') : cell;
+}
+
 // [cells, number of the line] of each line that is not blank
 function rowsOf(words) {
-  const lines = words.replace(/^\ufeff/, "").split(/\r\n?|\n/).map((line, k) => [line.split("\t").map((cell) => cell.trim()), k + 1]);
+  const lines = words.replace(/^\ufeff/, "").split(/\r\n?|\n/).map((line, k) => [line.split("\t").map((cell) => unquoted(cell.trim())), k + 1]);
   const rows = lines.filter(([cells]) => cells.some(Boolean));
   return rows.length ? rows : [[[], 1]];
 }
