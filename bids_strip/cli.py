@@ -164,7 +164,9 @@ def participant(settings: Settings) -> int:
     check_owner(settings.output_dir)
     told = _told(runs, mixed_note(settings, __version__))
     if settings.dry_run:
-        _say_on_stderr([*told, *_of_templates(settings)])
+        _say_on_stderr(told)
+        if runs.to_do:
+            _say_on_stderr(_of_templates(settings))
         for state, listed in (("done", runs.done), ("to do", runs.to_do)):
             for run in listed:
                 print(f"{state}\t{one_line(run.relative)}")

@@ -415,14 +415,20 @@ def test_one_that_is_gone_or_torn_is_made_again(call, tmp_path: Path, how: str) 
     assert np.array_equal(mask_of(out), before)
 
 
-def test_one_saved_over_without_compression_stays(job: Job) -> None:
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_one_saved_over_without_compression_stays(job: Job, kind: type[nib.Nifti1Image]) -> None:
+    """Unless it is torn."""
     assert isinstance(attempt(job, TRUE), Done)
     content = gzip.decompress(save_over(job.place.output_dir))
+    image = nib.Nifti1Image.from_bytes(content)
+    content = kind(np.asarray(image.dataobj), image.affine).to_bytes()
     (job.place.output_dir / MASK).write_bytes(content)
     found = attempt(job, TRUE)
     assert isinstance(found, Failed)
     assert found.stage == "edit"
     assert (job.place.output_dir / MASK).read_bytes() == content
+    (job.place.output_dir / MASK).write_bytes(content[: len(content) // 2])
+    assert isinstance(attempt(job, TRUE), Done)
 
 
 def test_another_failure_does_not_take_it_along(job: Job) -> None:

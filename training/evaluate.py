@@ -275,7 +275,7 @@ def main() -> int:
         for name, row in table.items():
             print(_line(f"{name:18}", row))
         found["held_out_label_maps"] = {
-            name: {key: round(value, 4) for key, value in row.items() if not np.isnan(value)}
+            name: {key: round(value, 4) for key, value in row.items() if np.isfinite(value)}
             for name, row in table.items()
         }
     if heads:

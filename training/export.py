@@ -23,6 +23,7 @@ import torch
 from scipy.special import softmax
 from torch import Tensor
 
+from training.errors import TrainingError, told_in_a_line
 from training.maps import HELD_OUT, REACH_MM, load_maps
 from training.network import StripNet, card_values, count_macs
 from training.synthesis import SynthesisRanges, draw, render
@@ -35,7 +36,7 @@ TOLERANCE_SHARE = 0.005
 TYPICAL_SHAPE = (128, 128, 128)
 
 
-class ExportError(Exception):
+class ExportError(TrainingError):
     """The exported network is not the trained one."""
 
 
@@ -74,7 +75,7 @@ def largest_differences(net: StripNet, model: bytes, heads: list[Tensor]) -> tup
         with torch.no_grad():
             sdt, tissue = (part.numpy() for part in net(head))
         other, logits = session.run(["sdt", "tissue"], {"image": head.numpy()})
-        near = np.abs(sdt - other)[~(np.abs(sdt) >= 10)]  # also what is no number
+        near = np.abs(sdt - other)[~((np.abs(sdt) >= 10) & np.isfinite(other))]
         worst_mm = float(np.maximum(worst_mm, near.max(initial=0)))
         apart = np.abs(softmax(tissue, axis=1) - softmax(logits, axis=1))
         worst_share = float(np.maximum(worst_share, apart.max()))
@@ -183,7 +184,8 @@ def main() -> None:
     args = parser.parse_args()
     blend = Blend(args.blend, args.share) if args.blend else None
     folder = args.folder or args.work
-    print(export(args.work, args.labels, folder, args.name, args.version, blend))
+    with told_in_a_line():
+        print(export(args.work, args.labels, folder, args.name, args.version, blend))
 
 
 if __name__ == "__main__":

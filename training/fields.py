@@ -55,7 +55,7 @@ class Missed:
     ml, share
         Its volume, and the share of the labels' own.
     out_mm
-        Greatest distance to the mask.
+        Greatest distance to the mask; infinite without one.
     deep_mm
         How deep it lies beneath the surface of the labels in the field of view, at most; on the
         finer grid, so that .8 mm may be missing. A thin spur is far from the mask along its whole
@@ -117,6 +117,8 @@ def missed(found_mm: Float3, tissue_mm: Float3, seen: Bool3, *, zoom_mm: float) 
     seen : (I, J, K) bool
     zoom_mm : float
     """
+    if not (tissue_mm <= 0).any():
+        return Missed(0.0, 0.0, 0.0, 0.0)
     box = bounding_box(tissue_mm <= 0, margin_mm=4 * zoom_mm, zooms=(zoom_mm,) * 3)
     mask, labels = (finer(one[box]) <= 0 for one in (found_mm, tissue_mm))
     inside = labels & (finer(seen[box].astype(np.float32)) > 0.5)
@@ -149,8 +151,11 @@ def _points(field: Float3) -> Points:
 
 
 def _some(points: Points) -> Points:
-    """At most `POINTS` of them, evenly."""
-    return points[:: len(points) // POINTS + 1]
+    """At most `POINTS` of them, the same of the same points.
+
+    By chance: they come in pairs of where a line enters and leaves, which an even step would part.
+    """
+    return points[np.random.default_rng(0).permutation(len(points))[:POINTS]]
 
 
 def _at(values: Bool3, points: Points) -> NDArray[np.bool_]:

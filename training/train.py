@@ -321,7 +321,8 @@ def train(plan: Plan) -> Learner:
         loss, learned = step_once(learner, sample, plan.clip_norm, bf16)
         in_a_row = 0 if learned else in_a_row + 1
         keep = min(plan.average, (progress.step + 1) / (progress.step + 20))
-        update_average(learner.average, learner.net, keep)
+        if learned:
+            update_average(learner.average, learner.net, keep)
         progress.step += 1
         progress.draws += plan.batch
         progress.skipped += not learned

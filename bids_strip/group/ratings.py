@@ -89,7 +89,8 @@ def _rating(path: Path, number: int, row: Mapping[str, str | None]) -> tuple[str
 def _unquoted(note: str) -> str:
     """A note without the quotes that a spreadsheet put around it and doubled in it.
 
-    Only where some are doubled: a rater may have put a note in quotes.
+    Only where some are doubled, or it holds a comma: a rater may have put a note in quotes.
     """
     found = _QUOTED.fullmatch(note)
-    return found[1].replace('""', '"') if found and '""' in found[1] else note
+    quoted = found and ('""' in found[1] or "," in found[1])
+    return found[1].replace('""', '"') if found and quoted else note

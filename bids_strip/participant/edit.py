@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from nibabel.nifti1 import Nifti1Image
+from nibabel.nifti2 import Nifti2Image
 from nibabel.orientations import io_orientation, ornt_transform
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
@@ -20,8 +22,6 @@ from bids_strip.record import Record
 _TOLERANCE_MM = 0.5
 """How far a corner may lie off: editors round what they write into the header."""
 _LEAST_ML = 10.0
-_MAGIC = slice(344, 347)
-"""Where a header says that it is one of NIfTI-1."""
 
 
 def check_untouched(run: Run, record: Record | None, output_dir: Path) -> None:
@@ -63,10 +63,22 @@ def _is_another(path: Path, size: int) -> bool:
         with quiet_headers():
             np.asanyarray(read_nifti(path).dataobj)
     except NotCompressedError:
-        return path.read_bytes()[_MAGIC] == b"n+1"
+        return _is_whole(path.read_bytes())
     except DAMAGED as error:
         return describe_refusal(error) is not None
     return True
+
+
+def _is_whole(content: bytes) -> bool:
+    """True if bytes are an uncompressed image in full."""
+    for kind in (Nifti1Image, Nifti2Image):
+        try:
+            with quiet_headers():
+                np.asanyarray(kind.from_bytes(content).dataobj)
+        except DAMAGED:
+            continue
+        return True
+    return False
 
 
 def read_edit(path: Path, grid: Grid) -> Bool3:

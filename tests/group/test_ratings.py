@@ -43,6 +43,7 @@ def test_a_spreadsheet_may_have_saved_it(tmp_path: Path) -> None:
         ('"dark rim"', '"dark rim"'),
         ('the "rim"', 'the "rim"'),
         ('"dark" "rim"', '"dark" "rim"'),
+        ('"dark, blurry rim"', "dark, blurry rim"),
         ('"dark', '"dark'),
         ('"', '"'),
         ('""', '""'),

@@ -43,6 +43,20 @@ def test_a_surface_far_from_the_true_one_counts() -> None:
     assert found.p95_mm > 10
 
 
+@pytest.mark.parametrize("radius_mm", [42, 50, 55])
+@pytest.mark.parametrize("side", [1, -1])
+def test_what_is_cut_off_counts_alike_on_either_side(
+    radius_mm: float, side: int, monkeypatch
+) -> None:
+    """As by all points of the surfaces."""
+    cut = np.maximum(ball(radius_mm), side * K_MM - radius_mm + 12).astype(np.float32)
+    some = apart(cut, ball(radius_mm), EVERYWHERE, zoom_mm=2.0)
+    monkeypatch.setattr("training.fields.POINTS", 10**9)
+    every = apart(cut, ball(radius_mm), EVERYWHERE, zoom_mm=2.0)
+    assert some.mean_mm == pytest.approx(every.mean_mm, rel=0.05)
+    assert some.p95_mm == pytest.approx(every.p95_mm, rel=0.05)
+
+
 def test_a_surface_is_measured_where_it_is_seen() -> None:
     wrong_below = np.where(K_MM < 0, ball(46), ball(42)).astype(np.float32)
     found = apart(wrong_below, ball(42), K_MM > 4, zoom_mm=2.0)
@@ -79,3 +93,11 @@ def test_a_layer_at_the_edge_of_the_field_is_not_deep() -> None:
 
 def test_what_is_not_missed_is_nothing() -> None:
     assert missed(ball(43), ball(42), EVERYWHERE, zoom_mm=2.0).ml == 0
+    assert missed(ball(43), ball(-1), EVERYWHERE, zoom_mm=2.0).share == 0
+
+
+def test_without_a_mask_all_is_missed() -> None:
+    found = missed(ball(-1), ball(42), EVERYWHERE, zoom_mm=2.0)
+    assert found.share == 1
+    assert found.deep_mm == pytest.approx(42, abs=1.5)
+    assert np.isinf(found.out_mm)

@@ -188,8 +188,11 @@ def test_a_network_that_gives_no_numbers_shows() -> None:
     net, broken = trained(), trained()
     with torch.no_grad():
         broken.fine.bias.fill_(float("nan"))
-    apart = largest_differences(broken, to_onnx(net), [torch.rand(1, 1, 8, 8, 8)])
-    assert np.isnan(apart).all()
+    head = torch.rand(1, 1, 8, 8, 8)
+    assert np.isnan(largest_differences(broken, to_onnx(net), [head])).all()
+    with torch.no_grad():
+        net.coarse.bias.fill_(100.0)  # all far outside
+    assert np.isnan(largest_differences(net, to_onnx(broken), [head])).all()
 
 
 def test_the_card_is_one_that_the_app_reads() -> None:

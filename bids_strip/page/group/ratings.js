@@ -140,10 +140,10 @@ function save() {
     (left ? ` ${counted(left, "rating")} given to another mask: saved as such, not counted.` : ""));
 }
 
-// a cell as spreadsheets save one that holds quotes: within quotes, each of its own doubled
+// a cell as spreadsheets save one that holds quotes or a comma: within quotes, each of its own doubled
 function unquoted(cell) {
   const inside = /^"((?:[^"]|"")*)"$/.exec(cell)?.[1];
-  return inside?.includes('""') ? inside.replaceAll('""', '"') : cell;
+  return inside && /""|,/.test(inside) ? inside.replaceAll('""', '"') : cell;
 }
 
 // [cells, number of the line] of each line that is not blank
