@@ -185,7 +185,7 @@ def surface_distances(ours: Surface, reference: Surface) -> SurfaceDistances:
     return SurfaceDistances(
         signed_mm=float(weights @ values),
         mean_mm=float(weights @ size),
-        p95_mm=_weighted_percentile(size, weights, 0.95),
+        p95_mm=weighted_percentile(size, weights, 0.95),
     )
 
 
@@ -268,9 +268,10 @@ def _places(
     ]
 
 
-def _weighted_percentile(
+def weighted_percentile(
     values: NDArray[np.float64], weights: NDArray[np.float64], fraction: float
 ) -> float:
+    """The value that a fraction of the weight does not exceed."""
     order = np.argsort(values)
     reached = np.searchsorted(np.cumsum(weights[order]), fraction * weights.sum())
     return float(values[order[min(int(reached), values.size - 1)]])

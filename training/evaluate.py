@@ -19,13 +19,14 @@ import numpy as np
 
 from benchmarks import montage
 from benchmarks.asked import HEADER, asked_rows
+from benchmarks.overlap import SurfaceDistances
 from benchmarks.tables import Cell, text_table
 from bids_strip.card import Card, find_card
 from bids_strip.domain import Bool3, Conformed, Frame, Prediction
 from bids_strip.geometry import dice
 from bids_strip.participant.predict import Predictor, load_predictor
 from training.asked import asked_for
-from training.fields import Apart, Missed, apart, missed
+from training.fields import Missed, apart, missed
 from training.heads import HeadScore, find_heads, score_head
 from training.maps import HELD_OUT, TrainingMap, load_maps
 from training.synthesis import Sample, SynthesisDraw, SynthesisRanges, draw, render
@@ -60,7 +61,7 @@ class Score:
     groups: tuple[str, ...]
     brain: float
     ml: float
-    surface: Apart
+    surface: SurfaceDistances
     missed: Missed
     tissue: tuple[float, float, float]
 

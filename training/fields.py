@@ -8,6 +8,7 @@ one mm a mm.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from torch.nn import functional as F
 
-from benchmarks.overlap import Points, crossings
+from benchmarks.overlap import Points, SurfaceDistances, crossings, weighted_percentile
 from bids_strip.domain import Bool3, Float3
 from bids_strip.geometry import bounding_box
 
@@ -24,26 +25,7 @@ FINER = 2
 """Times as fine as the network's grid."""
 POINTS = 20_000
 """Points of a surface, at most, that are measured."""
-NOT_MEASURED = (float("nan"),) * 3
-
-
-@dataclass(frozen=True, slots=True)
-class Apart:
-    """How far two surfaces lie apart, each counting by half.
-
-    Attributes
-    ----------
-    mean_mm
-        Mean of the absolute distances.
-    signed_mm
-        Mean; positive where the predicted one lies outside.
-    p95_mm
-        95th percentile of the absolute distances.
-    """
-
-    mean_mm: float
-    signed_mm: float
-    p95_mm: float
+NOT_MEASURED = SurfaceDistances(nan, nan, nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +50,7 @@ class Missed:
     deep_mm: float
 
 
-def apart(found_mm: Float3, true_mm: Float3, seen: Bool3, *, zoom_mm: float) -> Apart:
+def apart(found_mm: Float3, true_mm: Float3, seen: Bool3, *, zoom_mm: float) -> SurfaceDistances:
     """Measure from each surface to the plane of the other at its nearest point.
 
     Parameters
@@ -82,27 +64,30 @@ def apart(found_mm: Float3, true_mm: Float3, seen: Bool3, *, zoom_mm: float) -> 
 
     Returns
     -------
-    Apart
-        NaN where one of the surfaces has no point.
+    SurfaceDistances
+        Positive where the predicted surface lies outside; NaN where one of them has no point.
     """
     inside = (found_mm <= 0) | (true_mm <= 0)
     if not inside.any():
-        return Apart(*NOT_MEASURED)
+        return NOT_MEASURED
     box = bounding_box(inside, margin_mm=2 * zoom_mm, zooms=(zoom_mm,) * 3)
     surfaces = [one[box] for one in (found_mm, true_mm)]
     points = [_points(one) for one in surfaces]
     if not all(len(one) for one in points):
-        return Apart(*NOT_MEASURED)
+        return NOT_MEASURED
     there = [one[_at(seen[box], one)] for one in points]
     outwards = _from_surface(_some(there[0]), points[1], surfaces[1])
     inwards = _from_surface(_some(there[1]), points[0], surfaces[0])
     if not (outwards.size and inwards.size):
-        return Apart(*NOT_MEASURED)
+        return NOT_MEASURED
     signed = np.concatenate([outwards, -inwards]) * zoom_mm
     weights = np.repeat([0.5 / outwards.size, 0.5 / inwards.size], [outwards.size, inwards.size])
-    order = np.abs(signed).argsort()
-    p95 = np.abs(signed)[order][np.searchsorted(weights[order].cumsum(), 0.95)]
-    return Apart(float(weights @ np.abs(signed)), float(weights @ signed), float(p95))
+    size = np.abs(signed)
+    return SurfaceDistances(
+        signed_mm=float(weights @ signed),
+        mean_mm=float(weights @ size),
+        p95_mm=weighted_percentile(size, weights, 0.95),
+    )
 
 
 def missed(found_mm: Float3, tissue_mm: Float3, seen: Bool3, *, zoom_mm: float) -> Missed:
