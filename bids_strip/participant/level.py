@@ -76,11 +76,9 @@ def plan(settings: Settings, card: Card) -> Worklist:
     done = tuple(run for run in runs if run not in why)
     opens_network = any(done_but_for_border(run, states[run], asked) is None for run in why)
     unseen = [run for run in done if states[run].unseen]
-    notes = [*found.notes, *([_uncompared(unseen, done)] if unseen else [])]
-    notes += filter(None, [_gone(settings)])
-    return Worklist(
-        tuple(why), done, found.not_bids, opens_network, why, found.closed, tuple(notes)
-    )
+    uncompared = _uncompared(unseen, done) if unseen else None
+    notes = (*found.notes, *filter(None, [uncompared, _gone(settings)]))
+    return Worklist(tuple(why), done, found.not_bids, opens_network, why, found.closed, notes)
 
 
 def _gone(settings: Settings) -> str | None:
