@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -119,6 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     peer = "folder of MindGrab's layers.json and model.pth (needs torch)"
     parser.add_argument("--peer", type=Path, metavar="DIR", help=peer)
     parser.add_argument("--peer-side", type=int, default=256, help="smaller, to try the code")
+    turns = "of our network and MindGrab's, which are compared by their medians"
+    parser.add_argument("--turns", type=int, default=3, help=turns)
     mask = "folder of MindGrab's masks, <dataset>_<run>_mask.nii.gz: Dice of the port"
     parser.add_argument("--check", type=Path, metavar="DIR", help=mask)
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -186,14 +189,15 @@ def _cube(folder: Path, zoom_mm: float) -> Path:
 
 def _others(args: argparse.Namespace, folder: Path) -> Iterator[OtherCost]:
     head = first_heads(args.bids_dir, 1)[0]
-    yield own_network(max(args.threads))
     _cube_dataset(head, folder, 1.0)
     yield plain_way(_cube(folder, 1.0), max(args.threads))
-    if args.peer:
-        run = head.name.split(".nii")[0]
-        name = f"{args.bids_dir.resolve().name}_{run}_mask.nii.gz"
-        mask = args.check / name if args.check else None
-        yield mindgrab(args.peer, head, max(args.threads), mask=mask, side=args.peer_side)
+    for _ in range(args.turns):
+        yield own_network(max(args.threads))
+        if args.peer:
+            run = head.name.split(".nii")[0]
+            name = f"{args.bids_dir.resolve().name}_{run}_mask.nii.gz"
+            mask = args.check / name if args.check else None
+            yield mindgrab(args.peer, head, max(args.threads), mask=mask, side=args.peer_side)
     yield from programs(head)
 
 
@@ -233,7 +237,7 @@ def asked_for(figures: Figures) -> list[Asked]:
     for one in heads:
         if one.case.threads == most:
             found += _asked_of_head(one, figures.others)
-    for own, peer in product(_seconds(figures.others, OWN), _seconds(figures.others, MINDGRAB)):
+    for own, peer in product(_median(figures.others, OWN), _median(figures.others, MINDGRAB)):
         found.append(at_least(f"{MINDGRAB} over our own, times", peer / own, LEAST_NETWORK_RATIO))
     found += [at_least(f"{one.case.what}, {one.case.workers} workers, {one.case.kinds}: use of "
                        "the processors", one.cost.use, LEAST_USE)
@@ -247,25 +251,26 @@ def _asked_of_head(one: Timed, others: Sequence[OtherCost]) -> Iterator[Asked]:
     if one.case.kinds != MASK:
         return
     yield at_most(f"{MASK}, MB", one.cost.peak_mb, MOST_MASK_MB)
-    for seconds in _seconds(others, PLAIN):
+    for seconds in _median(others, PLAIN):
         ratio = one.cost.head_s / seconds
         yield at_most("the same over the plain way, times", ratio, MOST_OVER_PLAIN)
-    for seconds in _seconds(others, MINDGRAB):
+    for seconds in _median(others, MINDGRAB):
         what = f"{MINDGRAB} over the whole command, mask only, times"
         yield at_least(what, seconds / one.cost.elapsed_s, LEAST_RATIO)
 
 
-def _seconds(others: Sequence[OtherCost], what: str) -> list[float]:
-    """Of those of that name that ran."""
-    return [one.seconds for one in others if one.seconds is not None and what in one.what]
+def _median(others: Sequence[OtherCost], what: str) -> list[float]:
+    """Seconds of one of that name, the median of its turns; nothing where it did not run."""
+    turns = [one.seconds for one in others if one.seconds is not None and what in one.what]
+    return [statistics.median(turns)] if turns else []
 
 
 def render(figures: Figures, asked: Sequence[Asked]) -> str:
     """Lay out the figures as Markdown."""
     low, high = figures.load
     made_by = next((one.cost.made_by for one in figures.timed), "")
-    parts = [f"{figures.machine}; load average as the calls began {low:.1f} to {high:.1f}; "
-             f"{made_by}"]  # fmt: skip
+    told = f"load average as the calls began {low:.1f} to {high:.1f}"
+    parts = ["; ".join(filter(None, (figures.machine, told, made_by)))]
     if figures.timed:
         header = ("what", "written", "workers x threads", "whole command, s", "a head, s",
                   "peak MB", "MB read", "MB written", "processors used, %")  # fmt: skip
