@@ -11,6 +11,11 @@ from torch.nn import functional as F
 from training.network import BAND_MM
 from training.synthesis import Sample
 
+LOST = 4.0
+"""How much more a voxel of the brain's labels weighs that lies outside the predicted surface, for
+each mm of its depth beneath theirs within `LOST_MM`: a mean hardly feels a corner that is lost."""
+LOST_MM = (1.0, 5.0)
+"""Shallower, errors to both sides stay alike; deeper counts as the last."""
 TISSUE_WEIGHT = 1.0
 """Of the tissue's loss beside the distances'."""
 TISSUE_DICE = 0.5
@@ -37,12 +42,12 @@ class Loss:
 
 
 def distance_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Smooth L1 in mm, heavier near the surface, one-sided beyond the band.
+    """Smooth L1 in mm, heavier near the surface and in lost brain, one-sided beyond the band.
 
     Parameters
     ----------
     predicted, target : (N, C, I, J, K), mm
-        Negative inside.
+        Negative inside; the first is of the brain's surface, the last of its labels'.
     weight : (N, 1, I, J, K)
         Of each voxel.
     """
@@ -52,8 +57,15 @@ def distance_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         wanted = torch.minimum(torch.maximum(predicted, low), high)
         near = (1 + 4 * torch.exp(-((target / 2.5) ** 2))) * weight
         near /= 2 * near.sum()
+        near[:, 0] *= 1 + LOST * _lost_mm(predicted[:, 0], target[:, -1])
     cost = F.smooth_l1_loss(predicted, wanted, reduction="none")
     return (cost * near).sum()
+
+
+def _lost_mm(brain: Tensor, labels: Tensor) -> Tensor:
+    """How deep beneath the labels' surface the brain's surface passes over a voxel, mm."""
+    shallow, deepest = LOST_MM
+    return (brain > 0) * (-labels - shallow).clamp(0.0, deepest - shallow)
 
 
 def surface_dice_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -54,6 +54,30 @@ def test_within_the_band_both_sides_count(error: float) -> None:
     assert float(found) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("labels_mm", "times"), [(-0.5, 1.0), (-1.0, 1.0), (-2.0, 5.0), (-4.0, 13.0), (-9.0, 17.0)]
+)
+def test_lost_brain_weighs_by_its_depth_beneath_the_labels(labels_mm: float, times: float) -> None:
+    target = torch.full((1, 2, 4, 4, 4), -3.0)
+    target[:, 1] = labels_mm
+    found = target.clone()
+    found[:, 0] = 2.0  # outside the predicted surface, and 5 mm off
+    kept = target.clone()
+    kept[:, 0] = -8.0  # as far off, and inside
+    one = torch.ones(1, 1, 4, 4, 4)
+    ratio = float(distance_loss(found, target, one) / distance_loss(kept, target, one))
+    assert ratio == pytest.approx(times, rel=1e-5)
+
+
+def test_the_labels_own_surface_weighs_alike_on_both_sides() -> None:
+    target = torch.full((1, 2, 4, 4, 4), -3.0)
+    one = torch.ones(1, 1, 4, 4, 4)
+    out, deeper = (target + torch.tensor([0.0, off]).reshape(1, 2, 1, 1, 1) for off in (5.0, -5.0))
+    assert float(distance_loss(out, target, one)) == pytest.approx(
+        float(distance_loss(deeper, target, one))
+    )
+
+
 def test_weights_leave_voxels_out() -> None:
     target = plane()
     bad = target.clone()
