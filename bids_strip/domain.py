@@ -108,6 +108,12 @@ class Run:
         return "_".join(f"{key}-{label}" for key, label in self.entities)
 
     @property
+    def folder(self) -> str:
+        """Where BIDS has such a file, for example ``sub-01/ses-1/anat``."""
+        pairs = ((key, self.label(key)) for key in ("sub", "ses"))
+        return "/".join([*(f"{key}-{label}" for key, label in pairs if label is not None), "anat"])
+
+    @property
     def name(self) -> str:
         """File name without extension: the ``bids_name`` of tables."""
         return f"{self.stem}_{self.suffix}"

@@ -1,7 +1,7 @@
 """The manifest of a call: what became of every selected run, and why it was done.
 
-``logs/bids_strip-<call>_runs.tsv``. While the call works, ``..._runs.partial.tsv`` grows by a line
-for each run; a call that is killed leaves that one.
+``logs/bids_strip-<call>_runs.tsv``. While the call works, ``..._runs.partial.tsv`` names what is to
+do and grows by a line for each run that ended; a call that is killed leaves that one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from bids_strip.printable import folded, one_line
 from bids_strip.record import without_places
 
 HEADER = "run\tstate\twhy\tstage\treason\tseconds"
-DONE, SKIPPED, FAILED, NOT_STARTED = "done", "skipped", "failed", "not started"
+TO_DO, DONE, SKIPPED, FAILED, NOT_STARTED = "to do", "done", "skipped", "failed", "not started"
 STOPPED = "stopped"
 """Begun or not, when the call was ended."""
 _NOTHING = "n/a"
+_GROWING = ".partial.tsv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Entry:
     run
         Path of the source below BIDS_DIR.
     state
-        ``done``, ``skipped``, ``failed``, ``not started`` or ``stopped``.
+        ``done``, ``skipped``, ``failed``, ``not started`` or ``stopped``; ``to do`` in the lines of
+        a call that works, before the run's own.
     why
         Why it was to be done, "" if it was not.
     stage, reason
@@ -117,8 +119,15 @@ class Manifest:
         reason = without_places(outcome.told, run, self.output_dir)
         return Entry(run.relative, FAILED, why, outcome.stage, reason, outcome.elapsed_s)
 
+    def begin(self) -> None:
+        """Say on the disk what is to do."""
+        self._write(*(Entry(run.relative, TO_DO, why) for run, why in self.why.items()))
+
     def _note(self, *entries: Entry) -> None:
         self.entries.update((entry.run, entry) for entry in entries)
+        self._write(*entries)
+
+    def _write(self, *entries: Entry) -> None:
         if self.file is not None:
             with contextlib.suppress(OSError):  # a full disk: the runs' own lines tell of it
                 self.file.writelines(f"{entry}\n" for entry in entries)
@@ -144,7 +153,7 @@ def manifest(place: Place, why: Mapping[Run, str], done: Iterable[Run]) -> Itera
         To be told what becomes of the runs.
     """
     name = f"logs/bids_strip-{place.staging.name}_runs"
-    growing = place.output_dir / f"{name}.partial.tsv"
+    growing = place.output_dir / f"{name}{_GROWING}"
     with contextlib.ExitStack() as stack:
         file: TextIO | None = None
         with contextlib.suppress(OSError):
@@ -152,6 +161,7 @@ def manifest(place: Place, why: Mapping[Run, str], done: Iterable[Run]) -> Itera
             file.write(f"{HEADER}\n")
         found = Manifest(place.output_dir, why, file=file)
         stack.callback(_close, found, place, f"{name}.tsv", growing)
+        found.begin()
         found.skip(done)
         left = STOPPED
         try:
@@ -159,6 +169,18 @@ def manifest(place: Place, why: Mapping[Run, str], done: Iterable[Run]) -> Itera
             left = NOT_STARTED
         finally:
             found.rest(left)
+
+
+def unended(output_dir: Path) -> set[str]:
+    """Sources that calls had to do whose end no line tells: they work, or were killed."""
+    found: set[str] = set()
+    for path in (output_dir / "logs").glob(f"*_runs{_GROWING}"):
+        with contextlib.suppress(OSError):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            rows = (line.split("\t") for line in text.splitlines(keepends=True) if line[-1] == "\n")
+            states = {row[0]: row[1] for row in rows if len(row) > 1}
+            found |= {run for run, state in states.items() if state == TO_DO}
+    return found
 
 
 def _close(found: Manifest, place: Place, name: str, growing: Path) -> None:

@@ -118,8 +118,7 @@ def derivative_name(run: Run, desc: str, suffix: str, extension: str, label: str
     """
     said = desc if run.suffix in ("T1w", suffix) else desc + run.suffix
     given = [f"{key}-{value}" for key, value in (("label", label), ("desc", said)) if value]
-    folders = [f"{key}-{found}" for key in ("sub", "ses") if (found := run.label(key)) is not None]
-    return "/".join([*folders, "anat", f"{'_'.join([run.stem, *given])}_{suffix}{extension}"])
+    return f"{run.folder}/{'_'.join([run.stem, *given])}_{suffix}{extension}"
 
 
 def names_of(run: Run) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ import math
 import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -137,18 +137,24 @@ def _parsed(text: str) -> Record | None:
     try:
         data = json.loads(text, object_pairs_hook=_table)
         source, manual = data.pop("input"), data.pop("manual", None)
-        outputs = tuple(OutputFile(**o) for o in data.pop("outputs"))
+        outputs = tuple(OutputFile(**_known(OutputFile, o)) for o in data.pop("outputs"))
         found = tuple(data.pop("reasons", ()))
         record = Record(
-            **data,
-            input=InputFile(**source) if source else None,
+            **_known(Record, data),
+            input=InputFile(**_known(InputFile, source)) if source else None,
             outputs=outputs,
             reasons=found,
-            manual=InputFile(**manual) if manual else None,
+            manual=InputFile(**_known(InputFile, manual)) if manual else None,
         )
         return record if _is_sound(record) else None
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
         return None
+
+
+def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """What this version knows of a JSON object: a later one may say more."""
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in data.items() if name in names}
 
 
 def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -257,6 +257,18 @@ def test_names_that_are_left_out(tiny_bids: TinyBids, name: str) -> None:
     assert names(root) == ["sub-01_run-9_T1w"]
 
 
+@pytest.mark.parametrize("folder", ["sub-01_old/anat", "sub-01/ses-1_bad/anat", "sub-0/1/anat"])
+def test_folders_that_pybids_takes_for_others_are_left_out(
+    tiny_bids: TinyBids, folder: str
+) -> None:
+    """A backup beside a participant is not the participant: its mask would replace theirs."""
+    name = "sub-01_ses-1_T1w" if "ses" in folder else "sub-01_T1w"
+    backup = f"{folder}/{name}.nii.gz"
+    found = select(settings(tiny_bids(("sub-02/anat/sub-02_T1w.nii.gz", backup))))
+    assert [run.name for run in found.runs] == ["sub-02_T1w"]
+    assert backup in found.not_bids or "/1/" in backup
+
+
 def test_names_that_stay(tiny_bids: TinyBids) -> None:
     stems = [
         "sub-01_acq-a_ce-b_rec-c_run-001_echo-2_flip-1_inv-2_mt-on_part-mag",

@@ -122,7 +122,34 @@ def test_a_manifest_that_cannot_be_written_fails_nothing(
     monkeypatch.setattr(Place, "put", refusing)
     assert call() == 0
     [grown] = (out / "logs").glob("*_runs.partial.tsv")
-    assert len(grown.read_text().splitlines()) == 3
+    rows = [line.split("\t")[:2] for line in grown.read_text().splitlines()[1:]]
+    assert rows == [[ONE, "to do"], [TWO, "to do"], [ONE, "done"], [TWO, "done"]]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_runs_of_a_killed_call_are_told_of_at_group_level(
+    call: Call, out: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table would lack them unsaid; once they have a result nothing is said."""
+    assert call("--participant-label", "01") == 0
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(
+            "bids_strip.execution.local.work", lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        )
+        call("--force")
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    capsys.readouterr()
+    assert call(level="group") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "no result yet" in line]
+    assert len(told) == 1
+    assert "no result yet of 1 of the runs" in told[0]
+    assert "(for example sub-02_ses-1_T1w)" in told[0]
+    assert call("--participant-label", "01", level="group") == 0
+    assert call() == 0
+    assert call(level="group") == 0
+    assert "no result yet" not in capsys.readouterr().err
 
 
 def test_a_file_in_place_of_the_participants_folder(call: Call, out: Path, capsys) -> None:

@@ -135,3 +135,20 @@ def test_another_session_needs_its_own_call(out: Path, collect: Collect) -> None
     path.touch()
     assert len(collect()["t1w_mask"]) == 2
     assert collect(session_id="1")["t1w_mask"] == ours(out, "desc-brain_mask.nii.gz")
+
+
+@needs_smriprep
+def test_the_group_level_changes_nothing_of_it(out: Path) -> None:
+    """Its dictionary, a sidecar of every T1w by its name, says nothing against any name."""
+    from smriprep.utils.bids import collect_derivatives
+
+    assert cli.main(["/no/such/dataset", str(out), "group"]) == 0
+    stem = out / "sub-02/anat/sub-02_acq-a_run-1"
+    stem.parent.mkdir(parents=True)
+    for name in ("desc-brain_mask.nii.gz", "desc-preproc_T1w.nii.gz"):
+        Path(f"{stem}_{name}").touch()
+    assert collect_derivatives(out, "02", []) == {
+        "t1w_mask": f"{stem}_desc-brain_mask.nii.gz",
+        "t1w_preproc": f"{stem}_desc-preproc_T1w.nii.gz",
+        "transforms": {},
+    }

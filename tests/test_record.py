@@ -45,6 +45,16 @@ def test_there_and_back_without_input(tmp_path: Path) -> None:
     assert read_record(path) == record
 
 
+def test_fields_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
+    """A group job of the old image reads what tasks of the new one wrote."""
+    later = RECORD.to_json()
+    for one in (later, later["input"], later["outputs"][0]):
+        one["hints"] = {"new": 1}
+    path = tmp_path / "qc.json"
+    path.write_text(json.dumps(later))
+    assert read_record(path) == RECORD
+
+
 def fitted(mismatch: bool, *fit: float) -> Record:
     """A record of template spaces: Dice, least and largest stretch."""
     names = ("template_dice", "template_stretch_min", "template_stretch_max")

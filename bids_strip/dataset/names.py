@@ -69,20 +69,26 @@ class NameReader:
         Each ``key-label`` of the name has to be what pybids reads from the path, and the other
         way round: ``desc`` and ``space`` do not pass, nor another session than the folder's.
         """
-        folder, _, name = relative.rpartition("/")
-        stem, suffix = name.removesuffix(".gz").removesuffix(".nii").rsplit("_", 1)
-        pairs = tuple((key, label) for key, _, label in (p.partition("-") for p in stem.split("_")))
-        run = Run(self.root / relative, relative, pairs, suffix)
+        run = run_at(self.root, relative)
         found = self.image(run).entities
         read = {key: str(found[name]) for name, key in self.keys.items() if name in found}
-        sessions = sum(key == "ses" for key, _ in pairs)
-        if read != dict(pairs) or len(read) != len(pairs) or folder.count("/") != 1 + sessions:
+        if read != dict(run.entities) or len(read) != len(run.entities):
+            return None
+        if relative.rpartition("/")[0] != run.folder:  # pybids takes sub-01_old for sub-01
             return None
         return Image(run, found)
 
     def image(self, run: Run) -> Image:
         """Read the relative path of a run that is known to be one."""
         return Image(run, self.parse(f"/{run.relative}", entities=self.entities))
+
+
+def run_at(root: Path, relative: str) -> Run:
+    """The run of a relative path, its entities as its name spells them."""
+    name = relative.rpartition("/")[2]
+    stem, suffix = name.removesuffix(".gz").removesuffix(".nii").rsplit("_", 1)
+    pairs = tuple((key, label) for key, _, label in (p.partition("-") for p in stem.split("_")))
+    return Run(root / relative, relative, pairs, suffix)
 
 
 def pybids_entities() -> tuple[Any, ...]:

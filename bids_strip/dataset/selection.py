@@ -147,9 +147,10 @@ def _nothing_of_the_modality(
     if not subjects:
         return f"{settings.bids_dir}: holds no sub-* folder; {seen(settings.bids_dir)}"
     root = settings.bids_dir
-    where = listed(subjects) if settings.participant_label else f"{len(subjects)} participants"
+    few = settings.participant_label or len(subjects) == 1
+    where = listed(subjects) if few else f"{len(subjects)} participants"
     hint = (
-        f"{odd[0]} is no raw BIDS name of a magnitude image"
+        f"{odd[0]} is no raw BIDS name of a magnitude image, or not that of its folder; rename it"
         if odd
         else "see --modality for other suffixes"
     )

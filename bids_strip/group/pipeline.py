@@ -20,6 +20,7 @@ from bids_strip.group.percentiles import percentiles
 from bids_strip.group.ratings import read_ratings
 from bids_strip.group.report import page
 from bids_strip.group.tables import tabulate
+from bids_strip.group.unended import unended_note
 from bids_strip.identity.compared import Identity
 from bids_strip.judged import UNRATED, UNREADABLE, Judged, Rating
 from bids_strip.metrics import METRICS, TEMPLATE_METRICS
@@ -43,10 +44,13 @@ class Group:
         The records of each modality.
     ratings
         bids_name -> what a rater said.
+    unended
+        A line about runs that were begun and have no record.
     """
 
     gathered: Gathered
     ratings: Mapping[str, Rating]
+    unended: str | None = None
 
     @property
     def left_out(self) -> str | None:
@@ -65,7 +69,8 @@ class Group:
     def notes(self) -> tuple[str, ...]:
         """What is to be said before the work, a line each."""
         unlike = (mixed(records, suffix) for suffix, records in self.gathered.records.items())
-        return tuple(filter(None, (self.left_out, self.unfiltered, *unlike, self.outdated)))
+        said = (self.left_out, self.unfiltered, self.unended, *unlike, self.outdated)
+        return tuple(filter(None, said))
 
     @property
     def outdated(self) -> str | None:
@@ -97,7 +102,7 @@ def collect(settings: Settings) -> Group:
         As `bids_strip.group.ratings.read_ratings`.
     """
     ratings = read_ratings(settings.ratings, settings.output_dir)
-    return Group(gather(settings), ratings)
+    return Group(gather(settings), ratings, unended_note(settings))
 
 
 def preview(settings: Settings, group: Group) -> list[str]:

@@ -14,9 +14,11 @@ NOT_AVAILABLE = "n/a"
 _ENTITY_COLUMNS = {
     "participant_id": ("sub", "participant"),
     "session_id": ("ses", "session"),
-    "acquisition": ("acq", "acquisition"),
-    "run": ("run", "run"),
+    "acquisition_id": ("acq", "acquisition"),
+    "run_id": ("run", "run"),
 }
+"""No column has the name of an entity: by the inheritance principle the dictionary is a sidecar of
+every ``*_<suffix>`` image below, and pybids refuses one that contradicts the image's name."""
 _SCANNER_COLUMNS = {
     "manufacturer": ("Manufacturer", "maker of the scanner"),
     "scanner_model": ("ManufacturersModelName", "model of the scanner"),
@@ -136,8 +138,7 @@ def _row(record: Record) -> dict[str, Any]:
     return {
         "bids_name": record.bids_name,
         **{
-            column: f"{key}-{record.entities[key]}" if column.endswith("_id") else
-            record.entities[key]
+            column: f"{key}-{record.entities[key]}"
             for column, (key, _) in _ENTITY_COLUMNS.items()
             if key in record.entities
         },

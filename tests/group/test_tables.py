@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from bids_strip.dataset.names import pybids_entities
 from bids_strip.group.tables import describe_columns, tabulate
 from bids_strip.identity.findings import FINDINGS
 from bids_strip.judged import Judged, Outlier, Rating
@@ -45,8 +46,8 @@ def test_a_row_that_is_done() -> None:
     row = rows_of(OK)[0]
     assert row["participant_id"] == "sub-01"
     assert row["session_id"] == "ses-1"
-    assert row["run"] == "02"
-    assert row["acquisition"] == "n/a"
+    assert row["run_id"] == "run-02"
+    assert row["acquisition_id"] == "n/a"
     assert row["status"] == "ok"
     assert row["stage"] == row["reason"] == "n/a"
     assert row["already_stripped"] == "1"
@@ -55,6 +56,13 @@ def test_a_row_that_is_done() -> None:
     assert float(row["elapsed_s"]) == pytest.approx(1.2346)
     for metric in METRICS:
         assert float(row[metric.key]) == OK.metrics[metric.key]
+
+
+def test_no_column_is_called_like_an_entity() -> None:
+    """pybids refuses a sidecar, which the dictionary is by its name, that contradicts a name."""
+    entities = {one.name for one in pybids_entities()}
+    assert {"acquisition", "run", "session"} <= entities
+    assert not entities & set(tabulate([]).dictionary)
 
 
 def test_a_row_that_failed_has_its_reason() -> None:
