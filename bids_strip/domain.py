@@ -138,6 +138,8 @@ class Source:
         The NIfTI header (a copy), for what outputs keep: affines, codes, zooms, units.
     nonfinite_voxels
         How many voxels were NaN or infinite.
+    fill_voxels
+        How many had a fill value far below all others; they have the darkest of these.
     form_mismatch
         True if sform and qform are both set and differ; the sform is followed.
     no_orientation
@@ -149,6 +151,7 @@ class Source:
     volume: Volume
     header: nib.Nifti1Header
     nonfinite_voxels: int
+    fill_voxels: int
     form_mismatch: bool
     no_orientation: bool
     sheared: bool

@@ -147,6 +147,8 @@ def _smoothed(data: Float3, grid: Grid, threads: int = 1) -> Float3:
     """By what a voxel's own box lacks of the Gaussian."""
     sigmas = [max(_SIGMA_MM**2 - zoom**2 / 12, 0.0) ** 0.5 / zoom for zoom in grid.zooms]
     for axis, sigma in enumerate(sigmas):
+        if not sigma:  # the voxel is wide enough as it is
+            continue
         smooth = partial(_smooth, axis=axis, sigma=sigma)
         data = along_axis(smooth, data, axis, threads=threads)
     return data

@@ -68,4 +68,6 @@ IMAGE_METRICS: tuple[Metric, ...] = (
              "none", 0.0) for axis, name in AXES.items()),
     Metric("nonfinite_voxels", "voxels of the input that were NaN or infinite, taken as 0", "1",
            "lower", 0.0),
+    Metric("fill_voxels", "voxels of the input that held a fill value far below all others, taken "
+           "as the darkest of these", "1", "lower", 0.0),
 )  # fmt: skip

@@ -14,6 +14,7 @@ from bids_strip.geometry import (
     bounding_box,
     closed,
     dice,
+    every_nth,
     filled,
     largest_component,
     off_threshold,
@@ -27,6 +28,10 @@ _STRIPPED_ZEROS = 0.3
 _STRIPPED_RIM_MM = 8.0
 _STRIPPED_BEYOND = 0.03
 _STRIPPED_COVER = 0.8
+_SAME = 0.05
+"""Of the brightness: interpolation leaves more than that within a voxel of the brain alone."""
+_BRIGHT = 98.0
+_APART_MM = 4.0
 
 
 def derive(
@@ -112,17 +117,37 @@ def stripped_outline(native: Volume, distance_mm: Float3) -> Bool3 | None:
     """The closed non-zero set if the input has no head around its brain, else None.
 
     Stripped means: many exact zeros, nearly nothing non-zero farther than 8 mm outside the
-    predicted surface, and most of the predicted brain non-zero.
+    predicted surface, and most of the predicted brain non-zero. Where zeros are not exact
+    (interpolated as floats), or nothing is another number (z-scores of a stripped image), what
+    differs from the outermost planes' median takes the place of the non-zero.
     """
-    present = native.data != 0
-    if np.count_nonzero(present) > (1 - _STRIPPED_ZEROS) * present.size:
+    data, zooms = native.data, native.grid.zooms
+    exact = data != 0
+    if _is_brain_alone(exact, distance_mm):
+        return _closed_set(exact, zooms)
+    few = every_nth(zooms, _APART_MM)
+    nothing, least = _nothing(data[few])
+    if not _is_brain_alone(np.abs(data[few] - nothing) > least, distance_mm[few]):
         return None
+    present = np.abs(data - nothing) > least
+    return _closed_set(present, zooms) if _is_brain_alone(present, distance_mm) else None
+
+
+def _nothing(data: Float3) -> tuple[np.float32, np.float32]:
+    """What the outermost planes hold, and what differs from it by less is the same."""
+    planes = [np.take(data, (0, -1), axis).ravel() for axis in range(3)]
+    nothing = np.median(np.concatenate(planes))
+    return np.float32(nothing), np.float32(_SAME * np.percentile(np.abs(data - nothing), _BRIGHT))
+
+
+def _is_brain_alone(present: Bool3, distance_mm: Float3) -> bool:
+    """Whether what is there is the predicted brain without its head."""
+    if np.count_nonzero(present) > (1 - _STRIPPED_ZEROS) * present.size:
+        return False
     beyond = np.count_nonzero(present & (distance_mm > _STRIPPED_RIM_MM))
     inside = distance_mm <= 0
     cover = float(np.count_nonzero(present & inside)) / max(float(np.count_nonzero(inside)), 1.0)
-    if beyond > _STRIPPED_BEYOND * np.count_nonzero(present) or cover < _STRIPPED_COVER:
-        return None
-    return _closed_set(present, native.grid.zooms)
+    return bool(beyond <= _STRIPPED_BEYOND * present.sum()) and cover >= _STRIPPED_COVER
 
 
 def _closed_set(present: Bool3, zooms: Zooms) -> Bool3:

@@ -34,6 +34,11 @@ _LEAST_MM3 = 1e-18
 _UNIT_CODES = {1: "meter", 3: "micron"}
 """NIfTI's, of ``xyzt_units``' lowest three bits; codes that mean nothing pass, as mm do."""
 _UNITS_MM = {"meter": 1000.0, "micron": 0.001}
+_FILL_SHARE = 0.001
+"""Least share of the voxels that one value below 0 holds to be a fill value, and"""
+_FILL_GAP = 0.5
+"""least distance to the others, as a share of their range."""
+_BRIGHT, _NTH = 99.9, 16
 _FIELD_MM = (10.0, 700.0)
 """Longest side of a field of view, from a small animal's to all that is scanned of people."""
 
@@ -113,7 +118,8 @@ def from_image(image: SpatialImage, *, name: str = "image") -> Source:
     affine = _affine(image, name)
     _check_units(header, Grid((i, j, k), affine), name)
     data = np.asanyarray(image.dataobj).reshape((i, j, k), order="F")
-    intensities, nonfinite = _finite(data)
+    finite, nonfinite = _finite(data)
+    intensities, filled = _unfilled(finite)
     if intensities.size == 0 or intensities.min() == intensities.max():
         lost = f" ({nonfinite} are not finite in single precision)" if nonfinite else ""
         raise LoadError(f"{name}: all voxels are equal{lost}; there is no image in this file")
@@ -121,6 +127,7 @@ def from_image(image: SpatialImage, *, name: str = "image") -> Source:
         volume=Volume(intensities, Grid((i, j, k), affine)),
         header=header.copy(),
         nonfinite_voxels=nonfinite,
+        fill_voxels=filled,
         form_mismatch=_form_mismatch(header),
         no_orientation=int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0,
         sheared=_sheared(affine),
@@ -210,6 +217,25 @@ def _finite(data: NDArray[np.generic]) -> tuple[Float3, int]:
     if count:
         values = np.where(finite, values, np.float32(0))
     return values, count
+
+
+def _unfilled(values: Float3) -> tuple[Float3, int]:
+    """The darkest brightness for a fill value far below it, and how many voxels had it.
+
+    What was not scanned is filled with -32768 or -3024, say (DICOM's pixel padding value): taken
+    as brightness it would leave the head a few per cent of the range. 0 is no such value.
+    """
+    least = values.min(initial=0)
+    if least == 0:
+        return values, 0
+    holds = values == least
+    rest, count = values[~holds], int(np.count_nonzero(holds))
+    if not rest.size or count < _FILL_SHARE * values.size:
+        return values, 0
+    darkest, brightest = rest.min(), np.percentile(rest[::_NTH], _BRIGHT)
+    if darkest == brightest or darkest - least < _FILL_GAP * (brightest - darkest):
+        return values, 0
+    return np.where(holds, darkest, values), count
 
 
 def _sheared(affine: Affine) -> bool:

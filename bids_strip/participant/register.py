@@ -260,8 +260,15 @@ def _fields(run: _Level) -> NDArray[np.float32]:
     """
     fields = [run.cover]
     for values in (run.sdt, run.intensity):
-        fields += [values, *(np.asarray(g, np.float32) for g in np.gradient(values))]
+        fields += [values, *(_slope(values, axis) for axis in range(3))]
     return np.stack(fields, axis=-1)
+
+
+def _slope(values: NDArray[np.floating], axis: int) -> NDArray[np.float32]:
+    """Along an axis; none where a slab is a single voxel thick."""
+    if values.shape[axis] == 1:
+        return np.zeros(values.shape, np.float32)
+    return np.asarray(np.gradient(values, axis=axis), np.float32)
 
 
 def sampled(fields: NDArray[np.float32], index: Points) -> NDArray[np.float32]:

@@ -96,6 +96,27 @@ def test_a_stripped_input_keeps_its_outline(name: str, rng: np.random.Generator)
     assert brain.network_dice < 0.95
 
 
+def test_a_stripped_input_that_counts_from_elsewhere_keeps_its_outline(
+    rng: np.random.Generator,
+) -> None:
+    """Interpolated as floats, z-scored as a whole, in hundreds below 0: the same outline."""
+    head = make_phantom(stripped=True)
+    data = head.data.astype(np.float32)
+    expected = derive(native(head, data), head.sdt, border_mm=0.0).mask
+    ringing = rng.normal(0, 1e-9, data.shape).astype(np.float32)
+    for other in (data + ringing, (data - data.mean()) / data.std(), data - 1000, ringing - data):
+        brain = derive(native(head, other), head.sdt + 2.0, border_mm=0.0)
+        assert brain.already_stripped
+        assert np.array_equal(brain.mask, expected)
+
+
+def test_an_ordinary_head_that_counts_from_elsewhere_is_not_flagged() -> None:
+    head = make_phantom()
+    air = np.where(head.sdt > 14, 0, head.data).astype(np.float32)
+    for other in ((air - air.mean()) / air.std(), air - 1000, -air, air + 1e-9):
+        assert stripped_outline(native(head, other), head.sdt) is None
+
+
 @pytest.mark.parametrize("border", [-3.0, 3.0])
 def test_a_border_moves_a_stripped_outline_too(border: float) -> None:
     head = make_phantom(stripped=True)

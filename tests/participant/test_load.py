@@ -392,3 +392,34 @@ def test_a_unit_that_means_nothing_passes() -> None:
     image = nib.Nifti1Image(np.arange(8000, dtype=np.int16).reshape(20, 20, 20), np.eye(4))
     image.header["xyzt_units"] = 7
     assert from_image(image).volume.data.shape == (20, 20, 20)
+
+
+@pytest.mark.parametrize("fill", [-32768, -3024, -600])
+def test_a_fill_value_is_taken_as_the_darkest(rng: np.random.Generator, fill: int) -> None:
+    data = rng.integers(-100, 900, (12, 12, 12)).astype(np.int16)
+    data[0, 0, :3] = fill
+    source = from_image(nib.Nifti1Image(data, AFFINE))
+    expected = np.where(data == fill, data[data != fill].min(), data)
+    assert np.array_equal(source.volume.data, expected)
+    assert source.fill_voxels == 3
+
+
+@pytest.mark.parametrize("kind", ["zeros", "one", "near", "two values", "plain", "scores"])
+def test_what_is_no_fill_value_stays(rng: np.random.Generator, kind: str) -> None:
+    """Zeros are nothing's own value; the darkest of many others is a brightness."""
+    data = rng.integers(300, 400, (12, 12, 12)).astype(np.float32)
+    if kind == "plain":
+        data -= 350
+    elif kind == "scores":
+        data = rng.integers(0, 400, data.shape).astype(np.float32)
+        data[:6] = 0
+        data = (data - data.mean()) / data.std()
+    elif kind == "two values":
+        data = np.where(data > 350, 100, -3000).astype(np.float32)
+    else:
+        where = np.s_[0, 0, 0] if kind == "one" else np.s_[0]
+        data[where] = {"zeros": 0, "one": -32768, "near": 260}[kind]
+        data -= 301 if kind == "near" else 0
+    source = from_image(nib.Nifti1Image(data, AFFINE))
+    assert np.array_equal(source.volume.data, data)
+    assert source.fill_voxels == 0

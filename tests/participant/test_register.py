@@ -119,15 +119,31 @@ def test_a_crown_outside_the_field_of_view(template: Template) -> None:
     assert gap_mm(found, move, template) <= 3.0
 
 
-def test_thick_slices(template: Template) -> None:
-    """Every second slice, 6 mm apart."""
+@pytest.mark.parametrize("nth", [2, 3])
+def test_thick_slices(template: Template, nth: int) -> None:
+    """Every second slice, 6 mm apart, or every third: wider than what images are smoothed to."""
     move = known_affine(template, (8, 4, -5))
     volume, brain = moved(template, move)
-    affine = volume.grid.affine @ np.diag([1, 1, 2, 1.0])
-    data, mask = volume.data[..., ::2], brain.mask[..., ::2]
+    affine = volume.grid.affine @ np.diag([1, 1, nth, 1.0])
+    data, mask = volume.data[..., ::nth], brain.mask[..., ::nth]
     thick = Volume(np.ascontiguousarray(data), Grid(data.shape, affine))
-    found = register(thick, brain_of(mask, (3.0, 3.0, 6.0)), template)
+    found = register(thick, brain_of(mask, (3.0, 3.0, 3.0 * nth)), template)
     assert gap_mm(found, move, template) <= 1.0
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_thin_slab_fits_no_template(template: Template, axis: int) -> None:
+    """6 mm: a single voxel of the coarsest level."""
+    middle = int(np.argwhere(template.mask).mean(axis=0)[axis])
+    slab = [slice(None)] * 3
+    slab[axis] = slice(middle, middle + 2)
+    affine = template.image.grid.affine.copy()
+    affine[:3, 3] += affine[:3, axis] * middle
+    data = np.ascontiguousarray(template.image.data[tuple(slab)])
+    volume = Volume(data, Grid(data.shape, affine))
+    brain = brain_of(template.mask[tuple(slab)])
+    found = register(volume, brain, template)
+    assert not placed(found, volume.grid, brain, template, fitted=brain, threads=1).plausible
 
 
 def test_the_same_answer_each_time(template: Template) -> None:

@@ -68,6 +68,7 @@ def measure(
         "network_dice": brain.network_dice,
         **tissues.tissue_volumes_ml(segmented, grid),
         "nonfinite_voxels": float(source.nonfinite_voxels),
+        "fill_voxels": float(source.fill_voxels),
         **image.voxels_mm(grid),
         **_had(of_surface(normalised, whole, prediction, frame, known.get("gm"))),
         **_had(of_shape(match, grid)),
