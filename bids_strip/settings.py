@@ -73,7 +73,8 @@ OPTIONS: tuple[Option, ...] = (
            "acquisitions to process, or a file of them; files without one stay in",
            "texts", "LABEL"),
     Option(("--bids-filter-file",), "bids_filter_file",
-           "fMRIPrep-style JSON filter, key 't1w'", "path", "FILE"),
+           "fMRIPrep-style JSON filter; its key is the modality in small letters: 't1w'",
+           "path", "FILE"),
     Option(("--skip-bids-validation", "--skip-bids-validator"), "skip_bids_validation",
            "accepted for compatibility: no validator is ever run"),
     Option(("--bids-database-dir",), "bids_database_dir",
@@ -89,14 +90,14 @@ OPTIONS: tuple[Option, ...] = (
            "FILE.json beside it (default: the embedded one)", "text", "NAME|FILE"),
     Option(("--device",), "device", "'gpu' fails when the GPU provider does not load; 'auto' says "
            "what it took (default: auto)", "text", choices=DEVICES, default="auto"),
-    Option(("--border",), "border_mm", "shift of the surface in mm, outwards if positive "
-           "(default: 0)", "number", "MM", default=0.0),
+    Option(("--border",), "border_mm", "shift of the surface in mm, -15 to 15, outwards if "
+           "positive (default: 0)", "number", "MM", default=0.0),
     Option(("--no-csf",), "no_csf", "the surface of the tissue, without the fluid around it"),
     Option(("--bias-smoothness",), "bias_smoothness_mm", "half of the shortest wavelength of the "
            "bias field, 20 mm or more; 0 leaves the field out (default: 40)", "number", "MM",
            default=BIAS_SMOOTHNESS_MM),
     Option(("--output-spaces",), "output_spaces", "TemplateFlow spaces to resample into "
-           "(default: none)", "texts", "NAME[:res-N]", default=()),
+           "(default: none)", "texts", "NAME[:cohort-N][:res-N]", default=()),
     Option(("--offline",), "offline", "never try a network: templates must be there already"),
     Option(("--nprocs", "--n-cpus"), "nprocs", "runs processed at a time (default: as many as "
            "processors and memory allow)", "count", "N"),
@@ -107,7 +108,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(("-w", "--work-dir"), "work_dir", "where libraries' temporary files and caches "
            "go, in a folder of this call's own that is removed at exit (default: OUTPUT_DIR/.work)",
            "path", "DIR"),
-    Option(("--raw-uri",), "raw_uri", "where readers find the raw dataset, for DatasetLinks",
+    Option(("--raw-uri",), "raw_uri", "URI of the raw dataset, written as DatasetLinks['raw']",
            "text", "URI"),
     Option(("--dry-run",), "dry_run", "list what would be done and stop"),
     Option(("--force",), "force", "redo runs that are done"),
@@ -115,13 +116,13 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--dask-scheduler",), "dask_scheduler", "address of a running Dask scheduler whose "
            "workers process the runs; they must see BIDS_DIR and OUTPUT_DIR under the same paths",
            "text", "ADDRESS"),
-    Option(("--identity-check",), "identity_check", "tell whose brain is whose: participant "
-           "level keeps a descriptor of each stripped brain in logs/identity, group level compares "
-           "them; descriptors identify people"),
+    Option(("--identity-check",), "identity_check", "find exchanged and doubled participant labels: "
+           "participant level keeps a descriptor of each stripped brain in logs/identity, group "
+           "level compares them; descriptors identify people"),
     Option(("--ratings",), "ratings", "what raters said of the masks, as the group page saves it; "
            "read at group level (default: OUTPUT_DIR/ratings.tsv where there is one)",
            "path", "FILE"),
-    Option(("-v", "--verbose"), "verbose", "more lines"),
+    Option(("-v", "--verbose"), "verbose", "also print debugging messages"),
 )  # fmt: skip
 
 
