@@ -116,9 +116,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--dask-scheduler",), "dask_scheduler", "address of a running Dask scheduler whose "
            "workers process the runs; they must see BIDS_DIR and OUTPUT_DIR under the same paths",
            "text", "ADDRESS"),
-    Option(("--identity-check",), "identity_check", "find exchanged and doubled participant labels: "
-           "participant level keeps a descriptor of each stripped brain in logs/identity, group "
-           "level compares them; descriptors identify people"),
+    Option(("--identity-check",), "identity_check", "find exchanged and doubled participant "
+           "labels: participant level keeps a descriptor of each stripped brain in "
+           "logs/identity, group level compares them; descriptors identify people"),
     Option(("--ratings",), "ratings", "what raters said of the masks, as the group page saves it; "
            "read at group level (default: OUTPUT_DIR/ratings.tsv where there is one)",
            "path", "FILE"),
