@@ -560,6 +560,69 @@ def test_a_store_beside_that_holds_something_else(page: Page, kept: str) -> None
     assert ratings_of(page)[0] == "accept"
 
 
+@pytest.fixture
+def second(page: Page) -> Iterator[object]:
+    """Handle of a second tab, of the same page; the first is in front."""
+    first = page.driver.current_window_handle
+    page.driver.switch_to.new_window("tab")
+    page.open()
+    handle = page.driver.current_window_handle
+    page.driver.switch_to.window(first)
+    yield handle
+    page.driver.switch_to.window(handle)
+    page.driver.close()
+    page.driver.switch_to.window(first)
+
+
+def test_two_tabs_lose_nobodys_rating(page: Page, second) -> None:
+    first = page.driver.current_window_handle
+    page.press("j", "a")
+    page.driver.switch_to.window(second)
+    time.sleep(0.3)
+    assert ratings_of(page)[:2] == ["accept", ""]  # what the other tab kept meanwhile
+    assert "1 of 24 rated" in page.find("#rated").text
+    page.press("j", "j", "r")
+    page.driver.switch_to.window(first)
+    time.sleep(0.3)
+    assert ratings_of(page)[:2] == ["accept", "reject"]
+    page.press("k", "a")  # taken back
+    page.open()
+    assert ratings_of(page)[:2] == ["", "reject"]
+    page.driver.switch_to.window(second)
+    page.open()
+    assert ratings_of(page)[:2] == ["", "reject"]
+
+
+def test_a_tab_that_does_not_hear_of_the_other_overwrites_nothing(page: Page) -> None:
+    key = page("return Object.keys(localStorage)[0]")
+    theirs = '{"sub-05_T1w": {"rating": "edit", "note": "", "mask": "", "at": 1}}'
+    page("localStorage.setItem(arguments[0], arguments[1])", key, theirs)  # tells no one here
+    page.press("j", "a")
+    page.open()
+    assert ratings_of(page)[:2] == ["accept", "edit"]
+
+
+FILL = """
+let size = 1e6, n = 0;
+while (size >= 1) {
+  try { localStorage.setItem(`filled ${n}`, "x".repeat(size)); n += 1; } catch { size = Math.floor(size / 2); }
+}"""
+
+
+def test_a_store_that_is_full_is_told_until_there_is_room(page: Page) -> None:
+    page.press("j")
+    page(FILL)
+    page.press("a")
+    assert "save ratings.tsv now" in page.find("#unkept").text
+    assert ratings_of(page)[0] == "accept"
+    page("Object.keys(localStorage).filter((key) => key.startsWith('filled'))"
+         ".forEach((key) => localStorage.removeItem(key))")  # fmt: skip
+    page.press("e")
+    assert not page.find("#unkept").is_displayed()
+    page.open()
+    assert ratings_of(page)[:2] == ["accept", "edit"]  # the one that had found no room too
+
+
 def read(out: Path, label: str) -> Record:
     return record_in(out / f"sub-{label}/anat/sub-{label}_desc-brain_qc.json")
 

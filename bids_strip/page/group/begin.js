@@ -8,7 +8,6 @@ $("legend").append(...metrics.flatMap((m) => [element("dt", {}, withUnit(m)), el
 document.querySelector("#keys dl").append(...KEYS.flatMap(([key, words]) => [element("dt", {}, element("kbd", {}, key)), element("dd", {}, words)]));
 readColours();
 recall();
-keep();
 makeHead();
 metrics.forEach(makePlot);
 choose();
@@ -26,6 +25,8 @@ $("import").addEventListener("change", async (event) => {
   event.target.value = "";
 });
 document.addEventListener("keydown", onKey);
+window.addEventListener("storage", ({ key }) => { if (key?.startsWith(STORES)) renew(); });
+window.addEventListener("pageshow", ({ persisted }) => { if (persisted) renew(); }); // what was kept while it lay in the history
 window.addEventListener("resize", redrawPlots);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); redrawPlots(); });
 document.body.dataset.ready = "true";

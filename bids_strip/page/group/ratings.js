@@ -10,7 +10,9 @@ const onFile = new Map([
 ]);
 const ratings = new Map(onFile);
 const named = new Map(runs.map((r) => [r.name, r]));
+const here = new Map(runs.filter((r) => r.verdict !== "failed").map((r) => [r.name, r.mask])); // the masks that are shown
 const aside = new Map(); // this browser's, of other masks, where ratings.tsv has one: kept for their own page
+const unkept = new Set(); // names whose last word is here alone: the store is full, or there is none
 const undone = []; // [name, rating before], the last change last
 
 const ratingOf = (run) => ratings.get(run.name);
@@ -33,14 +35,15 @@ function stored(key) {
   }
 }
 
+const storeKeys = () => Object.keys(localStorage).filter((key) => key.startsWith(STORES));
+
 // a page with a run more or less has another key: what it keeps of the very masks shown here moves here, the later of two
 function moveHere(kept) {
   const left = new Map();
-  for (const key of Object.keys(localStorage).filter((one) => one.startsWith(STORES) && one !== STORE)) {
+  for (const key of storeKeys().filter((one) => one !== STORE)) {
     const theirs = stored(key);
-    const moved = runs.filter(({ name, mask, verdict }) => verdict !== "failed" && theirs[name]?.mask === mask
-      && (!isEntry(kept[name]) || kept[name].mask === mask));
-    for (const { name } of moved) {
+    const moved = [...here].filter(([name, mask]) => theirs[name]?.mask === mask && (!isEntry(kept[name]) || kept[name].mask === mask));
+    for (const [name] of moved) {
       if (!isEntry(kept[name]) || givenAt(theirs[name]) > givenAt(kept[name])) kept[name] = theirs[name];
       delete theirs[name];
     }
@@ -54,24 +57,62 @@ function moveHere(kept) {
   });
 }
 
+// as an entry is read, whatever wrote it
+const entryOf = (one) => ({ rating: RATINGS.includes(one.rating) ? one.rating : "", note: plain(String(one.note || "")), mask: String(one.mask || ""), at: givenAt(one) });
+
+// what is kept over what is on file; what could not be kept stays unless another tab had a later word
+function take(kept) {
+  const own = [...unkept].map((name) => [name, ratings.get(name)]);
+  ratings.clear();
+  aside.clear();
+  onFile.forEach((one, name) => ratings.set(name, one));
+  for (const [name, one] of Object.entries(kept)) {
+    if (!isEntry(one)) continue; // not what keep wrote
+    const entry = entryOf(one);
+    const isAside = onFile.get(name)?.rating && isOfAnother(named.get(name), entry);
+    (isAside ? aside : ratings).set(name, entry);
+  }
+  for (const [name, one] of own) {
+    if (one && givenAt(one) >= givenAt(ratings.get(name) || UNRATED)) ratings.set(name, one);
+  }
+}
+
+function differs(name, one) {
+  const there = onFile.get(name);
+  return Boolean(there?.rating) && !isOfAnother(named.get(name), there) && there.rating !== one.rating;
+}
+
 function recall() {
   let kept = {};
   try {
     kept = stored(STORE);
     moveHere(kept);
-  } catch {
-    say("This browser keeps no ratings for files: save them before you close the page.");
-  }
-  let other = 0;
-  for (const [name, one] of Object.entries(kept)) {
-    if (!isEntry(one)) continue; // not what keep wrote
-    const before = onFile.get(name) || UNRATED;
-    const own = { rating: RATINGS.includes(one.rating) ? one.rating : "", note: plain(String(one.note || "")), mask: String(one.mask || ""), at: givenAt(one) };
-    if (before.rating && isOfAnother(named.get(name), own)) { aside.set(name, own); continue; }
-    other += before.rating && !isOfAnother(named.get(name), before) && before.rating !== own.rating ? 1 : 0;
-    ratings.set(name, own);
-  }
+  } catch { /* said by keep */ }
+  take(kept);
+  keep(Object.keys(kept));
+  const other = [...ratings].filter(([name, one]) => differs(name, one)).length;
   if (other) say(`${counted(other, "rating")} of this browser ${other === 1 ? "differs" : "differ"} from ratings.tsv; the browser's are shown.`);
+}
+
+// name -> the last word kept of the very mask, by whichever page
+function lastWords(masks) {
+  const found = new Map();
+  for (const kept of storeKeys().map(stored)) {
+    for (const [name, one] of Object.entries(kept)) {
+      if (!isEntry(one) || !masks.has(name) || masks.get(name) !== one.mask) continue;
+      if (!found.has(name) || givenAt(one) > givenAt(found.get(name))) found.set(name, entryOf(one));
+    }
+  }
+  return found;
+}
+
+// another tab has kept something, or moved it to where a page of another version looks for it
+function renew() {
+  try {
+    take({ ...stored(STORE), ...Object.fromEntries(lastWords(here)) });
+  } catch { return; } // said by keep
+  runs.forEach(showRating);
+  showProgress();
 }
 
 // a file that names no mask speaks of whatever mask is there
@@ -80,11 +121,28 @@ function isOnFile(name, one) {
   return same(one, there) && (!there.mask || there.mask === one.mask);
 }
 
-function keep() {
-  const changed = [...ratings].filter(([name, one]) => !isOnFile(name, one));
+// the last word on these, and on those before that found no room; the others are as any tab left them
+function keep(names) {
+  names.forEach((name) => unkept.add(name));
+  let isKept = true;
   try {
-    localStorage.setItem(STORE, JSON.stringify(Object.fromEntries([...aside, ...changed])));
-  } catch { /* said by recall */ }
+    const kept = stored(STORE);
+    for (const name of unkept) {
+      const one = ratings.get(name);
+      const last = one && !isOnFile(name, one) ? one : aside.get(name);
+      if (last) kept[name] = last;
+      else delete kept[name];
+    }
+    localStorage.setItem(STORE, JSON.stringify(kept));
+    unkept.clear();
+  } catch {
+    isKept = false;
+  }
+  $("unkept").hidden = isKept;
+  showProgress();
+}
+
+function showProgress() {
   const given = runs.filter(isRated);
   const asked = runs.filter((r) => r.verdict === "check");
   $("progress").max = Math.max(1, asked.length || runs.length);
@@ -95,7 +153,7 @@ function keep() {
 
 function set(name, rating) {
   ratings.set(name, { ...rating, at: Date.now() });
-  keep();
+  keep([name]);
   if (named.has(name)) showRating(named.get(name));
 }
 
@@ -179,7 +237,7 @@ function load(words) {
     undone.push([name, before]);
     ratings.set(name, { rating, note, mask, at: Date.now() });
   }
-  keep();
+  keep([...found.keys()]);
   choose();
   const other = [...found.keys()].filter((name) => !named.has(name)).length;
   say([`${counted(found.size, "rating")} read`,
@@ -190,11 +248,11 @@ function load(words) {
 
 function forget() {
   if (!window.confirm("Take back what was rated in this browser since ratings.tsv was read?")) return;
-  ratings.clear();
-  aside.clear();
-  onFile.forEach((one, name) => ratings.set(name, one));
+  const names = [...ratings.keys(), ...aside.keys()];
+  unkept.clear();
+  take({});
   undone.length = 0;
-  keep();
+  keep(names);
   choose();
   say("Forgotten.");
 }
