@@ -22,8 +22,9 @@ from bids_strip.dataset.names import Image, NameReader
 from bids_strip.dataset.walk import files_in_anat, subject_folders
 from bids_strip.dataset.words import listed
 from bids_strip.errors import DatasetError, MissingInputError, SelectionError
+from bids_strip.judged import mask_key
 from bids_strip.naming import derivative_name
-from bids_strip.record import NAMES, Record, record_in, run_of
+from bids_strip.record import NAMES, OK, Record, record_in, run_of
 from bids_strip.settings import Settings
 
 
@@ -37,12 +38,15 @@ class Gathered:
         Modality -> its records, sorted by name; those without any are not in it.
     left_out
         Modalities asked for that have none.
+    masks
+        bids_name -> `mask_key` of all masks of the participants, of other modalities too.
     unfiltered
         A line about a filter file that asks nothing of them.
     """
 
     records: Mapping[str, tuple[Record, ...]]
     left_out: tuple[str, ...]
+    masks: Mapping[str, str]
     unfiltered: str | None = None
 
 
@@ -70,7 +74,8 @@ def gather(settings: Settings) -> Gathered:
     queries = read_filter_file(settings.bids_filter_file, settings.modality)
     try:
         subjects = _subjects(settings.output_dir, participants)
-        records = _of_modalities(settings, subjects)
+        everything = _records(settings.output_dir, subjects)
+        records = _of_modalities(settings, everything)
         _check_participants(settings, participants, records)
         chosen = _chosen(settings, subjects, records, filters, queries)
     except DatasetError as error:  # the words of a folder that cannot be opened are of both levels
@@ -88,6 +93,7 @@ def gather(settings: Settings) -> Gathered:
     return Gathered(
         {suffix: some for suffix, some in found.items() if some},
         tuple(suffix for suffix, some in found.items() if not some),
+        {record.bids_name: mask_key(record) for record in everything if record.status == OK},
         unfiltered(settings, queries),
     )
 
@@ -99,14 +105,18 @@ def _subjects(output_dir: Path, participants: Sequence[str]) -> list[str]:
     return subject_folders(output_dir, participants)
 
 
-def _of_modalities(settings: Settings, subjects: Iterable[str]) -> list[Record]:
-    """The participants' records of the modalities asked for."""
-    found = (
-        record_in(settings.output_dir / relative)
+def _records(output_dir: Path, subjects: Iterable[str]) -> list[Record]:
+    """The participants' records, of whatever modality."""
+    return [
+        record_in(output_dir / relative)
         for subject in subjects
-        for relative in sorted(files_in_anat(settings.output_dir, subject, NAMES))
-    )
-    return [record for record in found if record.suffix in settings.modality]
+        for relative in sorted(files_in_anat(output_dir, subject, NAMES))
+    ]
+
+
+def _of_modalities(settings: Settings, records: Iterable[Record]) -> list[Record]:
+    """Those of the modalities asked for."""
+    return [record for record in records if record.suffix in settings.modality]
 
 
 def _check_participants(
@@ -157,7 +167,8 @@ def _images_of_others(
     for other in subject_folders(settings.output_dir, ()):
         if other not in subjects:
             with contextlib.suppress(DatasetError):  # not asked for
-                yield from (_image(record, read) for record in _of_modalities(settings, [other]))
+                theirs = _of_modalities(settings, _records(settings.output_dir, [other]))
+                yield from (_image(record, read) for record in theirs)
 
 
 def _image(record: Record, read: NameReader) -> Image:

@@ -150,7 +150,7 @@ def summarize(settings: Settings, group: Group, staging: Path) -> str:
             )
             identity = identities[-1].findings
         runs = judge(records, ratings, identity)
-        write_group(runs, suffix, ratings, place)
+        write_group(runs, suffix, ratings, group.gathered.masks, place)
         found = Counter(run.verdict for run in runs)
         path = settings.output_dir / f"group_{suffix}.html"
         of_them = " of them" if len(runs) > 1 else ""
@@ -187,15 +187,16 @@ def judge(
 
 
 def write_group(
-    runs: Sequence[Judged], suffix: str, ratings: Mapping[str, Rating], place: Place
-) -> None:
+    runs: Sequence[Judged], suffix: str, ratings: Mapping[str, Rating], masks: Mapping[str, str],
+    place: Place,
+) -> None:  # fmt: skip
     """Write what is made of a modality's runs; the page last."""
     table = tabulate(runs, best=best_runs(runs))
     place.put(f"group_{suffix}.json", to_json(table.dictionary))
     place.put(f"group_{suffix}.tsv", table.to_tsv())
     place.put(f"group_{suffix}.js", percentiles(runs, suffix))
     html = page(runs, suffix=suffix, software=f"{APP} {__version__}", output_dir=place.output_dir,
-                ratings=ratings)  # fmt: skip
+                ratings=ratings, masks=masks)  # fmt: skip
     place.put(f"group_{suffix}.html", html)
 
 

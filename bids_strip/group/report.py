@@ -23,11 +23,12 @@ SCRIPTS = ("state", "ratings", "pager", "masks", "plots", "table", "keys", "begi
 """Parts of the page's script, in order: they share one scope."""
 _DIGITS = 6
 _NO_RATINGS: Mapping[str, Rating] = MappingProxyType({})
+_NO_MASKS: Mapping[str, str] = MappingProxyType({})
 
 
 def page(
     runs: Sequence[Judged], *, suffix: str, software: str, output_dir: Path,
-    ratings: Mapping[str, Rating] = _NO_RATINGS,
+    ratings: Mapping[str, Rating] = _NO_RATINGS, masks: Mapping[str, str] = _NO_MASKS,
 ) -> bytes:  # fmt: skip
     """Make the page.
 
@@ -43,6 +44,9 @@ def page(
         Where pictures and the runs' own pages lie.
     ratings
         All that was read: those of other runs are saved again with these.
+    masks
+        bids_name -> `mask_key` of all that lie in OUTPUT_DIR: what the browser keeps of those that
+        other pages show is saved with these.
     """
     metrics = [m for m in (*METRICS, *TEMPLATE_METRICS)
                if any(m.key in run.record.metrics for run in runs)]  # fmt: skip
@@ -56,6 +60,7 @@ def page(
                  for run, figure in zip(runs, figures, strict=True)],
         "others": {name: [one.rating, one.note, one.mask] for name, one in ratings.items()
                    if name not in names},
+        "beside": {name: mask for name, mask in masks.items() if name not in names},
     }  # fmt: skip
     tiles = {index: _tile(output_dir, figures[index]) for index in _worst(runs)}
     scripts = (part(f"group/{name}.js").strip("\n") for name in SCRIPTS)

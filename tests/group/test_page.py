@@ -85,12 +85,12 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 class Page:
     """The open page, as a rater uses it."""
 
-    def __init__(self, driver, out: Path) -> None:
-        self.driver, self.out = driver, out
+    def __init__(self, driver, out: Path, suffix: str = "T1w") -> None:
+        self.driver, self.out, self.suffix = driver, out, suffix
         self.open()
 
     def open(self) -> None:
-        self.driver.get((self.out / "group_T1w.html").as_uri())
+        self.driver.get((self.out / f"group_{self.suffix}.html").as_uri())
         assert self("return document.body.dataset.ready") == "true"
 
     def __call__(self, script: str, *arguments: object):
@@ -605,7 +605,8 @@ def test_a_tab_that_does_not_hear_of_the_other_overwrites_nothing(page: Page) ->
 FILL = """
 let size = 1e6, n = 0;
 while (size >= 1) {
-  try { localStorage.setItem(`filled ${n}`, "x".repeat(size)); n += 1; } catch { size = Math.floor(size / 2); }
+  try { localStorage.setItem(`filled ${n}`, "x".repeat(size)); n += 1; }
+  catch { size = Math.floor(size / 2); }
 }"""
 
 
@@ -684,6 +685,47 @@ def test_ratings_of_several_pages_are_saved_in_one_file(page: Page, chrome, tmp_
     assert lines == [
         "sub-03_T1w\taccept\tn/a", "sub-99_T2w\tedit\teye", "sub-98_T2w\treject\tn/a",
     ]  # fmt: skip
+
+
+def saved_ratings(page: Page) -> list[tuple[str, str]]:
+    """Names and ratings of the file that the page saves."""
+    page("document.activeElement.blur()")
+    page.press("s")
+    path = waited(page.driver.downloads / "ratings.tsv")
+    lines = path.read_text().splitlines()[1:]
+    path.unlink()
+    return [tuple(line.split("\t")[:2]) for line in lines]
+
+
+def test_each_page_saves_what_was_rated_on_the_others(page: Page, tmp_path: Path) -> None:
+    """Made by calls of their own, one a modality, before any rating was saved."""
+    out = tmp_path / "out"
+    shutil.copytree(page.out, out)
+    t2w = record(30, bids_name="sub-30_T2w", suffix="T2w")
+    put(out, t2w)
+    (out / "ratings.tsv").write_text(
+        f"bids_name\trating\tnote\tmask_key\nsub-05_T1w\taccept\tn/a\t{mask_key(read(out, '05'))}\n"
+    )
+    assert group(out) == group(out, "--modality", "T2w") == 0
+    first = Page(page.driver, out)
+    first.press("j", "e", "r")  # the second is on file as another rating
+    second = Page(page.driver, out, "T2w")
+    second.press("j", "a")
+    expected = [("sub-30_T2w", "accept"), ("sub-03_T1w", "edit"), ("sub-05_T1w", "reject")]
+    assert sorted(saved_ratings(second)) == sorted(expected)
+    first.open()
+    assert sorted(saved_ratings(first)) == sorted(expected)
+
+
+def test_a_page_saves_nothing_of_another_output_folder(page: Page, tmp_path: Path) -> None:
+    page.press("j", "a", "a")
+    out = tmp_path / "out"  # of the same scans; 03 has another mask, 05 is not there
+    put(out, replace(record(3), options={"border_mm": 2.0}),
+        record(30, bids_name="sub-30_T2w", suffix="T2w"))  # fmt: skip
+    assert group(out, "--modality", "T2w") == 0
+    other = Page(page.driver, out, "T2w")
+    other.press("j", "e")
+    assert saved_ratings(other) == [("sub-30_T2w", "edit")]
 
 
 def test_a_file_that_a_spreadsheet_saved(page: Page, tmp_path: Path) -> None:

@@ -131,6 +131,12 @@ def test_ratings_of_other_runs_are_passed_on(tmp_path: Path) -> None:
     assert data["others"] == {"sub-9_T2w": ["edit", "eye", "ab"]}
 
 
+def test_masks_of_other_pages_are_told(tmp_path: Path) -> None:
+    masks = {"sub-1_T1w": "aa", "sub-9_T2w": "bb"}
+    data = data_of(made(tmp_path, Judged(record("1")), masks=masks))
+    assert data["beside"] == {"sub-9_T2w": "bb"}
+
+
 def test_the_key_of_a_dataset_is_that_of_its_inputs() -> None:
     one, two = (Judged(record(n, input=InputFile("a", 1, 1, n * 64))) for n in "12")
     assert dataset_key([one, two]) == dataset_key([two, one])

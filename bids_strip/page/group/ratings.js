@@ -11,6 +11,7 @@ const onFile = new Map([
 const ratings = new Map(onFile);
 const named = new Map(runs.map((r) => [r.name, r]));
 const here = new Map(runs.filter((r) => r.verdict !== "failed").map((r) => [r.name, r.mask])); // the masks that are shown
+const beside = new Map(Object.entries(data.beside)); // the masks that other pages show
 const aside = new Map(); // this browser's, of other masks, where ratings.tsv has one: kept for their own page
 const unkept = new Set(); // names whose last word is here alone: the store is full, or there is none
 const undone = []; // [name, rating before], the last change last
@@ -181,9 +182,17 @@ function undo() {
   return named.get(name);
 }
 
+// what this browser keeps of masks that other pages of OUTPUT_DIR show, where it is the last word
+function wordsBeside() {
+  try {
+    return [...lastWords(beside)].filter(([name, one]) => one.at >= givenAt(ratings.get(name) || UNRATED));
+  } catch { return []; } // said by keep
+}
+
 // each with the mask that it was given to: of another mask it is not lost, and does not count
 function table() {
-  const given = [...new Set([...named.keys(), ...ratings.keys()])].map((name) => [name, ratings.get(name)])
+  const words = new Map([...ratings, ...wordsBeside()]);
+  const given = [...new Set([...named.keys(), ...words.keys()])].map((name) => [name, words.get(name)])
     .filter(([, one]) => one.rating || one.note);
   const lines = given.map(([name, { rating, note, mask }]) => [name, rating || "n/a", note || "n/a", mask || "n/a"]);
   return [["bids_name", "rating", "note", "mask_key"], ...lines].map((line) => line.join("\t")).join("\n") + "\n";
