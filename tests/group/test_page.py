@@ -323,6 +323,52 @@ def test_rating_by_keyboard_goes_on_and_is_undone(page: Page) -> None:
     assert page.marked[0] == ["sub-05_T1w"]
 
 
+def hold(page: Page, key: str, repeats: int = 5) -> None:
+    """Keep a key down until the keyboard has repeated it."""
+    for n in range(repeats + 1):
+        pressed = {"type": "keyDown", "key": key, "text": key, "autoRepeat": n > 0}
+        page.driver.execute_cdp_cmd("Input.dispatchKeyEvent", pressed)
+    page.driver.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": "keyUp", "key": key})
+
+
+def test_a_key_held_down_rates_one_mask(page: Page) -> None:
+    page.press("j")
+    hold(page, "a")
+    assert ratings_of(page)[:3] == ["accept", "", ""]
+    hold(page, "r")
+    hold(page, "u")
+    assert ratings_of(page)[:3] == ["accept", "", ""]
+    hold(page, "j", repeats=2)
+    assert page.marked[0] == [page.rows[4]]
+
+
+def test_the_last_run_is_told(page: Page) -> None:
+    page.search("sub-03")
+    page.press("j", "a")
+    assert page.find("#said").text == "That was the last run shown."
+    page.press("a")
+    assert page.find("#said").text == "Taken back: the rating of sub-03_T1w."
+    assert ratings_of(page) == [""]
+    page.press("n")
+    page.press("x")
+    assert page.find("#said").text == ""
+
+
+def test_what_was_saved_is_told_to_have_changed(page: Page) -> None:
+    page.press("j", "e", "k")
+    assert len(saved_ratings(page)) == 1
+    assert page.find("#said").text.startswith("Saved. Put ratings.tsv into OUTPUT_DIR")
+    page.press("j")
+    assert page.find("#said").text.startswith("Saved.")
+    page.press("a")
+    changed = "Changed since ratings.tsv was saved: save it again."
+    assert page.find("#said").text == changed
+    page.press("k", "a")
+    assert page.find("#said").text == f"{changed} Taken back: the rating of sub-05_T1w."
+    assert len(saved_ratings(page)) == 1
+    assert page.find("#said").text.startswith("Saved.")
+
+
 def test_keys_reach_no_run_that_is_not_shown(page: Page) -> None:
     from selenium.webdriver.common.keys import Keys
 

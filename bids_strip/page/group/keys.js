@@ -4,7 +4,9 @@ const rateAndGo = (rating) => () => {
   if (!marked.row) { goTo(marked); return; } // marked elsewhere: its mask is seen before it is rated
   const again = isRated(marked) && ratingOf(marked).rating === rating;
   rate(marked, rating);
-  if (!again) step(1);
+  if (again) say(sinceSaved(), `Taken back: the rating of ${marked.name}.`);
+  else if (marked === shown.at(-1)) say(sinceSaved(), "That was the last run shown.");
+  else step(1);
 };
 
 const KEYS = [
@@ -20,6 +22,8 @@ const KEYS = [
   ["s", "save ratings.tsv", () => save()],
   ["?", "this list", () => $("keys").showModal()],
 ];
+
+const HELD = ["j", "k"]; // the others, held down, would rate what nobody looked at, or save many files
 
 function note() {
   if (!marked) step(1);
@@ -44,5 +48,5 @@ function onKey(event) {
   const found = KEYS.find(([key]) => key === event.key);
   if (!found) return;
   event.preventDefault();
-  found[2]();
+  if (!event.repeat || HELD.includes(event.key)) found[2]();
 }

@@ -14,6 +14,7 @@ const here = new Map(runs.filter((r) => r.verdict !== "failed").map((r) => [r.na
 const beside = new Map(Object.entries(data.beside)); // the masks that other pages show
 const aside = new Map(); // this browser's, of other masks, where ratings.tsv has one: kept for their own page
 const unkept = new Set(); // names whose last word is here alone: the store is full, or there is none
+let wasSaved = false;
 const undone = []; // [name, rating before], the last change last
 
 const ratingOf = (run) => ratings.get(run.name);
@@ -114,6 +115,7 @@ function renew() {
   } catch { return; } // said by keep
   runs.forEach(showRating);
   showProgress();
+  if (wasSaved) say(sinceSaved());
 }
 
 // a file that names no mask speaks of whatever mask is there
@@ -156,7 +158,10 @@ function set(name, rating) {
   ratings.set(name, { ...rating, at: Date.now() });
   keep([name]);
   if (named.has(name)) showRating(named.get(name));
+  say(sinceSaved()); // what was said before is of other ratings
 }
+
+const sinceSaved = () => (wasSaved ? "Changed since ratings.tsv was saved: save it again." : "");
 
 function rate(run, rating) {
   const before = ratingOf(run);
@@ -178,7 +183,7 @@ function undo() {
   const [name, before] = undone.pop() || [];
   if (!name) { say("Nothing to undo."); return null; }
   set(name, before);
-  if (!shown.includes(named.get(name))) say(`Undone: ${name}, which is not shown.`);
+  if (!shown.includes(named.get(name))) say(sinceSaved(), `Undone: ${name}, which is not shown.`);
   return named.get(name);
 }
 
@@ -203,6 +208,7 @@ function save() {
   element("a", { href: url, download: "ratings.tsv" }).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
   const left = runs.filter((run) => isOfAnother(run, ratingOf(run))).length;
+  wasSaved = true;
   say("Saved. Put ratings.tsv into OUTPUT_DIR, or give it with --ratings, and run the group level again." +
     (left ? ` ${counted(left, "rating")} given to another mask: saved as such, not counted.` : ""));
 }
@@ -252,7 +258,7 @@ function load(words) {
   say([`${counted(found.size, "rating")} read`,
     ...(other ? [`${other} of them of runs that this page does not show: kept, and saved with the others`] : []),
     ...(another ? [`${another} of them rated on another mask: not counted`] : []),
-    ...(damaged ? [`${counted(damaged, "damaged row")} left out`] : [])].join("; ") + ".");
+    ...(damaged ? [`${counted(damaged, "damaged row")} left out`] : [])].join("; ") + ".", sinceSaved());
 }
 
 function forget() {
@@ -263,5 +269,5 @@ function forget() {
   undone.length = 0;
   keep(names);
   choose();
-  say("Forgotten.");
+  say("Forgotten.", sinceSaved());
 }

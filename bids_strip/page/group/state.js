@@ -39,7 +39,7 @@ function meaning(metric) {
   return [metric.description, range, metric.better, metric.source].filter(Boolean).join("; ");
 }
 
-function say(words) { $("said").textContent = words; }
+function say(...words) { $("said").textContent = words.filter(Boolean).join(" "); }
 
 // order and search ------------------------------------------------------------------------------
 const worst = (a, b) => VERDICTS.indexOf(a.verdict) - VERDICTS.indexOf(b.verdict) || b.rank - a.rank || a.index - b.index;
