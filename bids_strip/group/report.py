@@ -19,7 +19,7 @@ from bids_strip.record import OK, Record, run_of
 
 TILES = 500
 """Runs beyond this many, the worst first, link to their picture instead of carrying it."""
-SCRIPTS = ("state", "ratings", "pager", "masks", "plots", "table", "keys", "begin")
+SCRIPTS = ("state", "ratings", "pager", "masks", "plots", "table", "keys", "back", "begin")
 """Parts of the page's script, in order: they share one scope."""
 _DIGITS = 6
 _NO_RATINGS: Mapping[str, Rating] = MappingProxyType({})

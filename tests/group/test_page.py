@@ -272,6 +272,58 @@ def test_pages_of_the_list(page: Page) -> None:
     assert "11 to 20 of 24" in page.find("#mask-pages").text
 
 
+# going and coming back -----------------------------------------------------------------------
+
+
+def view_of(page: Page) -> list[object]:
+    """What the controls say, what is shown, which row is marked and where it is in the window."""
+    time.sleep(0.3)
+    return page("""
+        const value = (id) => document.getElementById(id).value;
+        const marked = document.querySelector('#rows .marked');
+        const text = (id) => document.getElementById(id).textContent;
+        return [...['search', 'show', 'sort'].map(value), text('reverse'), text('counts'),
+                marked.dataset.name, Math.round(marked.getBoundingClientRect().top),
+                [...document.querySelectorAll('#rows li')].map((li) => li.dataset.name)];""")
+
+
+@pytest.mark.parametrize("way", ["back", "refresh"])
+def test_the_page_is_found_again_as_it_was_left(page: Page, way: str) -> None:
+    page.search("sub")
+    page.choose("#show", "ok")
+    page.choose("#sort", "brain volume")
+    page("document.querySelector('#reverse').click(); document.activeElement.blur()")
+    page.press(*("j" * 16))  # on the second page of the list
+    left = view_of(page)
+    assert left[3:6] == ["largest first", "21 shown of 24: 2 to check, 1 failed, 21 ok", left[7][5]]
+    if way == "back":
+        page.press("o")
+        assert page.driver.title.startswith("page of")
+    getattr(page.driver, way)()
+    assert view_of(page) == left
+    page.press("j")
+    assert page.marked[0] == [left[7][6]]
+
+
+def test_the_place_below_the_masks_is_found_again(page: Page) -> None:
+    canvas = page.point_at("sub-05_T1w")[0]
+    top = "return Math.round(arguments[0].getBoundingClientRect().top)"
+    left = page(top, canvas)
+    page.press("o")
+    page.driver.back()
+    time.sleep(0.5)
+    assert page.marked[0] == ["sub-05_T1w"]
+    assert page(top, page.find("canvas")) == pytest.approx(left, abs=40)
+
+
+def test_a_page_that_is_opened_anew_shows_all(page: Page) -> None:
+    page.choose("#show", "failed")
+    page.driver.get((page.out / "sub-00.html").as_uri())
+    page.open()
+    assert len(page.lines) == RUNS
+    assert page.marked[0] == []
+
+
 # marking -------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,11 @@ readColours();
 recall();
 makeHead();
 metrics.forEach(makePlot);
+history.scrollRestoration = "manual";
+const left = remembered();
+if (left) chooseAgain(left);
 choose();
+if (left) goBack(left);
 
 $("search").addEventListener("input", choose);
 $("show").addEventListener("change", choose);
@@ -26,6 +30,7 @@ $("import").addEventListener("change", async (event) => {
 });
 document.addEventListener("keydown", onKey);
 window.addEventListener("storage", ({ key }) => { if (key?.startsWith(STORES)) renew(); });
+window.addEventListener("pagehide", remember);
 window.addEventListener("pageshow", ({ persisted }) => { if (persisted) renew(); }); // what was kept while it lay in the history
 window.addEventListener("resize", redrawPlots);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); redrawPlots(); });

@@ -2,20 +2,25 @@
 let tiles = null; // parsed when the first is wanted
 
 const lazily = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (!isIntersecting) continue;
-    lazily.unobserve(target);
-    fillPicture(target, runs[target.dataset.run]);
-  }
+  entries.filter(({ isIntersecting }) => isIntersecting).forEach(({ target }) => fillPicture(target));
 }, { rootMargin: "600px" });
 
-function fillPicture(place, run) {
+function fillPicture(place) {
+  lazily.unobserve(place);
+  const run = runs[place.dataset.run];
   tiles ??= JSON.parse($("tiles").textContent);
   const tile = tiles[run.index];
   const image = element("img", { alt: `slices of ${run.name} with the contour of its mask` });
   image.addEventListener("error", () => place.replaceChildren(absent(run)));
   image.src = tile ? `data:image/webp;base64,${tile}` : run.figure;
   place.replaceChildren(run.page ? element("a", { href: run.page, tabindex: "-1" }, image) : image);
+}
+
+// those of the rows that are drawn, in sight or not; settled once each has its size
+function fillPictures() {
+  const places = [...$("rows").querySelectorAll(".strip")];
+  places.filter((place) => !place.querySelector("img")).forEach(fillPicture);
+  return Promise.allSettled([...$("rows").querySelectorAll("img")].map((image) => image.decode()));
 }
 
 function absent(run) {
