@@ -838,6 +838,21 @@ def test_a_file_that_a_spreadsheet_saved(page: Page, tmp_path: Path) -> None:
     assert "needs the columns" in loaded(page, tmp_path / "c.tsv", "\n")
 
 
+# on paper ------------------------------------------------------------------------------------
+
+
+def test_all_that_is_shown_is_printed(page: Page) -> None:
+    blank = """return [...document.querySelectorAll('canvas')].filter((canvas) => {
+        const empty = document.createElement('canvas');
+        [empty.width, empty.height] = [canvas.width, canvas.height];
+        return empty.toDataURL() === canvas.toDataURL(); }).length"""
+    assert page(blank) > 0  # drawn when they come into sight
+    page.driver.execute_cdp_cmd("Page.printToPDF", {})
+    assert page(blank) == 0
+    assert page("return document.querySelectorAll('#rows img').length") == 9
+    assert page("return document.querySelectorAll('#rows li').length") == 10
+
+
 # other sizes ---------------------------------------------------------------------------------
 
 

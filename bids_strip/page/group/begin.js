@@ -33,5 +33,6 @@ window.addEventListener("storage", ({ key }) => { if (key?.startsWith(STORES)) r
 window.addEventListener("pagehide", remember);
 window.addEventListener("pageshow", ({ persisted }) => { if (persisted) renew(); }); // what was kept while it lay in the history
 window.addEventListener("resize", redrawPlots);
+window.addEventListener("beforeprint", () => { fillPictures(); plotted.forEach(drawPlot); }); // of what is shown, in sight or not
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); redrawPlots(); });
 document.body.dataset.ready = "true";
