@@ -867,6 +867,25 @@ def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
         page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_the_marked_row_is_below_the_header(page: Page) -> None:
+    """In a narrow window, where the header has many lines, and more with each thing said."""
+    metrics = {"width": 770, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    places = """const bottom = document.querySelector('header').getBoundingClientRect().bottom;
+        return [bottom, document.querySelector('#rows .marked').getBoundingClientRect().top];"""
+    try:
+        page.open()
+        page.press(*"jjjja")
+        for key in "kkksku":
+            page.press(key)
+            if key != "s":
+                header, row = page(places)
+                assert header <= row + 1, key
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        waited(page.driver.downloads / "ratings.tsv").unlink()
+
+
 def test_one_run(chrome, tmp_path: Path) -> None:
     put(tmp_path, record(1))
     assert group(tmp_path) == 0

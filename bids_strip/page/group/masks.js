@@ -108,12 +108,18 @@ const maskPages = pager("mask-pages", [10, 50, 200], drawRows);
 const masks = { draw: () => maskPages.restart(), mark: (run, before) => showMarked(run, before) };
 views.push(masks);
 
+// what is scrolled to stops below the header, however many lines that has
+const header = document.querySelector("header");
+const measureHeader = () => document.documentElement.style.setProperty("--header", `${header.offsetHeight}px`);
+new ResizeObserver(measureHeader).observe(header);
+
 // to a run's row, wherever it is in the list
 function goTo(run) {
   if (!shown.includes(run)) return;
   maskPages.turnTo(run);
   mark(run, null);
   run.row?.focus({ preventScroll: true });
+  measureHeader(); // what was just said may have given it another line
   run.row?.scrollIntoView({ block: "nearest" });
 }
 
