@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_strip.lock import locked, sweep
+from bids_strip.lock import _taken, locked, sweep
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,3 +71,22 @@ def test_a_file_that_cannot_be_looked_at_is_not_waited_for(
     with locked(tmp_path / "run.lock", wait_s=5) as alone:
         assert alone
     assert time.monotonic() - begun < 2
+
+
+def test_a_lock_on_a_file_that_was_replaced_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder removed it and another made it anew between our opening and locking it."""
+    path = tmp_path / "run.lock"
+    flock = fcntl.flock
+
+    def late(descriptor: int, operation: int) -> None:
+        (tmp_path / "new").touch()  # while the old one exists: another inode
+        (tmp_path / "new").replace(path)
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    assert _taken(path) is None
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked(path, wait_s=0) as alone:  # and nothing is held
+        assert alone
