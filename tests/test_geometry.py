@@ -12,6 +12,7 @@ from bids_strip.geometry import (
     bounding_box,
     brain_region,
     closed,
+    corners_apart_mm,
     dice,
     dilated,
     filled,
@@ -63,6 +64,17 @@ def test_a_box_holds_the_mask_and_its_margin() -> None:
 def test_an_empty_mask_has_no_box() -> None:
     with pytest.raises(ValueError, match="empty"):
         bounding_box(np.zeros((3, 3, 3), bool), margin_mm=1.0, zooms=ISO)
+
+
+def test_corners_apart_are_the_farthest_ones_distance() -> None:
+    """A shift along a diagonal is as long as it is; a turn about one corner tells at the other."""
+    one = np.diag([1.0, 2.0, 3.0, 1.0])
+    shifted = one.copy()
+    shifted[:3, 3] = (2.0, 3.0, 6.0)
+    assert corners_apart_mm(one, shifted, (4, 5, 6)) == pytest.approx(7.0)
+    stretched = np.diag([1.1, 2.0, 3.0, 1.0])
+    assert corners_apart_mm(stretched, one, (41, 5, 6)) == pytest.approx(4.0)
+    assert corners_apart_mm(one, one, (4, 5, 6)) == 0.0
 
 
 # signed_distance -----------------------------------------------------------------------------

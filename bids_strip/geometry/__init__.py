@@ -12,7 +12,13 @@
     Sets of voxels.
 """
 
-from bids_strip.geometry.boxes import Box, bounding_box, every_nth, shape_multiple
+from bids_strip.geometry.boxes import (
+    Box,
+    bounding_box,
+    corners_apart_mm,
+    every_nth,
+    shape_multiple,
+)
 from bids_strip.geometry.distance import (
     distance_within,
     gradient_at,
@@ -40,7 +46,8 @@ from bids_strip.geometry.stored import STORED_STEP_MM, off_threshold, quantised,
 
 __all__ = [
     "CLOSING_MM", "STORED_STEP_MM", "Box", "Rest", "affine_resampled", "bounding_box",
-    "brain_region", "closed", "dice", "dilated", "distance_within", "every_nth", "filled",
-    "gradient_at", "largest_component", "native_box", "off_threshold", "quantised", "redistanced",
-    "resampled", "resampling_matrix", "shape_multiple", "signed_distance", "to_native", "within",
+    "brain_region", "closed", "corners_apart_mm", "dice", "dilated", "distance_within",
+    "every_nth", "filled", "gradient_at", "largest_component", "native_box", "off_threshold",
+    "quantised", "redistanced", "resampled", "resampling_matrix", "shape_multiple",
+    "signed_distance", "to_native", "within",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bids_strip.domain import Bool3, Shape3, Zooms
+from bids_strip.domain import Affine, Bool3, Shape3, Zooms
 
 Box = tuple[slice, slice, slice]
 
@@ -35,6 +35,27 @@ def bounding_box(mask: Bool3, *, margin_mm: float, zooms: Zooms) -> Box:
         margin = int(np.ceil(margin_mm / zoom)) + 1
         box.append(slice(max(int(hit[0]) - margin, 0), int(hit[-1]) + margin + 1))
     return box[0], box[1], box[2]
+
+
+def corners_apart_mm(one: Affine, other: Affine, shape: Shape3) -> float:
+    """How far apart two affines place a grid, mm.
+
+    Parameters
+    ----------
+    one, other : (4, 4) float64
+        Voxel -> mm.
+    shape : tuple of int
+        Of the grid.
+
+    Returns
+    -------
+    float
+        The largest distance between the two places of a corner voxel's centre; not a number if an
+        affine holds one that is none.
+    """
+    corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    corners[:, :3] *= np.array(shape) - 1
+    return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
 
 
 def every_nth(zooms: Zooms, apart_mm: float) -> Box:

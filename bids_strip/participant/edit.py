@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bids_strip.dataset.content import describe_missing, describe_refusal
 from bids_strip.domain import Affine, Bool3, Grid, Run
 from bids_strip.errors import EditError
+from bids_strip.geometry import corners_apart_mm
 from bids_strip.manual import same_manual
 from bids_strip.naming import manual_name, names_of
 from bids_strip.nifti import DAMAGED, NotCompressedError, quiet_headers, read_nifti
@@ -156,9 +157,7 @@ def _check_grid(path: Path, shape: tuple[int, ...], affine: Affine, grid: Grid) 
             f"{path}: its grid is {given}, the image's {wanted}; edit a copy of "
             "desc-brain_mask, or resample the edit onto the image"
         )
-    ends = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
-    ends[:, :3] *= np.array(shape) - 1
-    off_mm = float(np.linalg.norm((ends @ (affine - grid.affine).T)[:, :3], axis=1).max())
+    off_mm = corners_apart_mm(affine, grid.affine, grid.shape)
     if not off_mm <= _TOLERANCE_MM:
         raise EditError(
             f"{path}: its affine places a corner {off_mm:.1f} mm off the image's; copy the header "

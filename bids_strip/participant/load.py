@@ -13,8 +13,9 @@ from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from bids_strip.dataset.content import describe_missing, describe_refusal
-from bids_strip.domain import Affine, Float3, Grid, Source, Volume
+from bids_strip.domain import Affine, Float3, Grid, Shape3, Source, Volume
 from bids_strip.errors import LoadError
+from bids_strip.geometry import corners_apart_mm
 from bids_strip.nifti import (
     DAMAGED,
     are_intensities,
@@ -128,7 +129,7 @@ def from_image(image: SpatialImage, *, name: str = "image") -> Source:
         header=header.copy(),
         nonfinite_voxels=nonfinite,
         fill_voxels=filled,
-        form_mismatch=_form_mismatch(header),
+        form_mismatch=_form_mismatch(header, (i, j, k)),
         no_orientation=int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0,
         sheared=_sheared(affine),
     )
@@ -244,17 +245,15 @@ def _sheared(affine: Affine) -> bool:
     return bool(np.abs(axes.T @ axes - np.eye(3)).max() > np.sin(np.deg2rad(1.0)))
 
 
-def _form_mismatch(header: nib.Nifti1Header) -> bool:
+def _form_mismatch(header: nib.Nifti1Header, shape: Shape3) -> bool:
     """True if sform and qform are both set and place a corner over half a mm apart."""
     if int(header["sform_code"]) == 0 or int(header["qform_code"]) == 0:
         return False
-    corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
-    corners[:, :3] *= np.array(header.get_data_shape()[:3]) - 1
     try:
-        difference = corners @ (header.get_sform() - header.get_qform()).T
+        apart_mm = corners_apart_mm(header.get_sform(), header.get_qform(), shape)
     except ValueError:  # a quaternion that is none
         return True
-    return bool(np.abs(difference).max() > _FORM_TOLERANCE_MM)
+    return apart_mm > _FORM_TOLERANCE_MM
 
 
 def _nifti_header(image: SpatialImage) -> nib.Nifti1Header:

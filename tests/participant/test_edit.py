@@ -58,15 +58,18 @@ def test_a_last_dimension_of_one(tmp_path: Path) -> None:
     assert np.array_equal(read_edit(path, GRID), HEAD.truth)
 
 
-@pytest.mark.parametrize(("off_mm", "accepted"), [(0.0, True), (0.3, True), (0.7, False)])
-def test_a_header_that_was_rounded(tmp_path: Path, off_mm: float, accepted: bool) -> None:
+@pytest.mark.parametrize("way", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)])
+@pytest.mark.parametrize(("off_mm", "accepted"), [(0.0, True), (0.45, True), (0.55, False)])
+def test_a_header_that_was_rounded(
+    tmp_path: Path, way: tuple[int, int, int], off_mm: float, accepted: bool
+) -> None:
     affine = HEAD.affine.copy()
-    affine[0, 3] += off_mm
+    affine[:3, 3] += off_mm * np.array(way) / np.linalg.norm(way)
     path = saved(tmp_path, HEAD.truth.astype(np.uint8), affine)
     if accepted:
         assert np.array_equal(read_edit(path, GRID), HEAD.truth)
         return
-    with pytest.raises(EditError, match=r"0\.7 mm off"):
+    with pytest.raises(EditError, match=r"0\.[56] mm off"):
         read_edit(path, GRID)
 
 

@@ -280,6 +280,16 @@ def test_forms_that_differ_are_flagged_and_the_sform_followed(tmp_path: Path, va
     assert np.allclose(source.volume.grid.affine, AFFINE)
 
 
+@pytest.mark.parametrize("way", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1), (1, -1, 0)])
+@pytest.mark.parametrize(("off_mm", "flagged"), [(0.45, False), (0.55, True)])
+def test_forms_may_differ_by_half_a_mm_in_any_direction(
+    values: np.ndarray, way: tuple[int, int, int], off_mm: float, flagged: bool
+) -> None:
+    other = AFFINE.copy()
+    other[:3, 3] += off_mm * np.array(way) / np.linalg.norm(way)
+    assert from_image(forms(values, AFFINE, other)).form_mismatch is flagged
+
+
 def test_forms_that_differ_by_a_rotation_are_flagged(tmp_path: Path, values) -> None:
     turned = AFFINE.copy()
     turned[:3, :3] = AFFINE[:3, :3] @ np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]])
