@@ -261,3 +261,46 @@ def test_a_head_that_fades_away_is_looked_at_whole() -> None:
     assert not cut_short(told(whole), whole)
     plain = conform(head, FINE)
     assert not cut_short(told(plain), plain)
+
+
+def one_end_cut(directions: str, *, lit_first: bool) -> tuple[Volume, Conformed]:
+    """A field of 240 mm of which one half is lit, so that its other end is cut away."""
+    shape, zooms = (120, 60, 60), (2.0, 2.0, 2.0)
+    data = np.zeros(shape, np.float32)
+    data[:50] = 1000
+    found = Volume(
+        data if lit_first else data[::-1], Grid(shape, grid_affine(directions, shape, zooms))
+    )
+    return found, conform(found, FINE)
+
+
+@pytest.mark.parametrize("lit_first", [True, False])
+@pytest.mark.parametrize("directions", ["RAS", "LAS"])
+def test_a_brain_near_a_face_is_cut_where_the_field_was(directions: str, lit_first: bool) -> None:
+    """At the first plane or the last, whichever way the axis runs; no other face is cut."""
+    _, conformed = one_end_cut(directions, lit_first=lit_first)
+    cut = -1 if lit_first == (directions == "RAS") else 0
+    assert conformed.data.shape == (64, 64, 64)
+    brain_mm = np.full(conformed.data.shape, 20, np.float32)
+    brain_mm[10:-10, 10:-10, 10:-10] = -5  # 681 ml
+    assert not cut_short(Prediction(brain_mm), conformed)
+    for axis in range(3):
+        for end in (0, -1):
+            for near_mm, is_near in ((5.9, True), (6.1, False)):
+                found = brain_mm.copy()
+                found.swapaxes(0, axis)[end, 30, 30] = near_mm
+                expected = is_near and (axis, end) == (0, cut)
+                assert cut_short(Prediction(found), conformed) is expected
+
+
+def test_hardly_any_brain_in_a_cut_field_is_looked_for_in_the_whole() -> None:
+    volume, conformed = one_end_cut("RAS", lit_first=True)
+    nothing = Prediction(np.full(conformed.data.shape, 20, np.float32))
+    assert cut_short(nothing, conformed)
+    whole = conform(volume, FINE, whole=True)
+    assert not cut_short(Prediction(np.full(whole.data.shape, 20, np.float32)), whole)
+    some = nothing.brain_mm.copy()
+    some[20:49, 20:49, 20:49] = -5  # 195 ml
+    assert cut_short(Prediction(some), conformed)
+    some[20:50, 20:50, 20:49] = -5  # 209 ml
+    assert not cut_short(Prediction(some), conformed)
