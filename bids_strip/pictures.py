@@ -158,8 +158,7 @@ def extent_of(inside: Bool3, to_voxels: Affine, zooms: Sequence[float]) -> Exten
     """
     i, j, k = zooms
     box = bounding_box(inside, margin_mm=0.0, zooms=(i, j, k))
-    ends = np.array([[side.start, min(side.stop, n) - 1] for side, n in
-                     zip(box, inside.shape, strict=True)], dtype=float)  # fmt: skip
+    ends = np.array([[side.start, side.stop - 1] for side in box], dtype=float)
     back = np.linalg.inv(to_voxels)
     corners = ends.T @ back[:3, :3].T + back[:3, 3]
     return Extent(corners.min(axis=0), corners.max(axis=0))

@@ -50,15 +50,27 @@ def ball(
 # bounding_box --------------------------------------------------------------------------------
 
 
-def test_a_box_holds_the_mask_and_its_margin() -> None:
+@pytest.mark.parametrize(
+    ("margin_mm", "expected"),
+    [
+        (0.0, ((4, 9), (9, 12), (2, 31))),
+        (4.0, ((0, 13), (7, 14), (1, 32))),  # 4, 2 and 1 voxels, and one more
+        (4.1, ((0, 14), (6, 15), (0, 33))),
+        (99.0, ((0, 20), (0, 30), (0, 40))),
+    ],
+)
+def test_a_box_holds_the_mask_its_margin_and_a_voxel_within_the_array(
+    margin_mm: float, expected: tuple[tuple[int, int], ...]
+) -> None:
     mask = np.zeros((20, 30, 40), bool)
     mask[5:8, 10, 3:30] = True
-    box = bounding_box(mask, margin_mm=4.0, zooms=(1.0, 2.0, 4.0))
-    for axis, (low, high, zoom) in enumerate([(5, 7, 1), (10, 10, 2), (3, 29, 4)]):
-        assert box[axis].start <= max(0, low - 4 / zoom)
-        assert min(box[axis].stop, mask.shape[axis]) >= min(high + 4 / zoom + 1, mask.shape[axis])
-        assert box[axis].start >= low - 4 / zoom - 2
-    assert mask[box].sum() == mask.sum()
+    box = bounding_box(mask, margin_mm=margin_mm, zooms=(1.0, 2.0, 4.0))
+    assert box == tuple(slice(*side) for side in expected)
+
+
+def test_a_box_at_the_arrays_ends_stays_within_them() -> None:
+    mask = np.ones((3, 4, 5), bool)
+    assert bounding_box(mask, margin_mm=2.0, zooms=ISO) == (slice(0, 3), slice(0, 4), slice(0, 5))
 
 
 def test_an_empty_mask_has_no_box() -> None:

@@ -220,10 +220,7 @@ def _largest_head(labels: NDArray[np.int16]) -> NDArray[np.int16]:
         sizes[0] = 0
         labels = np.where(components == sizes.argmax(), labels, 0).astype(np.int16)
     box = bounding_box(labels > 0, margin_mm=6.0, zooms=UNIT)
-    even = tuple(
-        slice(s.start, s.start + (min(s.stop, n) - s.start) // 2 * 2)
-        for s, n in zip(box, labels.shape, strict=True)
-    )
+    even = tuple(slice(s.start, s.start + (s.stop - s.start) // 2 * 2) for s in box)
     return labels[even]
 
 

@@ -10,16 +10,21 @@ Box = tuple[slice, slice, slice]
 
 
 def bounding_box(mask: Bool3, *, margin_mm: float, zooms: Zooms) -> Box:
-    """Smallest box around a mask, widened by a margin and clipped to the array.
+    """Smallest box around a mask, widened by a margin and a voxel, clipped to the array.
 
     Parameters
     ----------
     mask : (I, J, K) bool
         Not empty.
     margin_mm : float
-        Added on each side, mm.
+        Added on each side, mm, in whole voxels, and one voxel more: with 0 one voxel.
     zooms : tuple of float
         Voxel sizes in mm.
+
+    Returns
+    -------
+    Box
+        Both ends of each side given, within the array.
 
     Raises
     ------
@@ -33,7 +38,8 @@ def bounding_box(mask: Bool3, *, margin_mm: float, zooms: Zooms) -> Box:
         if not hit.size:
             raise ValueError("an empty mask has no bounding box")
         margin = int(np.ceil(margin_mm / zoom)) + 1
-        box.append(slice(max(int(hit[0]) - margin, 0), int(hit[-1]) + margin + 1))
+        low, high = int(hit[0]) - margin, int(hit[-1]) + margin + 1
+        box.append(slice(max(low, 0), min(high, mask.shape[axis])))
     return box[0], box[1], box[2]
 
 

@@ -20,10 +20,9 @@ from bids_strip.domain import (
     Prediction,
     Quantised,
     Volume,
-    Zooms,
 )
 from bids_strip.errors import NormaliseError
-from bids_strip.geometry import Box, bounding_box, every_nth, within
+from bids_strip.geometry import bounding_box, every_nth, within
 from bids_strip.mixture import Shares, Values, first_guess, fitted, posterior, trusted
 from bids_strip.prior import tissue_prior
 from bids_strip.slabs import in_slabs
@@ -93,7 +92,8 @@ def normalise(
         prior=tissue_prior(prediction, frame, brain, window, seen, threads=threads),
         places=[at * side.step for at, side in zip(np.nonzero(seen), window, strict=True)],
     )
-    waves = cosines(_box(inside, native.grid.zooms), native.grid.zooms, smoothness_mm)
+    box = bounding_box(inside, margin_mm=_MARGIN_MM, zooms=native.grid.zooms)
+    waves = cosines(box, native.grid.zooms, smoothness_mm)
     fitted_field = estimate(samples, waves, suffix=suffix, threads=threads)
     log_field = field_over(waves, fitted_field.coefficients, inside.shape, threads=threads)
     held = _held(log_field, inside)
@@ -184,13 +184,6 @@ def _floor(data: Float3, inside: Bool3) -> float:
     if dark <= _DARK_SHARE * np.count_nonzero(inside) or data.min() >= 0:
         return 0.0
     return float(np.percentile(data, _DARKEST_PERCENT))
-
-
-def _box(inside: Bool3, zooms: Zooms) -> Box:
-    """The brain's surroundings, both ends inside the grid."""
-    box = bounding_box(inside, margin_mm=_MARGIN_MM, zooms=zooms)
-    i, j, k = (slice(s.start, min(s.stop, n)) for s, n in zip(box, inside.shape, strict=True))
-    return i, j, k
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,8 @@ def around(
     if not inside.any():
         return None
     box = bounding_box(inside, margin_mm=REACH_MM, zooms=zooms)
-    i, j, k = (slice(s.start, min(s.stop, n), step.step) for s, n, step in
-               zip(box, inside.shape, every_nth(zooms, APART_MM), strict=True))  # fmt: skip
+    i, j, k = (slice(side.start, side.stop, few.step)
+               for side, few in zip(box, every_nth(zooms, APART_MM), strict=True))  # fmt: skip
     window = i, j, k
     x, y, z = (zoom * side.step for zoom, side in zip(zooms, window, strict=True))
     return Around(
