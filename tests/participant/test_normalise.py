@@ -169,6 +169,21 @@ def test_negative_brightness(shift: float) -> None:
     assert np.median(found.volume.data[head.tissue == 2]) == pytest.approx(WHITE_MATTER, rel=0.02)
 
 
+def test_nothing_stays_nothing_around_a_stripped_brain_that_counts_from_below_zero() -> None:
+    """0 is where nothing is there, not a brightness; a voxel of 0 in the brain is one."""
+    head = make_head()
+    data = np.where(head.brain.mask, head.volume.data - np.float32(500), np.float32(0))
+    centre = tuple(int(at) for at in np.argwhere(head.tissue == 2).mean(axis=0))
+    data[centre] = 0
+    stripped = replace(head, volume=replace(head.volume, data=data),
+                       brain=replace(head.brain, already_stripped=True))  # fmt: skip
+    found = stripped.normalised()
+    assert found.floor < 0
+    assert not found.volume.data[~head.brain.mask].any()
+    assert found.volume.data[centre] > 100
+    assert np.median(found.volume.data[head.tissue == 2]) == pytest.approx(WHITE_MATTER, rel=0.02)
+
+
 @pytest.mark.parametrize("value", [-1.0, 0.0, 7.0])
 def test_a_constant_brain(value: float) -> None:
     head = make_head()
