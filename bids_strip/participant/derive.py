@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bids_strip.domain import SDT_LIMIT_MM, Bool3, BrainMask, Float3, Volume, Zooms
 from bids_strip.errors import DeriveError
 from bids_strip.geometry import (
+    CLOSING_MM,
     STORED_STEP_MM,
     bounding_box,
     closed,
@@ -23,7 +24,6 @@ from bids_strip.geometry import (
     within,
 )
 
-_CLOSING_MM = 3.0
 _STRIPPED_ZEROS = 0.3
 _STRIPPED_RIM_MM = 8.0
 _STRIPPED_BEYOND = 0.03
@@ -151,8 +151,8 @@ def _is_brain_alone(present: Bool3, distance_mm: Float3) -> bool:
 
 
 def _closed_set(present: Bool3, zooms: Zooms) -> Bool3:
-    box = bounding_box(present, margin_mm=2 * _CLOSING_MM, zooms=zooms)
-    piece, _ = largest_component(closed(present[box], zooms=zooms, radius_mm=_CLOSING_MM))
+    box = bounding_box(present, margin_mm=2 * CLOSING_MM, zooms=zooms)
+    piece, _ = largest_component(closed(present[box], zooms=zooms, radius_mm=CLOSING_MM))
     outline = np.zeros(present.shape, dtype=bool)
     outline[box] = filled(piece)
     return outline

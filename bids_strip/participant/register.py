@@ -14,7 +14,17 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_strip.affine import Points, away, length, mapped, moved, products, robust, solved
+from bids_strip.affine import (
+    Points,
+    away,
+    length,
+    mapped,
+    moved,
+    products,
+    robust,
+    rotation,
+    solved,
+)
 from bids_strip.affine import rows as affine_rows
 from bids_strip.domain import (
     Affine,
@@ -35,7 +45,7 @@ from bids_strip.settle import settled
 
 _STARTS_DEG = ((0, 0, 0), (25, 0, 0), (-25, 0, 0), (50, 0, 0), (-50, 0, 0), (0, 25, 0),
                (0, -25, 0), (0, 0, 25), (0, 0, -25))  # fmt: skip
-"""Turns about R, A, S from which the search begins: nods reach farther than the others."""
+"""Turns about R, A or S from which the search begins: nods reach farther than the others."""
 _SEARCH_MM = 8.0
 _FINE_MM = 5.0
 _ITERATIONS = 15
@@ -139,7 +149,7 @@ def _starts(moving: Volume, inside: Bool3, template: Template) -> list[Affine]:
     starts = []
     for angles in _STARTS_DEG:
         start = np.eye(4)
-        start[:3, :3] = scale * _rotation(angles)
+        start[:3, :3] = scale * rotation(np.array(angles, dtype=np.float64))
         start[:3, 3] = here - start[:3, :3] @ there
         starts.append(start)
     return starts
@@ -154,15 +164,6 @@ def _moments(mask: Bool3, grid: Grid) -> tuple[Points, float]:
     ]) / np.count_nonzero(mask)  # fmt: skip
     centre = grid.affine[:3, :3] @ index + grid.affine[:3, 3]
     return centre, float(np.count_nonzero(mask)) * grid.voxel_volume_ml
-
-
-def _rotation(degrees: tuple[float, float, float]) -> Points:
-    """Turn about R, then A, then S."""
-    a, b, c = np.deg2rad(degrees)
-    about_r = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
-    about_a = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
-    about_s = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
-    return np.asarray(about_s @ about_a @ about_r)
 
 
 @lru_cache(maxsize=4)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import SDT_STEP_MM, BrainMask, Float3, Frame, Normalised, Prediction, Zooms
-from bids_strip.geometry import Box, bounding_box, every_nth, to_native, within
+from bids_strip.geometry import Box, bounding_box, every_nth, gradient_at, to_native, within
 
 APART_MM = 2.0
 REACH_MM = 20.0
@@ -105,27 +105,16 @@ def profiles(seen: Around) -> Profiles | None:
     points = points[:: max(1, -(-len(points) // _MOST_POINTS))]
     if not len(points) or min(seen.sdt_mm.shape) < 2:
         return None
-    normal = _slope(seen, points)
+    here = tuple(points.T)
+    normal = np.stack(gradient_at(seen.sdt_mm, here, seen.zooms), axis=1).astype(np.float64)
     length = np.linalg.norm(normal, axis=1, keepdims=True)
     normal = normal / np.maximum(length, 1e-6)
     out_mm = np.arange(-INWARD_MM, REACH_MM + 1)
-    depth = seen.sdt_mm[tuple(points.T)]
+    depth = seen.sdt_mm[here]
     along = (out_mm[None, :] - depth[:, None])[..., None] * normal[:, None, :]
     index = np.moveaxis(points[:, None, :] + along / seen.zooms, -1, 0)
     tissue = None if seen.tissue is None else _at(seen.tissue, index)
     return Profiles(out_mm, _at(seen.brightness, index), tissue)
-
-
-def _slope(seen: Around, points: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(N, 3): gradient of the distance at some voxels."""
-    slopes = []
-    for axis, zoom in enumerate(seen.zooms):
-        ahead, behind = points.copy(), points.copy()
-        ahead[:, axis] = np.minimum(points[:, axis] + 1, seen.sdt_mm.shape[axis] - 1)
-        behind[:, axis] = np.maximum(points[:, axis] - 1, 0)
-        rise = seen.sdt_mm[tuple(ahead.T)] - seen.sdt_mm[tuple(behind.T)]
-        slopes.append(rise / ((ahead - behind)[:, axis] * zoom))
-    return np.stack(slopes, axis=1).astype(np.float64)
 
 
 def _at(values: Float3, index: NDArray[np.float64]) -> NDArray[np.float32]:
