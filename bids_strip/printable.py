@@ -14,6 +14,11 @@ def one_line(text: str) -> str:
     )
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first, its type's name if it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def folded(text: str) -> str:
     """The words of a text in one line: a blank for whatever white space stood between them."""
     return " ".join(text.split())

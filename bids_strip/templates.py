@@ -21,6 +21,7 @@ from typing import Any
 
 from bids_strip.domain import Template
 from bids_strip.errors import TemplateError
+from bids_strip.printable import first_line
 from bids_strip.space import Space, parse_space
 
 HOME = "TEMPLATEFLOW_HOME"
@@ -285,5 +286,6 @@ def _read(path: Path) -> tuple[Any, Any]:
             image = read_nifti(path)
             return image, np.asarray(image.dataobj)
     except DAMAGED as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise TemplateError(f"{path}: cannot be read ({reason}); fetch it anew") from error
+        raise TemplateError(
+            f"{path}: cannot be read ({first_line(error)}); fetch it anew"
+        ) from error

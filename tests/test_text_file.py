@@ -11,7 +11,7 @@ import pytest
 
 from bids_strip.cli import main
 from bids_strip.manifest import HEADER, Entry
-from bids_strip.printable import one_line
+from bids_strip.printable import first_line, one_line
 from bids_strip.text_file import MOST_BYTES, read_json, read_text
 
 NESTED = "[" * 200_000
@@ -138,3 +138,10 @@ def test_the_first_line_does_nothing_to_the_terminal(tmp_path: Path, capsys, mon
     assert "reading " in said
     assert "\\x1b[2J\\n" in said
     assert {"\x1b", "\u202e"}.isdisjoint(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [("one\ntwo", "one"), ("one", "one"), ("", "ValueError")]
+)
+def test_an_error_is_told_by_its_first_line_or_its_name(said: str, expected: str) -> None:
+    assert first_line(ValueError(said)) == expected

@@ -19,6 +19,7 @@ from bids_strip.execution.futures import execute, other_version, unseen
 from bids_strip.execution.worker import Network, network_of, opened
 from bids_strip.participant.job import Job, Outcome
 from bids_strip.place import Place
+from bids_strip.printable import first_line
 from bids_strip.resources import MOST_THREADS, available_cpus, granted
 from bids_strip.settings import Settings
 
@@ -215,10 +216,9 @@ def _client(address: str) -> Any:
     try:
         return Client(address, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError, ImportError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ClusterError(
-            f"--dask-scheduler {address}: no scheduler there ({reason}); give the address that "
-            "the scheduler prints, like tcp://host:8786"
+            f"--dask-scheduler {address}: no scheduler there ({first_line(error)}); give the address "
+            "that the scheduler prints, like tcp://host:8786"
         ) from error
 
 

@@ -18,6 +18,7 @@ from bids_strip.geometry import corners_apart_mm
 from bids_strip.manual import same_manual
 from bids_strip.naming import manual_name, names_of
 from bids_strip.nifti import DAMAGED, NotCompressedError, quiet_headers, read_nifti
+from bids_strip.printable import first_line
 from bids_strip.record import Record
 
 _TOLERANCE_MM = 0.5
@@ -120,10 +121,7 @@ def read_edit(path: Path, grid: Grid) -> Bool3:
             f"{path}: it is not compressed; save it compressed under this name, or remove it"
         ) from error
     except DAMAGED as error:
-        damaged = (
-            f"cannot be read ({(str(error) or type(error).__name__).splitlines()[0]}); save the "
-            "edited mask again, or remove it"
-        )
+        damaged = f"cannot be read ({first_line(error)}); save the edited mask again, or remove it"
         raise EditError(f"{path}: {describe_refusal(error) or damaged}") from error
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]

@@ -28,6 +28,7 @@ from bids_strip.nifti import (
     stored_type,
     volume_shape,
 )
+from bids_strip.printable import first_line
 
 _FORM_TOLERANCE_MM = 0.5
 _LEAST_MM3 = 1e-18
@@ -70,10 +71,9 @@ def load(path: Path) -> Source:
                 raise LoadError(f"{path}: holds no volume; give a NIfTI image")
             return from_image(image, name=str(path))
     except DAMAGED as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         damaged = (
-            f"cannot be read ({reason}); the file is damaged or incomplete: copy or convert it "
-            "again"
+            f"cannot be read ({first_line(error)}); the file is damaged or incomplete: copy or "
+            "convert it again"
         )
         raise LoadError(f"{path}: {describe_refusal(error) or damaged}") from error
 

@@ -15,6 +15,7 @@ from bids_strip.ceiling import ceiling
 from bids_strip.domain import Conformed, Float3, Float4, Prediction
 from bids_strip.errors import ModelError, PredictError, ProviderError
 from bids_strip.network_file import read_network
+from bids_strip.printable import first_line
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -92,7 +93,7 @@ class OnnxPredictor:
                 values = self.session.run(None, {name: conformed.data[None, None]})
         except Exception as error:
             raise PredictError(
-                f"the network failed ({_first_line(error)}){_memory_hint(error, self.memory_gb)}"
+                f"the network failed ({first_line(error)}){_memory_hint(error, self.memory_gb)}"
             ) from error
         found = dict(zip(names, values, strict=True))
         for output in self.card.outputs:
@@ -231,7 +232,7 @@ def _on_cpu(
             )
     except Exception as error:
         raise ModelError(
-            f"{card.path}: onnxruntime cannot open it ({_first_line(error)})"
+            f"{card.path}: onnxruntime cannot open it ({first_line(error)})"
             f"{_memory_hint(error, memory_gb) or '; give an ONNX network'}"
         ) from error
     _check_outputs(session, card)
@@ -260,7 +261,7 @@ def _on_gpu(ort: Any, card: Card, content: bytes, threads: int) -> OnnxPredictor
                 enable_fallback=0,
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, the GPU is not to be had
-            return f"the CUDA provider failed ({_first_line(error)})"
+            return f"the CUDA provider failed ({first_line(error)})"
     if session.get_providers()[0] != CUDA:
         missing = [line for line in said.getvalue().splitlines() if line.startswith("Failed")]
         detail = f" ({missing[0]})" if missing else ""
@@ -323,7 +324,3 @@ def _hidden() -> str:
     if not any(os.path.exists(node) for node in _DEVICE_NODES):  # noqa: PTH110
         return "no GPU seen"
     return ""
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
