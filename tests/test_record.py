@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from bids_strip.domain import Run
-from bids_strip.naming import to_json
 from bids_strip.record import (
     InputFile,
     OutputFile,
@@ -20,6 +19,7 @@ from bids_strip.record import (
     read_record,
     same_input,
 )
+from bids_strip.text_file import to_json
 
 RECORD = Record(
     "sub-01_T1w", "T1w", {"sub": "01"}, "ok",

@@ -31,7 +31,6 @@ from bids_strip.naming import (
     names_of,
     patterns_in_spaces,
     sidecar_name,
-    to_json,
     transform_names,
 )
 from bids_strip.nifti import on_source, on_template
@@ -41,6 +40,7 @@ from bids_strip.record import OutputFile, Record
 from bids_strip.sidecars import sidecar, sidecar_in
 from bids_strip.slabs import side_by_side
 from bids_strip.spline import spline_resampled
+from bids_strip.text_file import to_json
 
 _SPLINE_MM = 15.0
 """Room around the brain that a spline is given: what lies farther is not felt there."""
