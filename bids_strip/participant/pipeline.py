@@ -18,6 +18,7 @@ from bids_strip.domain import (
     Volume,
 )
 from bids_strip.errors import LoadError
+from bids_strip.fingerprint import fingerprint, other_input
 from bids_strip.manual import find_manual
 from bids_strip.memory import check_memory
 from bids_strip.naming import BORDERED
@@ -49,7 +50,7 @@ from bids_strip.participant.segment import segment
 from bids_strip.participant.stored import read_stored
 from bids_strip.participant.write import write, write_figures, write_record
 from bids_strip.recipe import Recipe
-from bids_strip.record import OK, Record, fingerprint, joined, other_input
+from bids_strip.record import OK, Record, joined
 from bids_strip.resources import available_gb
 from bids_strip.templates import read_template
 from bids_strip.verdict import reasons, verdict
