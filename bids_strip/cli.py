@@ -160,7 +160,7 @@ def participant(settings: Settings) -> int:
     card = find_card(settings.model)
     runs = plan(settings, card)
     check_owner(settings.output_dir)
-    told = _told(runs, mixed_note(settings, __version__))
+    told = _told(runs, mixed_note(settings))
     if settings.dry_run:
         _say_on_stderr(told)
         if runs.to_do:
@@ -213,7 +213,7 @@ def slurm_script(arguments: Sequence[str]) -> int:
         read_ratings(settings.ratings, settings.output_dir)
     runs = plan(settings, find_card(settings.model))
     check_owner(settings.output_dir)
-    _say_on_stderr(_told(runs, mixed_note(settings, __version__)))
+    _say_on_stderr(_told(runs, mixed_note(settings)))
     labels = (dict(run.entities)["sub"] for run in runs.to_do)
     work = plan_work(cluster, settings, labels, runs.to_do)
     if not work.tasks:
@@ -268,19 +268,17 @@ def _work_through(
     """Do the runs that are to do."""
     from bids_strip.invocation import LOG, shown
     from bids_strip.participant.job import Job
-    from bids_strip.participant.level import write_citation, write_dataset_files
+    from bids_strip.participant.level import write_dataset_files
     from bids_strip.templates import sound_templates
 
     if not runs.to_do:
-        write_dataset_files(settings, place, __version__)
-        write_citation(settings, card, place, __version__)
+        write_dataset_files(settings, card, place)
         return
     templates = sound_templates(settings.recipe.spaces, offline=settings.offline)
     with _site(settings, card, runs, place) as site:
         LOG.info("%d runs to do, %d skipped; network %s %s on %s", len(runs.to_do),
                  len(runs.done), card.name, card.version, site.where)  # fmt: skip
-        write_dataset_files(settings, place, __version__)
-        write_citation(settings, card, place, __version__)
+        write_dataset_files(settings, card, place)
         jobs = [
             Job(run, settings.recipe, place, __version__, site.network.threads,
                 templates=templates, identity=settings.identity_check,
