@@ -36,12 +36,12 @@ from bids_strip.participant.describe import (
 )
 from bids_strip.participant.draw import draw
 from bids_strip.participant.edit import read_edit
+from bids_strip.participant.into_template import placed
 from bids_strip.participant.job import Clock, Done, Job
 from bids_strip.participant.keep import keep
 from bids_strip.participant.load import load
 from bids_strip.participant.match import match
 from bids_strip.participant.normalise import normalise, quantised_image
-from bids_strip.participant.placing import placed
 from bids_strip.participant.predict import Predictor
 from bids_strip.participant.qc import measure, measure_mask
 from bids_strip.participant.register import register

@@ -215,7 +215,7 @@ def publish(run: Run, record: Record, batch: Batch, *, renewed: bool) -> None:
     WriteError
         If the file system refuses.
     """
-    batch.settle()
+    batch.flush()
     stay = {*batch.held, *(output.name for output in record.outputs)}
     if renewed:
         stay |= {*_figures(run, batch.output_dir)}
