@@ -48,7 +48,7 @@ from bids_strip.participant.register import register
 from bids_strip.participant.restore import restore
 from bids_strip.participant.segment import segment
 from bids_strip.participant.stored import read_stored
-from bids_strip.participant.write import write, write_figures, write_record
+from bids_strip.participant.write import Writer, write, write_figures, write_record
 from bids_strip.recipe import Recipe
 from bids_strip.record import OK, Record, joined
 from bids_strip.resources import available_gb
@@ -102,9 +102,8 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
         surface={"origin": origin(brain, recipe), "software": software(job)},
     )
     picture(job, recipe, products, clock)
-    outputs = clock("write", write, run, products, recipe=recipe,
-                    network=record.network, version=job.version, place=job.place,
-                    threads=job.threads)  # fmt: skip
+    writer = Writer(run, recipe, record.network, job.version, job.place, threads=job.threads)
+    outputs = clock("write", write, writer, products)
     if job.identity:
         clock("identity", keep, products, record, job.place)
     return finished(job, replace(record, outputs=outputs), clock, begun)
@@ -188,9 +187,8 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
         matched = clock("match", match, source.volume.grid, brain)
         products = replace(products, match=matched)
     picture(job, recipe, products, clock)
-    outputs = clock("write", write, run, products, recipe=recipe, network=earlier.network,
-                    version=job.version, place=job.place, only=BORDERED,
-                    threads=job.threads)  # fmt: skip
+    writer = Writer(run, recipe, earlier.network, job.version, job.place, BORDERED, job.threads)
+    outputs = clock("write", write, writer, products)
     record = replace(
         earlier,
         input=taken,

@@ -96,18 +96,15 @@ class Writer:
                        network=self.network, edited=edited)  # fmt: skip
 
 
-def write(
-    run: Run, products: Products, *, recipe: Recipe, network: Mapping[str, str], version: str,
-    place: Place, only: Container[str] | None = None, threads: int = 1,
-) -> tuple[OutputFile, ...]:  # fmt: skip
+def write(writer: Writer, products: Products) -> tuple[OutputFile, ...]:
     """Write the images of a run and their sidecars.
 
     Parameters
     ----------
+    writer
+        Which run, which files, and where to.
     products
         What was made of the run; native-grid files keep the source header's geometry.
-    run, recipe, network, version, place, only, threads
-        See `Writer`.
 
     Raises
     ------
@@ -116,8 +113,7 @@ def write(
     """
     shape = products.brain.mask.shape
     if shape != products.source.volume.grid.shape:
-        raise WriteError(f"mask {shape} is not on the grid of {run.relative}")
-    writer = Writer(run, recipe, network, version, place, only, threads)
+        raise WriteError(f"mask {shape} is not on the grid of {writer.run.relative}")
     written = _write_native(writer, products)
     for registration in products.registrations:
         if registration.plausible and registration.mask.any():
