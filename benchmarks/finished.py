@@ -16,10 +16,12 @@ from bids_strip.card import find_card
 from bids_strip.cli import parse
 from bids_strip.dataset.selection import select_runs
 from bids_strip.domain import Run
+from bids_strip.fingerprint import fingerprint
 from bids_strip.metrics import METRICS
-from bids_strip.naming import APP, names_of, sidecar_name, to_json
-from bids_strip.record import OK, OutputFile, Record, fingerprint
+from bids_strip.naming import APP, names_of, sidecar_name
+from bids_strip.record import OK, OutputFile, Record
 from bids_strip.settings import Settings
+from bids_strip.text_file import to_json
 
 BYTES = 1000
 

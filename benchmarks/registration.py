@@ -34,10 +34,10 @@ from benchmarks.tables import text_table
 from bids_strip.card import find_card
 from bids_strip.domain import Affine, BrainMask, Grid, Registration, Template, Volume
 from bids_strip.geometry import affine_resampled, dice, signed_distance
+from bids_strip.participant.into_template import placed
 from bids_strip.participant.job import Clock
 from bids_strip.participant.normalise import normalise
 from bids_strip.participant.pipeline import predicted, whole_brain
-from bids_strip.participant.placing import placed
 from bids_strip.participant.predict import Predictor, load_predictor
 from bids_strip.participant.register import register
 from bids_strip.recipe import BIAS_SMOOTHNESS_MM

@@ -123,10 +123,9 @@ def parse(arguments: Sequence[str]) -> Settings:
 
 def group(settings: Settings) -> int:
     """Group level, from OUTPUT_DIR to exit code; BIDS_DIR is not opened."""
+    from bids_strip.folders import check_output_dir, check_owner, check_work_dir
     from bids_strip.group.pipeline import collect, preview, summarize
     from bids_strip.invocation import LOG, invocation
-    from bids_strip.naming import check_output_dir, check_work_dir
-    from bids_strip.owner import check_owner
 
     check_output_dir(settings.bids_dir, settings.output_dir)
     check_work_dir(settings.bids_dir, settings.work_dir)
@@ -150,10 +149,9 @@ def participant(settings: Settings) -> int:
     """Participant level, from selection to exit code."""
     _begin(settings)
     from bids_strip.card import find_card
+    from bids_strip.folders import check_output_dir, check_owner, check_work_dir, folder_note
     from bids_strip.invocation import LOG, invocation
     from bids_strip.manifest import manifest
-    from bids_strip.naming import check_output_dir, check_work_dir, folder_note
-    from bids_strip.owner import check_owner
     from bids_strip.participant.level import mixed_note, plan, shift_note
     from bids_strip.place import Place
 
@@ -162,7 +160,7 @@ def participant(settings: Settings) -> int:
     card = find_card(settings.model)
     runs = plan(settings, card)
     check_owner(settings.output_dir)
-    told = _told(runs, mixed_note(settings, __version__))
+    told = _told(runs, mixed_note(settings))
     if settings.dry_run:
         _say_on_stderr(told)
         if runs.to_do:
@@ -200,9 +198,8 @@ def _begin(settings: Settings) -> None:
 def slurm_script(arguments: Sequence[str]) -> int:
     """Print a job array for what is to do at participant level; submits nothing."""
     from bids_strip.card import find_card
+    from bids_strip.folders import check_output_dir, check_owner, check_work_dir
     from bids_strip.group.ratings import read_ratings
-    from bids_strip.naming import check_output_dir, check_work_dir
-    from bids_strip.owner import check_owner
     from bids_strip.participant.level import mixed_note, plan
     from bids_strip.slurm.arguments import read_arguments
     from bids_strip.slurm.jobs import make_logs, note, plan_work, templates_note
@@ -216,7 +213,7 @@ def slurm_script(arguments: Sequence[str]) -> int:
         read_ratings(settings.ratings, settings.output_dir)
     runs = plan(settings, find_card(settings.model))
     check_owner(settings.output_dir)
-    _say_on_stderr(_told(runs, mixed_note(settings, __version__)))
+    _say_on_stderr(_told(runs, mixed_note(settings)))
     labels = (dict(run.entities)["sub"] for run in runs.to_do)
     work = plan_work(cluster, settings, labels, runs.to_do)
     if not work.tasks:
@@ -271,19 +268,17 @@ def _work_through(
     """Do the runs that are to do."""
     from bids_strip.invocation import LOG, shown
     from bids_strip.participant.job import Job
-    from bids_strip.participant.level import write_citation, write_dataset_files
+    from bids_strip.participant.level import write_dataset_files
     from bids_strip.templates import sound_templates
 
     if not runs.to_do:
-        write_dataset_files(settings, place, __version__)
-        write_citation(settings, card, place, __version__)
+        write_dataset_files(settings, card, place)
         return
     templates = sound_templates(settings.recipe.spaces, offline=settings.offline)
     with _site(settings, card, runs, place) as site:
         LOG.info("%d runs to do, %d skipped; network %s %s on %s", len(runs.to_do),
                  len(runs.done), card.name, card.version, site.where)  # fmt: skip
-        write_dataset_files(settings, place, __version__)
-        write_citation(settings, card, place, __version__)
+        write_dataset_files(settings, card, place)
         jobs = [
             Job(run, settings.recipe, place, __version__, site.network.threads,
                 templates=templates, identity=settings.identity_check,

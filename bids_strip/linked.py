@@ -9,7 +9,8 @@ from typing import Any
 from bids_strip.dataset.description import DESCRIPTION, scheme_of
 from bids_strip.dataset.walk import files_in_anat, subject_folders
 from bids_strip.errors import BidsStripError
-from bids_strip.record import NAMES, InputFile, read_record, same_file
+from bids_strip.fingerprint import InputFile, same_file
+from bids_strip.record import NAMES, read_record
 from bids_strip.text_file import read_json
 
 LOOKED_AT = 10

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from bids_strip.domain import Run
 from bids_strip.errors import WriteError
+from bids_strip.fingerprint import InputFile, same_file
 from bids_strip.naming import manual_name
-from bids_strip.record import InputFile, same_file
 
 
 def find_manual(run: Run, output_dir: Path) -> Path | None:

@@ -105,7 +105,7 @@ class Batch(Place):
             self.held[name] = self._staged(name, content)
         return OutputFile(name, len(content))
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Have the disk keep what is held: after a power cut no file holds zeros under its name.
 
         Raises

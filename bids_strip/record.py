@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -15,6 +13,7 @@ from typing import Any
 
 from bids_strip.dataset.content import describe_missing, describe_refusal
 from bids_strip.domain import Run
+from bids_strip.fingerprint import InputFile
 from bids_strip.text_file import read_text
 
 NAMES = r".*_qc\.json"
@@ -26,16 +25,6 @@ _WORSE: Mapping[str, Callable[[Iterable[float]], float]] = MappingProxyType(
     {"template_dice": min, "template_stretch_min": min, "template_stretch_max": max}
 )
 """Metrics that are of the template space that fits least, and which value is that."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputFile:
-    """What the source file was: size in bytes, modification time in ns, SHA-256."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,48 +268,3 @@ def made_with(record: Record) -> dict[str, str | float | None]:
         **{name: options.get(name) for name in ("border_mm", "bias_smoothness_mm")},
         "no_csf": int(bool(options["no_csf"])) if "no_csf" in options else None,
     }
-
-
-def fingerprint(run: Run) -> InputFile | None:
-    """What a source file is now; None if it cannot be read."""
-    return file_fingerprint(run.path, run.relative)
-
-
-def file_fingerprint(path: Path, name: str) -> InputFile | None:
-    """What a file is now, under a name; None if it cannot be read."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
-            return None
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
-    return InputFile(name, status.st_size, status.st_mtime_ns, digest)
-
-
-def same_input(run: Run, known: InputFile) -> bool | None:
-    """As `same_file`, of a run's source file."""
-    return same_file(run.path, known)
-
-
-def other_input(run: Run, known: InputFile) -> bool:
-    """True if a source file can be read and is another than the one recorded."""
-    return same_input(run, known) is False
-
-
-def same_file(path: Path, known: InputFile) -> bool | None:
-    """True if a file is the one recorded: by size and time, else by content.
-
-    None if it cannot be read: nobody knows.
-    """
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    if status.st_size != known.size:
-        return None if describe_missing(path) else False
-    if status.st_mtime_ns == known.mtime_ns:
-        return True
-    now = file_fingerprint(path, known.path)
-    return None if now is None else now.sha256 == known.sha256

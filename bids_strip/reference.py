@@ -19,7 +19,7 @@ from bids_strip.domain import SDT_LIMIT_MM, Affine, Float3, Grid
 
 FILE = Path(__file__).parent / "models" / "reference-4mm.npz"
 LIMIT_MM = 12.0
-SDT_STEP_MM = 0.1
+REFERENCE_STEP_MM = 0.1
 SPREAD_STEP_MM = 0.05
 TISSUES = ("GM", "WM", "CSF")
 """Of the stored frequencies, in order."""
@@ -52,7 +52,7 @@ class Reference:
 def load_reference(path: Path = FILE) -> Reference:
     """Read the reference that ships with the network."""
     with np.load(path) as stored:
-        sdt = stored["sdt"].astype(np.float32) * SDT_STEP_MM
+        sdt = stored["sdt"].astype(np.float32) * REFERENCE_STEP_MM
         spread = stored["spread"].astype(np.float32) * SPREAD_STEP_MM
         tissue = stored["tissue"].astype(np.float32) / 255.0
         grid = Grid((sdt.shape[0], sdt.shape[1], sdt.shape[2]), stored["affine"])

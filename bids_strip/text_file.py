@@ -1,4 +1,4 @@
-"""Text files of others: no larger than such files are, and no pipes or devices."""
+"""Text files: those of others, no larger than such files are and no pipes, and our JSON."""
 
 from __future__ import annotations
 
@@ -51,3 +51,15 @@ def read_json(path: Path, *, encoding: str = "utf-8-sig", most: int = MOST_BYTES
         return json.loads(read_text(path, encoding=encoding, most=most))
     except RecursionError as error:
         raise ValueError("nested too deep") from error
+
+
+def to_json(value: Any) -> bytes:
+    """Bytes of a JSON file: indent 2, keys in the order given, a newline at the end.
+
+    Raises
+    ------
+    ValueError
+        If a number is NaN or infinite, which JSON does not have.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")  # a path may hold bytes that are no text

@@ -126,8 +126,8 @@ def test_a_package_has_one_door(package: str, allowed: set[str]) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["cli", "settings", "errors", "__init__", "__main__", "naming", "record", "recipe", "space",
-     *(f"dataset/{one}" for one in DATASET)],
+    ["cli", "settings", "errors", "__init__", "__main__", "naming", "folders", "fingerprint",
+     "record", "recipe", "space", "derivative_description", *(f"dataset/{one}" for one in DATASET)],
 )  # fmt: skip
 def test_the_way_to_an_answer_is_light(module: str) -> None:
     """At module level no heavy package, so that --help and refusals answer at once."""

@@ -12,10 +12,11 @@ import pytest
 
 from benchmarks.browser import browser, missing
 from bids_strip import cli
-from bids_strip.naming import to_json
+from bids_strip.fingerprint import InputFile
 from bids_strip.participant.report import renew_page
 from bids_strip.place import Place
-from bids_strip.record import FAILED, OK, InputFile, OutputFile, Record, read_record
+from bids_strip.record import FAILED, OK, OutputFile, Record, read_record
+from bids_strip.text_file import to_json
 
 if reason := missing():
     pytest.skip(reason, allow_module_level=True)

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from bids_strip import naming
-from bids_strip.dataset.description import scheme_of
 from bids_strip.dataset.selection import select_runs
+from bids_strip.derivative_description import BIDSIGNORE, dataset_description
 from bids_strip.domain import Run
 from bids_strip.errors import OutputError
 from bids_strip.recipe import Recipe
 from bids_strip.settings import Settings
 from bids_strip.sidecars import sidecar
+from bids_strip.text_file import to_json
 from tests.validator import errors_of
 
 TinyBids = Callable[..., Path]
@@ -86,119 +87,6 @@ def test_collisions() -> None:
         naming.check_collisions([zipped, plain, *others])
 
 
-@pytest.mark.parametrize(
-    ("out", "allowed"),
-    [
-        ("raw", False),
-        ("raw/.", False),
-        ("raw/sub-01", False),
-        ("raw/derivatives", False),
-        ("raw/derivatives/../code", False),
-        ("raw/sourcedata/derivatives/x", False),
-        ("link", False),
-        ("link/out", False),
-        ("raw/derivatives/x", True),
-        ("raw/derivatives/x/y", True),
-        ("raw2", True),
-        (".", True),  # BIDS_DIR may lie in OUTPUT_DIR
-        ("out", True),
-    ],
-)
-def test_where_output_may_lie(tmp_path: Path, out: str, allowed: bool) -> None:
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "link").symlink_to("raw")
-    if allowed:
-        naming.check_output_dir(tmp_path / "raw", tmp_path / out)
-        return
-    with pytest.raises(OutputError, match=r"derivatives/bids_strip"):
-        naming.check_output_dir(tmp_path / "raw", tmp_path / out)
-
-
-@pytest.mark.parametrize(
-    ("out", "noted"),
-    [
-        ("raw/derivatives/bids_strip", False),
-        ("raw/derivatives/bids_strip-0.1", False),
-        ("raw/derivatives/masks", True),
-        ("raw/derivatives/bids-strip", True),
-        ("masks", False),
-    ],
-)
-def test_note_on_the_folders_name(tmp_path: Path, out: str, noted: bool) -> None:
-    assert (naming.folder_note(tmp_path / "raw", tmp_path / out) is not None) == noted
-
-
-@pytest.mark.parametrize(
-    ("out", "doi", "raw_uri", "expected"),
-    [
-        ("raw/derivatives/x", None, None, "../.."),
-        ("raw/derivatives/x/y", "doi:10.1/ds", None, "../../.."),
-        ("out", "doi:10.18112/openneuro.ds000011.v1.0.0", None,
-         "doi:10.18112/openneuro.ds000011.v1.0.0"),
-        ("out", "10.18112/ds", None, "doi:10.18112/ds"),
-        ("out", "https://doi.org/10.18112/ds", None, "doi:10.18112/ds"),
-        ("out", "n/a", None, "file://{tmp}/raw"),
-        ("out", None, None, "file://{tmp}/raw"),
-        ("raw/derivatives/x", "doi:10.1/ds", "https://example.org/ds", "https://example.org/ds"),
-    ],
-)  # fmt: skip
-def test_link_to_the_raw_data(
-    tmp_path: Path, out: str, doi: str | None, raw_uri: str | None, expected: str
-) -> None:
-    found = naming.dataset_description(
-        tmp_path / "raw",
-        tmp_path / out,
-        version="0.1.0",
-        source={"DatasetDOI": doi} if doi else {},
-        raw_uri=raw_uri,
-    )
-    assert found["DatasetLinks"] == {"raw": expected.format(tmp=tmp_path)}
-    assert ("SourceDatasets" in found) == (doi is not None and "10." in doi)
-
-
-def test_a_link_that_nobody_can_read_is_no_uri(tmp_path: Path) -> None:
-    """It may lie in OUTPUT_DIR already."""
-    assert scheme_of("http://[host/ds") is None
-    assert [scheme_of(one) for one in ("doi:10.1/x", "../..")] == ["doi", ""]
-    found = naming.dataset_description(None, tmp_path, version="1", raw_uri="http://[host/ds")
-    assert found["DatasetLinks"] == {"raw": "http://[host/ds"}
-    assert "SourceDatasets" not in found
-
-
-def test_description_in_full(tmp_path: Path) -> None:
-    found = naming.dataset_description(
-        None,
-        tmp_path,
-        version="0.1.0",
-        source={"DatasetDOI": "doi:10.1/ds"},
-    )
-    assert found == {
-        "Name": "bids_strip: brain masks, corrected images, tissues and quality metrics",
-        "BIDSVersion": "1.11.1",
-        "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "bids_strip", "Version": "0.1.0"}],
-        "DatasetLinks": {"raw": "doi:10.1/ds"},
-        "SourceDatasets": [{"DOI": "doi:10.1/ds", "URL": "https://doi.org/10.1/ds"}],
-    }
-
-
-def test_description_knows_nothing_it_was_not_told(tmp_path: Path) -> None:
-    found = naming.dataset_description(None, tmp_path, version="0.1.0")
-    assert set(found) == {"Name", "BIDSVersion", "DatasetType", "GeneratedBy"}
-    assert found["GeneratedBy"] == [{"Name": "bids_strip", "Version": "0.1.0"}]
-
-
-def test_json_keeps_order_and_ends_with_a_newline() -> None:
-    assert naming.to_json({"b": 1, "a": ["\N{DEGREE SIGN}"]}) == (
-        '{\n  "b": 1,\n  "a": [\n    "\N{DEGREE SIGN}"\n  ]\n}\n'.encode()
-    )
-
-
-def test_json_has_no_nan() -> None:
-    with pytest.raises(ValueError, match="JSON"):
-        naming.to_json(float("nan"))
-
-
 def test_no_pybids() -> None:
     code = "import sys, bids_strip.naming; assert 'bids' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -210,12 +98,12 @@ def write_image(path: Path) -> None:
 
 
 def write_output(raw: Path, out: Path) -> None:
-    """All that an invocation writes, empty of sense, by the names and texts of `naming`."""
+    """All that an invocation writes, empty of sense, by its names and texts."""
     settings = Settings(raw, out, "participant", modality=("T1w", "T2w"))
     write_results(select_runs(settings), out)
-    description = naming.dataset_description(raw, out, version="0.1.0")
-    (out / "dataset_description.json").write_bytes(naming.to_json(description))
-    (out / ".bidsignore").write_text(naming.BIDSIGNORE, encoding="utf-8")
+    description = dataset_description(raw, out, version="0.1.0")
+    (out / "dataset_description.json").write_bytes(to_json(description))
+    (out / ".bidsignore").write_text(BIDSIGNORE, encoding="utf-8")
     (out / "logs").mkdir()
     (out / "logs" / "2026.log").write_text("x", encoding="utf-8")
     for name in ("group_T1w.tsv", "group_T1w.json", "group_T1w.html", "sub-01.html"):
@@ -229,14 +117,14 @@ def write_results(runs: Iterable[Run], out: Path) -> None:
     for run in runs:
         for kind, name in naming.names_of(run).items():
             if kind == "qc":
-                (out / name).write_bytes(naming.to_json({"status": "ok"}))
+                (out / name).write_bytes(to_json({"status": "ok"}))
                 continue
             if name.endswith(".tsv"):
                 (out / name).write_text("index\tname\n0\tBackground\n", encoding="utf-8")
                 continue
             write_image(out / name)
             found = sidecar(kind, run, recipe=Recipe(()), version="0.1.0", network=CARD)
-            (out / naming.sidecar_name(name)).write_bytes(naming.to_json(found))
+            (out / naming.sidecar_name(name)).write_bytes(to_json(found))
 
 
 @pytest.mark.parametrize("where", ["out", "raw/derivatives/bids_strip", "raw/derivatives/other"])
@@ -268,17 +156,15 @@ def test_the_validator_takes_what_is_made_of_quantitative_scans(
     write_results(runs, out)
     for run in runs:
         write_image(out / naming.manual_name(run))
-    description = naming.dataset_description(raw, out, version="0.1.0")
-    (out / "dataset_description.json").write_bytes(naming.to_json(description))
-    (out / ".bidsignore").write_text(naming.BIDSIGNORE, encoding="utf-8")
+    description = dataset_description(raw, out, version="0.1.0")
+    (out / "dataset_description.json").write_bytes(to_json(description))
+    (out / ".bidsignore").write_text(BIDSIGNORE, encoding="utf-8")
     assert errors_of(out) == []
 
 
 @pytest.mark.parametrize("name", ["sub-01_T1w", "sub-MTR_acq-MP2RAGE_T2w", "sub-01_echo-1_MESE"])
 def test_names_that_bids_knows_are_not_hidden(name: str) -> None:
-    patterns = [
-        line for line in naming.BIDSIGNORE.splitlines() if line.endswith(("mask.*", "seg.*"))
-    ]
+    patterns = [line for line in BIDSIGNORE.splitlines() if line.endswith(("mask.*", "seg.*"))]
     run = a_run(f"sub-01/anat/{name}.nii.gz")
     files = [
         naming.names_of(run)[kind].rpartition("/")[2] for kind in ("mask", "dseg", "probseg_GM")

@@ -52,7 +52,7 @@ def test_the_last_of_many_comes_when_the_disk_knows_the_others(place: Place, ste
             batch.put(name, b"x")
         held = list(batch.held.values())
         assert not steps
-        batch.settle()
+        batch.flush()
         assert {path for _, path in steps} == {*held}
         steps.clear()
         batch.publish()

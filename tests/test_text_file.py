@@ -12,7 +12,7 @@ import pytest
 from bids_strip.cli import main
 from bids_strip.manifest import HEADER, Entry
 from bids_strip.printable import first_line, one_line
-from bids_strip.text_file import MOST_BYTES, read_json, read_text
+from bids_strip.text_file import MOST_BYTES, read_json, read_text, to_json
 
 NESTED = "[" * 200_000
 
@@ -22,6 +22,17 @@ def test_text_and_json_are_read(tmp_path: Path) -> None:
     path.write_text('\ufeff{"a": "ü"}', encoding="utf-8")
     assert read_json(path) == {"a": "ü"}
     assert read_text(path) == '{"a": "ü"}'
+
+
+def test_json_keeps_order_and_ends_with_a_newline() -> None:
+    assert to_json({"b": 1, "a": ["\N{DEGREE SIGN}"]}) == (
+        '{\n  "b": 1,\n  "a": [\n    "\N{DEGREE SIGN}"\n  ]\n}\n'.encode()
+    )
+
+
+def test_json_has_no_nan() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        to_json(float("nan"))
 
 
 def huge(path: Path) -> None:

@@ -18,7 +18,7 @@ from bids_strip.pose import fitted
 from bids_strip.reference import (
     FILE,
     LIMIT_MM,
-    SDT_STEP_MM,
+    REFERENCE_STEP_MM,
     SPREAD_STEP_MM,
     TISSUES,
     Reference,
@@ -93,7 +93,7 @@ def save(reference: Reference, path: Path) -> None:
     """Write the reference, small."""
     np.savez_compressed(
         path,
-        sdt=np.round(reference.sdt_mm / SDT_STEP_MM).astype(np.int8),
+        sdt=np.round(reference.sdt_mm / REFERENCE_STEP_MM).astype(np.int8),
         spread=np.round(reference.spread_mm / SPREAD_STEP_MM).clip(0, 255).astype(np.uint8),
         tissue=np.round(reference.tissue * 255).astype(np.uint8),
         affine=reference.grid.affine,

@@ -27,7 +27,7 @@ from bids_strip.verdict import reasons
 
 FAILED_RUN = "the run failed"
 NO_OUTPUTS = "neither a descriptor nor brain and sdt are stored: give --outputs mask brain sdt"
-UNREADABLE = "its stored brain or sdt is damaged or holds no brain: run it again with --force"
+DAMAGED_OUTPUTS = "its stored brain or sdt is damaged or holds no brain: run it again with --force"
 MASK_IN_DOUBT = "its mask is to be checked first"
 _OF_THE_MASK = frozenset({"unlike_a_brain", "loss", "leak"})
 """Reasons for which a brain is unlike itself: with half a mask no two sessions are alike."""
@@ -143,7 +143,7 @@ def _why(record: Record) -> str:
         return FAILED_RUN
     if found := _doubts(record):
         return f"{MASK_IN_DOUBT}: {', '.join(found)}"
-    return UNREADABLE if stored_files(record) else NO_OUTPUTS
+    return DAMAGED_OUTPUTS if stored_files(record) else NO_OUTPUTS
 
 
 def _input(record: Record) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_strip import __version__
+from bids_strip.derivative_description import BIDSIGNORE
 from bids_strip.errors import WriteError
 from bids_strip.group.best import best_runs
 from bids_strip.group.gather import Gathered, gather
@@ -24,11 +25,12 @@ from bids_strip.group.unended import unended_note
 from bids_strip.identity.compared import Identity
 from bids_strip.judged import UNRATED, UNREADABLE, Judged, Rating
 from bids_strip.metrics import METRICS, TEMPLATE_METRICS
-from bids_strip.naming import APP, BIDSIGNORE, to_json
+from bids_strip.naming import APP
 from bids_strip.place import Place
 from bids_strip.record import Record
 from bids_strip.scanner import stratum_of
 from bids_strip.settings import Settings
+from bids_strip.text_file import to_json
 from bids_strip.verdict import CHECK
 
 _IDENTITY_FILES = ("group_identity.json", "group_identity.tsv", "group_identity.html")

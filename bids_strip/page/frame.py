@@ -10,7 +10,7 @@ from typing import Any
 
 
 def part(name: str) -> str:
-    """A style or script that lies in this package."""
+    """A style, script or frame that lies in this package."""
     return resources.files("bids_strip.page").joinpath(name).read_text(encoding="utf-8")
 
 

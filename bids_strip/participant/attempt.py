@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bids_strip.errors import BidsStripError, EditError, RunError
+from bids_strip.fingerprint import fingerprint
 from bids_strip.naming import names_of, page_name
 from bids_strip.participant.describe import describe, software
 from bids_strip.participant.edit import check_untouched, saved_over
@@ -18,7 +19,7 @@ from bids_strip.participant.resume import outlives
 from bids_strip.participant.write import publish, remove_outputs, write_record
 from bids_strip.place import batched
 from bids_strip.printable import folded
-from bids_strip.record import FAILED, Record, fingerprint, read_record, without_places
+from bids_strip.record import FAILED, Record, read_record, without_places
 
 
 def attempt(job: Job, open_predictor: Callable[[], Predictor]) -> Outcome:

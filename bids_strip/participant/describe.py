@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bids_strip.domain import BrainMask, Prediction, Registration, Source
+from bids_strip.fingerprint import InputFile, file_fingerprint
 from bids_strip.participant.job import Job
 from bids_strip.participant.predict import Predictor
 from bids_strip.recipe import Recipe
-from bids_strip.record import FAILED, InputFile, Record, file_fingerprint
+from bids_strip.record import FAILED, Record
 from bids_strip.scanner import scanner_of
 
 _FACELESS = 0.3

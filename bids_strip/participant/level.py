@@ -11,14 +11,16 @@ from bids_strip.card import Card
 from bids_strip.citation import citation
 from bids_strip.dataset.description import read_description
 from bids_strip.dataset.selection import select
+from bids_strip.derivative_description import BIDSIGNORE, dataset_description
 from bids_strip.domain import Run
 from bids_strip.errors import ModelError
 from bids_strip.linked import given_link, other_dataset
 from bids_strip.manual import seems_edited
-from bids_strip.naming import BIDSIGNORE, check_collisions, dataset_description, to_json
+from bids_strip.naming import check_collisions
 from bids_strip.participant.resume import Known, Listings, asked_for, done_but_for_border, known
 from bids_strip.place import Place
 from bids_strip.settings import Settings
+from bids_strip.text_file import to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,34 +138,30 @@ def _check_surface(card: Card, settings: Settings) -> None:
         )
 
 
-def mixed_note(settings: Settings, version: str) -> str | None:
+def mixed_note(settings: Settings) -> str | None:
     """One line if the results that lie there are of another raw dataset."""
-    description = _described(settings, version, settings.raw_uri)
+    description = _described(settings, settings.raw_uri)
     return other_dataset(settings.bids_dir, settings.output_dir, description)
 
 
-def write_dataset_files(settings: Settings, place: Place, version: str) -> None:
-    """Write ``dataset_description.json`` and ``.bidsignore``, the same bytes whoever does.
+def write_dataset_files(settings: Settings, card: Card, place: Place) -> None:
+    """Write the dataset's description and the methods paragraph, the same bytes whoever does.
 
     Where the raw dataset lies is what this call was told, else what an earlier one was.
     """
     raw_uri = settings.raw_uri or given_link(settings.output_dir)
-    place.put("dataset_description.json", to_json(_described(settings, version, raw_uri)))
+    methods = citation(settings.recipe, card, version=__version__, identity=settings.identity_check)
+    place.put("dataset_description.json", to_json(_described(settings, raw_uri)))
     place.put(".bidsignore", BIDSIGNORE.encode())
+    place.put("logs/CITATION.md", methods.encode())
 
 
-def _described(settings: Settings, version: str, raw_uri: str | None) -> dict[str, Any]:
+def _described(settings: Settings, raw_uri: str | None) -> dict[str, Any]:
     """The description of OUTPUT_DIR."""
     return dataset_description(
         settings.bids_dir,
         settings.output_dir,
-        version=version,
+        version=__version__,
         source=read_description(settings.bids_dir),
         raw_uri=raw_uri,
     )
-
-
-def write_citation(settings: Settings, card: Card, place: Place, version: str) -> None:
-    """Write the methods paragraph of what this call runs, the same bytes whoever does."""
-    text = citation(settings.recipe, card, version=version, identity=settings.identity_check)
-    place.put("logs/CITATION.md", text.encode())

@@ -18,6 +18,7 @@ from bids_strip.domain import (
     Volume,
 )
 from bids_strip.errors import LoadError
+from bids_strip.fingerprint import fingerprint, other_input
 from bids_strip.manual import find_manual
 from bids_strip.memory import check_memory
 from bids_strip.naming import BORDERED
@@ -35,21 +36,21 @@ from bids_strip.participant.describe import (
 )
 from bids_strip.participant.draw import draw
 from bids_strip.participant.edit import read_edit
+from bids_strip.participant.into_template import placed
 from bids_strip.participant.job import Clock, Done, Job
 from bids_strip.participant.keep import keep
 from bids_strip.participant.load import load
 from bids_strip.participant.match import match
 from bids_strip.participant.normalise import normalise, quantised_image
-from bids_strip.participant.placing import placed
 from bids_strip.participant.predict import Predictor
 from bids_strip.participant.qc import measure, measure_mask
 from bids_strip.participant.register import register
 from bids_strip.participant.restore import restore
 from bids_strip.participant.segment import segment
 from bids_strip.participant.stored import read_stored
-from bids_strip.participant.write import write, write_figures, write_record
+from bids_strip.participant.write import Writer, write, write_figures, write_record
 from bids_strip.recipe import Recipe
-from bids_strip.record import OK, Record, fingerprint, joined, other_input
+from bids_strip.record import OK, Record, joined
 from bids_strip.resources import available_gb
 from bids_strip.templates import read_template
 from bids_strip.verdict import reasons, verdict
@@ -101,9 +102,8 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
         surface={"origin": origin(brain, recipe), "software": software(job)},
     )
     picture(job, recipe, products, clock)
-    outputs = clock("write", write, run, products, recipe=recipe,
-                    network=record.network, version=job.version, place=job.place,
-                    threads=job.threads)  # fmt: skip
+    writer = Writer(run, recipe, record.network, job.version, job.place, threads=job.threads)
+    outputs = clock("write", write, writer, products)
     if job.identity:
         clock("identity", keep, products, record, job.place)
     return finished(job, replace(record, outputs=outputs), clock, begun)
@@ -187,9 +187,8 @@ def reborder_run(job: Job, earlier: Record, clock: Clock) -> Done | None:
         matched = clock("match", match, source.volume.grid, brain)
         products = replace(products, match=matched)
     picture(job, recipe, products, clock)
-    outputs = clock("write", write, run, products, recipe=recipe, network=earlier.network,
-                    version=job.version, place=job.place, only=BORDERED,
-                    threads=job.threads)  # fmt: skip
+    writer = Writer(run, recipe, earlier.network, job.version, job.place, BORDERED, job.threads)
+    outputs = clock("write", write, writer, products)
     record = replace(
         earlier,
         input=taken,

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from bids_strip.domain import Run
+from bids_strip.fingerprint import other_input, same_input
 from bids_strip.manual import same_manual
 from bids_strip.naming import APP, IMAGE, manual_name, names_in, names_of
 from bids_strip.recipe import Recipe
-from bids_strip.record import OK, Record, other_input, read_record, same_input
+from bids_strip.record import OK, Record, read_record
 from bids_strip.space import parse_space
 
 

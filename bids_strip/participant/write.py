@@ -31,7 +31,6 @@ from bids_strip.naming import (
     names_of,
     patterns_in_spaces,
     sidecar_name,
-    to_json,
     transform_names,
 )
 from bids_strip.nifti import on_source, on_template
@@ -41,6 +40,7 @@ from bids_strip.record import OutputFile, Record
 from bids_strip.sidecars import sidecar, sidecar_in
 from bids_strip.slabs import side_by_side
 from bids_strip.spline import spline_resampled
+from bids_strip.text_file import to_json
 
 _SPLINE_MM = 15.0
 """Room around the brain that a spline is given: what lies farther is not felt there."""
@@ -96,18 +96,15 @@ class Writer:
                        network=self.network, edited=edited)  # fmt: skip
 
 
-def write(
-    run: Run, products: Products, *, recipe: Recipe, network: Mapping[str, str], version: str,
-    place: Place, only: Container[str] | None = None, threads: int = 1,
-) -> tuple[OutputFile, ...]:  # fmt: skip
+def write(writer: Writer, products: Products) -> tuple[OutputFile, ...]:
     """Write the images of a run and their sidecars.
 
     Parameters
     ----------
+    writer
+        Which run, which files, and where to.
     products
         What was made of the run; native-grid files keep the source header's geometry.
-    run, recipe, network, version, place, only, threads
-        See `Writer`.
 
     Raises
     ------
@@ -116,8 +113,7 @@ def write(
     """
     shape = products.brain.mask.shape
     if shape != products.source.volume.grid.shape:
-        raise WriteError(f"mask {shape} is not on the grid of {run.relative}")
-    writer = Writer(run, recipe, network, version, place, only, threads)
+        raise WriteError(f"mask {shape} is not on the grid of {writer.run.relative}")
     written = _write_native(writer, products)
     for registration in products.registrations:
         if registration.plausible and registration.mask.any():
@@ -215,7 +211,7 @@ def publish(run: Run, record: Record, batch: Batch, *, renewed: bool) -> None:
     WriteError
         If the file system refuses.
     """
-    batch.settle()
+    batch.flush()
     stay = {*batch.held, *(output.name for output in record.outputs)}
     if renewed:
         stay |= {*_figures(run, batch.output_dir)}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.costs import lines, share_of_input
-from bids_strip.record import InputFile, OutputFile, Record
+from bids_strip.fingerprint import InputFile
+from bids_strip.record import OutputFile, Record
 
 OUTPUTS = (
     OutputFile("sub-01/anat/sub-01_desc-brain_mask.nii.gz", 100),

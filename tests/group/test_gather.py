@@ -14,10 +14,12 @@ import pytest
 
 from bids_strip.domain import Run
 from bids_strip.errors import MissingInputError, SelectionError, UsageError
+from bids_strip.fingerprint import InputFile
 from bids_strip.group.gather import Gathered, gather
-from bids_strip.naming import names_of, to_json
-from bids_strip.record import InputFile, Record
+from bids_strip.naming import names_of
+from bids_strip.record import Record
 from bids_strip.settings import Settings
+from bids_strip.text_file import to_json
 from tests.fakes import refusing
 
 

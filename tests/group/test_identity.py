@@ -19,9 +19,11 @@ import pytest
 
 from bids_strip import cli
 from bids_strip.domain import SDT_STEP_MM
+from bids_strip.fingerprint import InputFile
 from bids_strip.group.identity import _mapped
-from bids_strip.naming import names_of, to_json
-from bids_strip.record import FAILED, OK, InputFile, OutputFile, Record, read_record
+from bids_strip.naming import names_of
+from bids_strip.record import FAILED, OK, OutputFile, Record, read_record
+from bids_strip.text_file import to_json
 from tests.fakes import run_of
 from tests.identity.heads import Person, Seen, pose_of, seen
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from bids_strip.fingerprint import InputFile
 from bids_strip.group.mixed import mixed, surfaces_of
-from bids_strip.record import FAILED, OK, InputFile, Record
+from bids_strip.record import FAILED, OK, Record
 
 ONE = Record(
     "sub-1_T1w", "T1w", {"sub": "1"}, OK, software="bids_strip 1",

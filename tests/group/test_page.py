@@ -13,9 +13,11 @@ import pytest
 
 from benchmarks.browser import browser, missing
 from bids_strip import cli
+from bids_strip.fingerprint import InputFile
 from bids_strip.judged import mask_key
-from bids_strip.naming import figures_of, to_json
-from bids_strip.record import FAILED, OK, InputFile, Record, record_in, run_of
+from bids_strip.naming import figures_of
+from bids_strip.record import FAILED, OK, Record, record_in, run_of
+from bids_strip.text_file import to_json
 
 if reason := missing():
     pytest.skip(reason, allow_module_level=True)

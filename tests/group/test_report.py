@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bids_strip.fingerprint import InputFile
 from bids_strip.group.percentiles import percentiles
 from bids_strip.group.report import TILES, dataset_key, page
 from bids_strip.judged import Judged, Outlier, Rating, mask_key
 from bids_strip.naming import figures_of
 from bids_strip.page.frame import json_in_html
-from bids_strip.record import FAILED, OK, InputFile, OutputFile, Record, run_of
+from bids_strip.record import FAILED, OK, OutputFile, Record, run_of
 from bids_strip.verdict import RULES
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u2028&amp;'\"{{data}}"

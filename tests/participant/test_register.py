@@ -14,7 +14,7 @@ from bids_strip.domain import SDT_LIMIT_MM, BrainMask, Grid, Template, Volume
 from bids_strip.example.heads import draw_head, render
 from bids_strip.geometry import dice, quantised, signed_distance, within
 from bids_strip.itk import itk_affine
-from bids_strip.participant.placing import distances_in, placed
+from bids_strip.participant.into_template import distances_in, placed
 from bids_strip.participant.register import register, sampled
 from bids_strip.space import Space
 from tests.fakes import rotation

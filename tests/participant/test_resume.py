@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bids_strip.domain import Run
-from bids_strip.naming import names_in, names_of, to_json
+from bids_strip.fingerprint import fingerprint
+from bids_strip.naming import names_in, names_of
 from bids_strip.participant.resume import (
     Asked,
     Known,
@@ -20,8 +21,9 @@ from bids_strip.participant.resume import (
     outlives,
 )
 from bids_strip.recipe import Recipe
-from bids_strip.record import OK, OutputFile, Record, fingerprint
+from bids_strip.record import OK, OutputFile, Record
 from bids_strip.space import parse_space
+from bids_strip.text_file import to_json
 
 SPACE, OTHER = "Ball:res-2", "Pea"
 KINDS = ("mask", "sdt", "brain", "preproc")

@@ -11,18 +11,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bids_strip.derivative_description import BIDSIGNORE, dataset_description
 from bids_strip.domain import Conformed, Prediction
 from bids_strip.errors import PredictError
 from bids_strip.itk import read_itk_affine
-from bids_strip.naming import (
-    BIDSIGNORE,
-    dataset_description,
-    manual_name,
-    names_in,
-    names_of,
-    sidecar_name,
-    transform_names,
-)
+from bids_strip.naming import manual_name, names_in, names_of, sidecar_name, transform_names
 from bids_strip.participant.job import Done, Job
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe

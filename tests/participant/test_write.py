@@ -18,7 +18,7 @@ from bids_strip.geometry import quantised, within
 from bids_strip.naming import names_of, sidecar_name
 from bids_strip.participant.load import from_image, load
 from bids_strip.participant.normalise import quantised_image
-from bids_strip.participant.write import remove_outputs, write, write_record
+from bids_strip.participant.write import Writer, remove_outputs, write, write_record
 from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import Record, read_record
@@ -42,8 +42,7 @@ def brain_of(sdt: np.ndarray, border: float = 0.0) -> BrainMask:
 def put(source: Source, brain: BrainMask, out: Path, kinds: tuple[str, ...] = ALL) -> dict:
     place = Place(out, out / ".work" / "x")
     recipe = Recipe(kinds, brain.border_mm)
-    written = write(RUN, products_of(source, brain), recipe=recipe, network=NETWORK, version="1",
-                    place=place)  # fmt: skip
+    written = write(Writer(RUN, recipe, NETWORK, "1", place), products_of(source, brain))
     return {o.name: o for o in written}
 
 

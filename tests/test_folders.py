@@ -1,4 +1,4 @@
-"""Whose folder OUTPUT_DIR is, by its description."""
+"""Where results may lie, and whose folder OUTPUT_DIR is, by its description."""
 
 from __future__ import annotations
 
@@ -9,12 +9,54 @@ from typing import Any
 
 import pytest
 
+from bids_strip.derivative_description import dataset_description
 from bids_strip.errors import OutputError
-from bids_strip.naming import dataset_description
-from bids_strip.owner import check_owner
+from bids_strip.folders import check_output_dir, check_owner, folder_note
 from tests.fakes import put_away
 
 DERIVATIVE = {"Name": "x", "BIDSVersion": "1.11.1", "DatasetType": "derivative"}
+
+
+@pytest.mark.parametrize(
+    ("out", "allowed"),
+    [
+        ("raw", False),
+        ("raw/.", False),
+        ("raw/sub-01", False),
+        ("raw/derivatives", False),
+        ("raw/derivatives/../code", False),
+        ("raw/sourcedata/derivatives/x", False),
+        ("link", False),
+        ("link/out", False),
+        ("raw/derivatives/x", True),
+        ("raw/derivatives/x/y", True),
+        ("raw2", True),
+        (".", True),  # BIDS_DIR may lie in OUTPUT_DIR
+        ("out", True),
+    ],
+)
+def test_where_output_may_lie(tmp_path: Path, out: str, allowed: bool) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "link").symlink_to("raw")
+    if allowed:
+        check_output_dir(tmp_path / "raw", tmp_path / out)
+        return
+    with pytest.raises(OutputError, match=r"derivatives/bids_strip"):
+        check_output_dir(tmp_path / "raw", tmp_path / out)
+
+
+@pytest.mark.parametrize(
+    ("out", "noted"),
+    [
+        ("raw/derivatives/bids_strip", False),
+        ("raw/derivatives/bids_strip-0.1", False),
+        ("raw/derivatives/masks", True),
+        ("raw/derivatives/bids-strip", True),
+        ("masks", False),
+    ],
+)
+def test_note_on_the_folders_name(tmp_path: Path, out: str, noted: bool) -> None:
+    assert (folder_note(tmp_path / "raw", tmp_path / out) is not None) == noted
 
 
 def describe(folder: Path, content: object) -> Path:
