@@ -30,8 +30,8 @@ from benchmarks.tables import Cell, text_table
 from bids_strip.card import find_card
 from bids_strip.domain import Affine, Bool3
 from bids_strip.geometry import dice
+from bids_strip.machine.resources import available_cpus
 from bids_strip.participant.predict import Predictor, load_predictor
-from bids_strip.resources import available_cpus
 from bids_strip.single import Stripped, strip_image
 
 OTHERS = ("T2w", "FLAIR", "PDw")

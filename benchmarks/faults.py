@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import Affine, Bool3, Conformed, Float3, Float4, Prediction, Volume, Zooms
-from bids_strip.pose import fitted
-from bids_strip.reference import Reference
+from bids_strip.registration.pose import fitted
+from bids_strip.registration.reference import Reference
 
 GM, SOFT = 1, 5
 """Labels that a network that fails gives what it takes for brain, and for none."""

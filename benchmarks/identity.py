@@ -39,7 +39,7 @@ from bids_strip.identity.brain import points
 from bids_strip.identity.findings import compare, read_limits
 from bids_strip.identity.likeness import similarities
 from bids_strip.record import Record, read_record
-from bids_strip.reference import load_reference
+from bids_strip.registration.reference import load_reference
 
 SECONDS, MEMORY_MB = 60.0, 2000.0
 

@@ -1,12 +1,12 @@
-"""Peak memory of a run by its voxels, and the model of it that `bids_strip.memory` holds.
+"""Peak memory of a run by its voxels, and the model of it that `bids_strip.machine.memory` holds.
 
 ``python -m benchmarks.memory [--json FILE] [--only NAME ...] [--again FILE]``
 
 Draws heads (3 to .7 mm; another field of view; other types of voxel), strips each in a process of
 its own with the embedded network, and fits a model to the peaks by least squares: MB a megavoxel of
 the image, of the network's grid, of the templates. It prints the models as they stand in
-`bids_strip.memory`; exit code 1 if a measured peak lies beyond what the model there says now by
-more than its margin.
+`bids_strip.machine.memory`; exit code 1 if a measured peak lies beyond what the model there says
+now by more than its margin.
 
 With `--space NAME:res-1` (TEMPLATEFLOW_HOME) a template space is measured too.
 """
@@ -28,7 +28,7 @@ from benchmarks.processes import measure
 from benchmarks.tables import Cell, text_table
 
 if TYPE_CHECKING:
-    from bids_strip.memory import MemoryModel
+    from bids_strip.machine.memory import MemoryModel
 
 _ZOOMS = (3.0, 2.0, 1.0, 0.8, 0.7)
 _SPACE_ZOOMS = (2.0, 1.0, 0.7)
@@ -174,7 +174,7 @@ def _peak(case: Case, folder: Path, space: str | None, threads: int) -> Case:
 
 def _template_megavoxels(space: str) -> float:
     """Of a template."""
-    from bids_strip.memory import head_size
+    from bids_strip.machine.memory import head_size
     from bids_strip.templates import find_templates
 
     (files,) = find_templates([space], offline=True)
@@ -223,7 +223,7 @@ def _name(case: Case) -> str:
 
 def judged(found: Sequence[Case]) -> int:
     """Print what was measured beside the model at hand, and the models fitted anew."""
-    from bids_strip.memory import MARGIN, MODELS
+    from bids_strip.machine.memory import MARGIN, MODELS
 
     fitted = {kind: fit([c for c in found if kind_of(c) == kind]) for kind in MODELS}
     fitted["all"] = with_templates(fitted["all"], [c for c in found if c.options == "space"])
@@ -251,7 +251,7 @@ def fit(found: Sequence[Case]) -> MemoryModel:
     import numpy as np
     from scipy.optimize import nnls
 
-    from bids_strip.memory import MemoryModel
+    from bids_strip.machine.memory import MemoryModel
 
     plain = [c for c in found if c.options != "space"]
     terms = [[1.0, c.megavoxels, c.content_mb - 2 * c.megavoxels, c.conformed_megavoxels]

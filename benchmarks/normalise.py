@@ -31,6 +31,7 @@ from benchmarks.outputs import BenchmarkError
 from benchmarks.tables import Cell, text_table
 from bids_strip.card import find_card
 from bids_strip.domain import Bool3, BrainMask, Conformed, Float3, Prediction, Volume
+from bids_strip.machine.resources import available_cpus
 from bids_strip.participant.job import Clock
 from bids_strip.participant.load import load
 from bids_strip.participant.normalise import normalise
@@ -38,7 +39,6 @@ from bids_strip.participant.pipeline import predicted, whole_brain
 from bids_strip.participant.predict import Predictor, load_predictor
 from bids_strip.participant.segment import segment
 from bids_strip.recipe import BIAS_SMOOTHNESS_MM
-from bids_strip.resources import available_cpus
 
 STRENGTH = 0.3
 SURE_STEPS = 230

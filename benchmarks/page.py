@@ -28,10 +28,10 @@ from scipy import ndimage
 from benchmarks.browser import browser, missing
 from benchmarks.processes import measure
 from benchmarks.tables import text_table
+from bids_strip.drawing.pictures import Picture, as_webp
 from bids_strip.fingerprint import InputFile
 from bids_strip.metrics import METRICS
 from bids_strip.naming import figures_of
-from bids_strip.pictures import Picture, as_webp
 from bids_strip.record import FAILED, OK, Record, run_of
 from bids_strip.text_file import to_json
 

@@ -43,15 +43,15 @@ from bids_strip.card import Card, find_card
 from bids_strip.dataset.selection import select_runs
 from bids_strip.domain import Conformed, Prediction, Run
 from bids_strip.errors import BidsStripError
+from bids_strip.machine.resources import available_cpus
 from bids_strip.naming import names_of
+from bids_strip.output.place import Place
 from bids_strip.participant.attempt import attempt
 from bids_strip.participant.job import Done, Job
 from bids_strip.participant.load import load
 from bids_strip.participant.predict import Predictor, load_predictor
-from bids_strip.place import Place
 from bids_strip.recipe import Recipe
-from bids_strip.reference import Reference, load_reference
-from bids_strip.resources import available_cpus
+from bids_strip.registration.reference import Reference, load_reference
 from bids_strip.settings import Settings
 from bids_strip.verdict import reasons
 

@@ -21,6 +21,7 @@ from benchmarks.outputs import BenchmarkError
 from benchmarks.tables import text_table
 from bids_strip.card import find_card
 from bids_strip.domain import Bool3
+from bids_strip.machine.resources import available_cpus
 from bids_strip.participant.clean import clean
 from bids_strip.participant.derive import derive
 from bids_strip.participant.job import Clock
@@ -28,7 +29,6 @@ from bids_strip.participant.load import load
 from bids_strip.participant.pipeline import predicted
 from bids_strip.participant.predict import Predictor, load_predictor
 from bids_strip.participant.restore import restore
-from bids_strip.resources import available_cpus
 
 Row = tuple[str, float, float, float, float, float]
 

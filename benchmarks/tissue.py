@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.tables import Cell, text_table
 from bids_strip.card import find_card
 from bids_strip.geometry import dice, to_native
+from bids_strip.machine.resources import available_cpus
 from bids_strip.participant.job import Clock
 from bids_strip.participant.load import from_image
 from bids_strip.participant.normalise import normalise
@@ -28,7 +29,6 @@ from bids_strip.participant.pipeline import predicted, whole_brain
 from bids_strip.participant.predict import Predictor, load_predictor
 from bids_strip.participant.segment import segment
 from bids_strip.recipe import BIAS_SMOOTHNESS_MM
-from bids_strip.resources import available_cpus
 from training.maps import HELD_OUT, TrainingMap, load_maps
 from training.synthesis import SynthesisDraw, SynthesisRanges, draw, render
 

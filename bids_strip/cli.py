@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from bids_strip.card import Card
     from bids_strip.execution.cluster import Cluster
     from bids_strip.execution.local import ThisMachine
+    from bids_strip.output.place import Place
     from bids_strip.participant.job import Outcome
     from bids_strip.participant.level import Worklist
-    from bids_strip.place import Place
 
 _STREAMS = (0, 1, 2)
 """Numbers of stdin, stdout and stderr."""
@@ -123,9 +123,9 @@ def parse(arguments: Sequence[str]) -> Settings:
 
 def group(settings: Settings) -> int:
     """Group level, from OUTPUT_DIR to exit code; BIDS_DIR is not opened."""
-    from bids_strip.folders import check_output_dir, check_owner, check_work_dir
     from bids_strip.group.pipeline import collect, preview, summarize
     from bids_strip.invocation import LOG, invocation
+    from bids_strip.output.folders import check_output_dir, check_owner, check_work_dir
 
     check_output_dir(settings.bids_dir, settings.output_dir)
     check_work_dir(settings.bids_dir, settings.work_dir)
@@ -149,11 +149,11 @@ def participant(settings: Settings) -> int:
     """Participant level, from selection to exit code."""
     _begin(settings)
     from bids_strip.card import find_card
-    from bids_strip.folders import check_output_dir, check_owner, check_work_dir, folder_note
     from bids_strip.invocation import LOG, invocation
     from bids_strip.manifest import manifest
+    from bids_strip.output.folders import check_output_dir, check_owner, check_work_dir, folder_note
+    from bids_strip.output.place import Place
     from bids_strip.participant.level import mixed_note, plan, shift_note
-    from bids_strip.place import Place
 
     check_output_dir(settings.bids_dir, settings.output_dir)
     check_work_dir(settings.bids_dir, settings.work_dir)
@@ -198,8 +198,8 @@ def _begin(settings: Settings) -> None:
 def slurm_script(arguments: Sequence[str]) -> int:
     """Print a job array for what is to do at participant level; submits nothing."""
     from bids_strip.card import find_card
-    from bids_strip.folders import check_output_dir, check_owner, check_work_dir
     from bids_strip.group.ratings import read_ratings
+    from bids_strip.output.folders import check_output_dir, check_owner, check_work_dir
     from bids_strip.participant.level import mixed_note, plan
     from bids_strip.slurm.arguments import read_arguments
     from bids_strip.slurm.jobs import make_logs, note, plan_work, templates_note

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from bids_strip import __version__
 from bids_strip.errors import BidsStripError, OutputError
-from bids_strip.lock import sweep
+from bids_strip.output.lock import sweep
 from bids_strip.printable import one_line
 from bids_strip.settings import Settings
 from bids_strip.termination import overdue

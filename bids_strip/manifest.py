@@ -15,8 +15,8 @@ from typing import TextIO
 
 from bids_strip.domain import Run
 from bids_strip.errors import WriteError
+from bids_strip.output.place import Place
 from bids_strip.participant.job import Done, Outcome
-from bids_strip.place import Place
 from bids_strip.printable import folded, one_line
 from bids_strip.record import without_places
 

@@ -16,6 +16,7 @@ from bids_strip.card import find_card
 from bids_strip.domain import Source
 from bids_strip.errors import RunError
 from bids_strip.geometry import STORED_STEP_MM
+from bids_strip.machine.resources import available_cpus
 from bids_strip.nifti import native_header
 from bids_strip.participant.clean import clean
 from bids_strip.participant.derive import derive
@@ -24,7 +25,6 @@ from bids_strip.participant.load import from_image, load
 from bids_strip.participant.pipeline import predicted
 from bids_strip.participant.predict import Predictor, load_predictor
 from bids_strip.participant.restore import restore
-from bids_strip.resources import available_cpus
 from bids_strip.settings import check_border
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from bids_strip.affine import rotation, rotation_vector_deg
+from bids_strip.registration.affine import rotation, rotation_vector_deg
 
 ANGLES_DEG = (0.0, 1e-9, 1e-4, 0.1, 30.0, 89.99, 90.01, 120.0, 179.0, 179.999)
 

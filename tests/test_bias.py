@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_strip.bias import cosines, fit
+from bids_strip.brightness.bias import cosines, fit
 
 BOX = (slice(2, 22), slice(0, 18), slice(5, 20))
 STIFFNESS, RIDGE = 0.05, 1e-6

@@ -16,9 +16,9 @@ from bids_strip import cli
 from bids_strip.errors import PredictError
 from bids_strip.execution import worker
 from bids_strip.naming import BORDERED, names_of, page_name, sidecar_name
+from bids_strip.output.place import Place
 from bids_strip.participant import attempt as attempting
 from bids_strip.participant.job import Done, Failed, Job
-from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import read_record
 from tests.fakes import (

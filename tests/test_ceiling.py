@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from bids_strip.ceiling import ceiling
+from bids_strip.machine.ceiling import ceiling
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bids_strip.dataset.description import scheme_of
-from bids_strip.derivative_description import dataset_description
+from bids_strip.output.derivative_description import dataset_description
 
 
 @pytest.mark.parametrize(

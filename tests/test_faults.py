@@ -17,8 +17,8 @@ import nibabel as nib
 import pytest
 
 from benchmarks import kills
+from bids_strip.output.place import Place
 from bids_strip.participant import pipeline
-from bids_strip.place import Place
 from bids_strip.settings import DEFAULT_KINDS
 from tests.fakes import damage, ends_on_sigterm, make_phantom, write_network
 
@@ -238,7 +238,7 @@ import sys, time
 from bids_strip import cli, invocation, termination
 from bids_strip.execution import local
 from functools import partial
-from bids_strip.place import batched
+from bids_strip.output.place import batched
 invocation.overdue = partial(termination.overdue, grace_s=1.0)
 def stuck(job, network, *rest):
     import ctypes

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bids_strip.derivative_description import dataset_description
 from bids_strip.errors import OutputError
-from bids_strip.folders import check_output_dir, check_owner, folder_note
+from bids_strip.output.derivative_description import dataset_description
+from bids_strip.output.folders import check_output_dir, check_owner, folder_note
 from tests.fakes import put_away
 
 DERIVATIVE = {"Name": "x", "BIDSVersion": "1.11.1", "DatasetType": "derivative"}

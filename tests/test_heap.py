@@ -11,7 +11,7 @@ import pytest
 HELD = """
 import numpy as np
 from pathlib import Path
-from bids_strip.heap import freed_kept
+from bids_strip.machine.heap import freed_kept
 
 def held_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6

@@ -13,8 +13,8 @@ import pytest
 from benchmarks.browser import browser, missing
 from bids_strip import cli
 from bids_strip.fingerprint import InputFile
+from bids_strip.output.place import Place
 from bids_strip.participant.report import renew_page
-from bids_strip.place import Place
 from bids_strip.record import FAILED, OK, OutputFile, Record, read_record
 from bids_strip.text_file import to_json
 

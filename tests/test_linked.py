@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bids_strip.derivative_description import dataset_description
 from bids_strip.fingerprint import file_fingerprint
-from bids_strip.linked import LOOKED_AT, given_link, other_dataset
+from bids_strip.output.derivative_description import dataset_description
+from bids_strip.output.linked import LOOKED_AT, given_link, other_dataset
 from bids_strip.record import OK, Record
 from bids_strip.text_file import to_json
 from tests.fakes import make_phantom

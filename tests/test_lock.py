@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_strip.lock import _taken, locked, sweep
+from bids_strip.output.lock import _taken, locked, sweep
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,7 +40,7 @@ def test_a_lock_has_one_holder_and_leaves_nothing(tmp_path: Path) -> None:
 def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "run.lock"
     code = (
-        "import sys, time; from pathlib import Path; from bids_strip.lock import locked\n"
+        "import sys, time; from pathlib import Path; from bids_strip.output.lock import locked\n"
         "with locked(Path(sys.argv[1]), wait_s=0): print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=ROOT,

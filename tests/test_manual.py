@@ -20,10 +20,10 @@ from bids_strip.domain import Run
 from bids_strip.errors import PredictError
 from bids_strip.geometry import dice
 from bids_strip.naming import manual_name, names_of, sidecar_name
+from bids_strip.output.place import Place
 from bids_strip.participant.attempt import recorded
 from bids_strip.participant.describe import describe
 from bids_strip.participant.job import Done, Failed, Job
-from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from tests.fakes import (
     FakePredictor,

@@ -11,21 +11,21 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_strip import memory
 from bids_strip.card import find_card
 from bids_strip.cli import main
 from bids_strip.domain import Grid, Volume
 from bids_strip.errors import LoadError, MemoryLimitError
 from bids_strip.execution.room import Room, usual_gb
-from bids_strip.memory import check_memory, grid_megavoxels, head_size, needed_mb
+from bids_strip.machine import memory
+from bids_strip.machine.memory import check_memory, grid_megavoxels, head_size, needed_mb
+from bids_strip.machine.resources import RUN_GB
 from bids_strip.nifti import read_header
+from bids_strip.output.place import Place
 from bids_strip.participant.conform import frame_of
 from bids_strip.participant.job import Job
 from bids_strip.participant.load import load
-from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import read_record
-from bids_strip.resources import RUN_GB
 from bids_strip.space import parse_space
 from bids_strip.templates import TemplateFiles
 from tests.fakes import CARD, GRIDS, grid_affine, run_of

@@ -12,12 +12,12 @@ import pytest
 
 from bids_strip import naming
 from bids_strip.dataset.selection import select_runs
-from bids_strip.derivative_description import BIDSIGNORE, dataset_description
 from bids_strip.domain import Run
 from bids_strip.errors import OutputError
+from bids_strip.output.derivative_description import BIDSIGNORE, dataset_description
+from bids_strip.output.sidecars import sidecar
 from bids_strip.recipe import Recipe
 from bids_strip.settings import Settings
-from bids_strip.sidecars import sidecar
 from bids_strip.text_file import to_json
 from tests.validator import errors_of
 

@@ -17,10 +17,10 @@ from bids_strip.domain import Conformed, Prediction
 from bids_strip.errors import DeriveError
 from bids_strip.geometry import dice
 from bids_strip.naming import names_of, sidecar_name
+from bids_strip.output.place import Place
 from bids_strip.participant.attempt import attempt
 from bids_strip.participant.clean import clean
 from bids_strip.participant.job import Done, Job
-from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from tests.fakes import CARD, RADIUS_MM, TrueSphere, make_phantom, run_of, sphere_sdt, world_of
 

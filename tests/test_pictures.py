@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from bids_strip.domain import Grid
-from bids_strip.geometry import quantised
-from bids_strip.pictures import (
+from bids_strip.drawing.pictures import (
     AXIAL,
     CONTOUR,
     CORONAL,
@@ -33,7 +32,8 @@ from bids_strip.pictures import (
     whole,
     window,
 )
-from bids_strip.surface_views import SIDES, Painting, painted, sampled, seen
+from bids_strip.drawing.surface_views import SIDES, Painting, painted, sampled, seen
+from bids_strip.geometry import quantised
 from tests.fakes import CENTRE_MM, DIRECTIONS, GRIDS, RADIUS_MM, Phantom, make_phantom, world_of
 
 PLANES = (SAGITTAL, CORONAL, AXIAL)

@@ -16,10 +16,10 @@ from bids_strip.errors import ModelError, PredictError
 from bids_strip.geometry import dice
 from bids_strip.metrics import METRICS
 from bids_strip.naming import figures_of, names_of, sidecar_name
+from bids_strip.output.place import Place
 from bids_strip.participant import attempt as attempting
 from bids_strip.participant import describe, pipeline, write
 from bids_strip.participant.job import Done, Failed, Job, Outcome
-from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import read_record
 from tests.fakes import (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_strip.place import Place, batched
+from bids_strip.output.place import Place, batched
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc")
 Steps = list[tuple[str, Path]]

@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage
 
 from bids_strip.domain import Grid
-from bids_strip.pose import fitted, turn_deg
-from bids_strip.reference import Reference, load_reference, moved, scale_of, shift_of
+from bids_strip.registration.pose import fitted, turn_deg
+from bids_strip.registration.reference import Reference, load_reference, moved, scale_of, shift_of
 from tests.fakes import rotation, world_of
 
 STEP_MM = 3.0

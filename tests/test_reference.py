@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bids_strip.domain import Grid
-from bids_strip.reference import LIMIT_MM, load_reference, moved, shift_of
+from bids_strip.registration.reference import LIMIT_MM, load_reference, moved, shift_of
 from tests.fakes import sphere_sdt, world_of
 
 

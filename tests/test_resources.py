@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bids_strip import resources
-from bids_strip.resources import available_cpus, available_gb, granted, share
+from bids_strip.machine import resources
+from bids_strip.machine.resources import available_cpus, available_gb, granted, share
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bids_strip.output.place import Place
 from bids_strip.participant.describe import describe
 from bids_strip.participant.job import Job
-from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.scanner import LONGEST, TERMS, scanner_of, stratum_of
 from tests.conftest import TinyBids

@@ -105,7 +105,7 @@ def test_unbounded_memory_is_refused_or_taken(tmp_path: Path, capsys) -> None:
         settings = parse([*PLACES, "--mem-gb", "inf"])
     except UsageError:
         return
-    from bids_strip.resources import share
+    from bids_strip.machine.resources import share
 
     assert share(nprocs=None, threads=None, mem_gb=settings.mem_gb, runs=3)[0] >= 1
 

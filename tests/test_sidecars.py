@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bids_strip.domain import Run
+from bids_strip.output.sidecars import sidecar
 from bids_strip.recipe import Recipe
-from bids_strip.sidecars import sidecar
 
 CARD = {"name": "core", "version": "1", "sha256": "ab"}
 RUN = Run(Path("/raw/sub-01/anat/sub-01_T1w.nii.gz"), "sub-01/anat/sub-01_T1w.nii.gz",

@@ -1,7 +1,8 @@
 """Make the coarse reference brain: ``python -m training.reference LABELS CACHE``.
 
 Mean signed distance, its spread and the tissue frequencies of the training maps, brought together
-by affines (`bids_strip.pose.fitted`) in rounds: each onto the mean of the round before.
+by affines (`bids_strip.registration.pose.fitted`) in rounds: each onto the mean of the round
+before.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import Affine, Grid
-from bids_strip.pose import fitted
-from bids_strip.reference import (
+from bids_strip.registration.pose import fitted
+from bids_strip.registration.reference import (
     FILE,
     LIMIT_MM,
     REFERENCE_STEP_MM,

@@ -22,7 +22,7 @@ from bids_strip.domain import SDT_LIMIT_MM, SDT_STEP_MM, Float3, Grid
 from bids_strip.identity.brain import VERSION, Descriptor, described
 from bids_strip.identity.findings import FILE
 from bids_strip.identity.likeness import similarities
-from bids_strip.reference import Reference, load_reference
+from bids_strip.registration.reference import Reference, load_reference
 from training.maps import TrainingMap, load_maps
 from training.synthesis import SynthesisRanges, draw, render
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from bids_strip.domain import Run
 from bids_strip.naming import names_of
+from bids_strip.output.place import Place
 from bids_strip.participant.job import Done, Failed, Job, Outcome
-from bids_strip.place import Place
 from bids_strip.record import OK, read_record
 
 

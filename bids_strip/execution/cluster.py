@@ -17,10 +17,10 @@ from bids_strip.card import Card
 from bids_strip.errors import ClusterError
 from bids_strip.execution.futures import execute, other_version, unseen
 from bids_strip.execution.worker import Network, network_of, opened
+from bids_strip.machine.resources import MOST_THREADS, available_cpus, granted
+from bids_strip.output.place import Place
 from bids_strip.participant.job import Job, Outcome
-from bids_strip.place import Place
 from bids_strip.printable import first_line
-from bids_strip.resources import MOST_THREADS, available_cpus, granted
 from bids_strip.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -217,8 +217,8 @@ def _client(address: str) -> Any:
         return Client(address, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise ClusterError(
-            f"--dask-scheduler {address}: no scheduler there ({first_line(error)}); give the address "
-            "that the scheduler prints, like tcp://host:8786"
+            f"--dask-scheduler {address}: no scheduler there ({first_line(error)}); give the "
+            "address that the scheduler prints, like tcp://host:8786"
         ) from error
 
 

@@ -18,11 +18,11 @@ from bids_strip.card import Card
 from bids_strip.execution.room import Room, usual_gb
 from bids_strip.execution.turns import Held, Turns
 from bids_strip.execution.worker import Network, network_of, opened, work
+from bids_strip.machine.resources import available_gb, share
 from bids_strip.participant.attempt import recorded
 from bids_strip.participant.describe import describe
 from bids_strip.participant.job import Failed, Job, Outcome
 from bids_strip.participant.predict import CUDA
-from bids_strip.resources import available_gb, share
 from bids_strip.settings import Settings
 
 _END_S = 5.0

@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from bids_strip.card import Card
-from bids_strip.memory import IDLE_MB, head_size, needed_mb
+from bids_strip.machine.memory import IDLE_MB, head_size, needed_mb
+from bids_strip.machine.resources import RUN_GB
 from bids_strip.participant.job import Job
 from bids_strip.recipe import Recipe
-from bids_strip.resources import RUN_GB
 
 _ASKED = 20
 """Heads whose size stands for all: reading the headers of ten thousand takes as long as runs."""

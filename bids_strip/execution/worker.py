@@ -9,8 +9,9 @@ from threading import Lock
 from bids_strip.card import Card, card_of
 from bids_strip.errors import ModelError
 from bids_strip.execution.turns import Held
-from bids_strip.heap import freed_kept
-from bids_strip.lock import locked
+from bids_strip.machine.heap import freed_kept
+from bids_strip.machine.resources import available_gb
+from bids_strip.output.lock import locked
 from bids_strip.participant.attempt import attempt
 from bids_strip.participant.job import Done, Failed, Job, Outcome
 from bids_strip.participant.predict import OnnxPredictor, load_predictor
@@ -22,7 +23,6 @@ from bids_strip.participant.resume import (
     kinds_there,
     known,
 )
-from bids_strip.resources import available_gb
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,12 @@ from bids_strip.identity.compared import Identity
 from bids_strip.identity.findings import compare, read_limits
 from bids_strip.identity.likeness import similarities
 from bids_strip.identity.store import descriptor_name, key_of, read_descriptor, to_bytes
+from bids_strip.machine.resources import share
 from bids_strip.naming import names_of
 from bids_strip.nifti import DAMAGED, read_nifti
-from bids_strip.place import Place
+from bids_strip.output.place import Place
 from bids_strip.record import OK, Record, run_of
-from bids_strip.reference import load_reference
-from bids_strip.resources import share
+from bids_strip.registration.reference import load_reference
 from bids_strip.verdict import reasons
 
 FAILED_RUN = "the run failed"
@@ -46,7 +46,7 @@ def identify(
     place
         OUTPUT_DIR; descriptors that are absent or out of date are made from what is stored there.
     nprocs, mem_gb
-        Of `bids_strip.resources.share`: bounds of the processes that make them.
+        Of `bids_strip.machine.resources.share`: bounds of the processes that make them.
 
     Raises
     ------

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_strip import __version__
-from bids_strip.derivative_description import BIDSIGNORE
 from bids_strip.errors import WriteError
 from bids_strip.group.best import best_runs
 from bids_strip.group.gather import Gathered, gather
@@ -26,7 +25,8 @@ from bids_strip.identity.compared import Identity
 from bids_strip.judged import UNRATED, UNREADABLE, Judged, Rating
 from bids_strip.metrics import METRICS, TEMPLATE_METRICS
 from bids_strip.naming import APP
-from bids_strip.place import Place
+from bids_strip.output.derivative_description import BIDSIGNORE
+from bids_strip.output.place import Place
 from bids_strip.record import Record
 from bids_strip.scanner import stratum_of
 from bids_strip.settings import Settings

@@ -15,8 +15,8 @@ from scipy import ndimage
 
 from bids_strip.domain import SDT_STEP_MM, Affine, Bool3, Float3, Grid
 from bids_strip.geometry import Box, bounding_box, every_nth, within
-from bids_strip.pose import fitted
-from bids_strip.reference import Reference
+from bids_strip.registration.pose import fitted
+from bids_strip.registration.reference import Reference
 
 Descriptor = NDArray[np.int8]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bids_strip.domain import Float3
 from bids_strip.identity.brain import against_surroundings, points
-from bids_strip.reference import Reference
+from bids_strip.registration.reference import Reference
 
 Similarity = NDArray[np.float32]
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from bids_strip.errors import BidsStripError, EditError, RunError
 from bids_strip.fingerprint import fingerprint
 from bids_strip.naming import names_of, page_name
+from bids_strip.output.place import batched
 from bids_strip.participant.describe import describe, software
 from bids_strip.participant.edit import check_untouched, saved_over
 from bids_strip.participant.job import Clock, Failed, Job, Outcome
@@ -17,7 +18,6 @@ from bids_strip.participant.predict import Predictor
 from bids_strip.participant.report import renew_page
 from bids_strip.participant.resume import outlives
 from bids_strip.participant.write import publish, remove_outputs, write_record
-from bids_strip.place import batched
 from bids_strip.printable import folded
 from bids_strip.record import FAILED, Record, read_record, without_places
 

@@ -20,10 +20,7 @@ from bids_strip.domain import (
     Registration,
     Run,
 )
-from bids_strip.geometry import every_nth
-from bids_strip.metrics import TISSUES
-from bids_strip.naming import figure_in, figures_of
-from bids_strip.pictures import (
+from bids_strip.drawing.pictures import (
     CONTOUR,
     FAR,
     MOSAIC,
@@ -43,7 +40,7 @@ from bids_strip.pictures import (
     whole,
     window,
 )
-from bids_strip.surface_views import (
+from bids_strip.drawing.surface_views import (
     DIVERGING,
     SEQUENTIAL,
     Painting,
@@ -52,7 +49,10 @@ from bids_strip.surface_views import (
     sampled,
     six_sides,
 )
-from bids_strip.svg import Look, histograms
+from bids_strip.drawing.svg import Look, histograms
+from bids_strip.geometry import every_nth
+from bids_strip.metrics import TISSUES
+from bids_strip.naming import figure_in, figures_of
 
 _QUALITY = 68
 _FAR_QUALITY = 45
@@ -81,7 +81,7 @@ class Scene:
     brain, all_shown
         Of the mask, and of the field of view.
     black, white
-        See `bids_strip.pictures.window`.
+        See `bids_strip.drawing.pictures.window`.
     unit
         Brightness of a step of `head`.
     """

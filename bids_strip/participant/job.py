@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from bids_strip.domain import Run
-from bids_strip.place import Place
+from bids_strip.output.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import Record
 from bids_strip.templates import TemplateFiles

@@ -7,9 +7,9 @@ import numpy as np
 from bids_strip.domain import Products
 from bids_strip.identity.brain import described
 from bids_strip.identity.store import descriptor_name, key_of, to_bytes
-from bids_strip.place import Place
+from bids_strip.output.place import Place
 from bids_strip.record import Record
-from bids_strip.reference import load_reference
+from bids_strip.registration.reference import load_reference
 
 
 def keep(products: Products, record: Record, place: Place) -> None:

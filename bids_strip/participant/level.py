@@ -11,14 +11,14 @@ from bids_strip.card import Card
 from bids_strip.citation import citation
 from bids_strip.dataset.description import read_description
 from bids_strip.dataset.selection import select
-from bids_strip.derivative_description import BIDSIGNORE, dataset_description
 from bids_strip.domain import Run
 from bids_strip.errors import ModelError
-from bids_strip.linked import given_link, other_dataset
 from bids_strip.manual import seems_edited
 from bids_strip.naming import check_collisions
+from bids_strip.output.derivative_description import BIDSIGNORE, dataset_description
+from bids_strip.output.linked import given_link, other_dataset
+from bids_strip.output.place import Place
 from bids_strip.participant.resume import Known, Listings, asked_for, done_but_for_border, known
-from bids_strip.place import Place
 from bids_strip.settings import Settings
 from bids_strip.text_file import to_json
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from bids_strip.domain import SDT_STEP_MM, BrainMask, Grid, Match
 from bids_strip.geometry import every_nth
-from bids_strip.pose import fitted
-from bids_strip.reference import load_reference, moved, shift_of
+from bids_strip.registration.pose import fitted
+from bids_strip.registration.reference import load_reference, moved, shift_of
 
 _APART_MM = 3.0
 _LEAST = 100

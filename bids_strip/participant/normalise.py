@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_strip.bias import Cosines, cosines, field_over, fit
+from bids_strip.brightness.bias import Cosines, cosines, field_over, fit
+from bids_strip.brightness.mixture import Shares, Values, first_guess, fitted, posterior, trusted
+from bids_strip.brightness.prior import tissue_prior
 from bids_strip.domain import (
     WHITE_MATTER,
     Bool3,
@@ -23,8 +25,6 @@ from bids_strip.domain import (
 )
 from bids_strip.errors import NormaliseError
 from bids_strip.geometry import bounding_box, every_nth, within
-from bids_strip.mixture import Shares, Values, first_guess, fitted, posterior, trusted
-from bids_strip.prior import tissue_prior
 from bids_strip.slabs import in_slabs
 
 _SAMPLES_MM = 3.0

@@ -19,8 +19,9 @@ from bids_strip.domain import (
 )
 from bids_strip.errors import LoadError
 from bids_strip.fingerprint import fingerprint, other_input
+from bids_strip.machine.memory import check_memory
+from bids_strip.machine.resources import available_gb
 from bids_strip.manual import find_manual
-from bids_strip.memory import check_memory
 from bids_strip.naming import BORDERED
 from bids_strip.participant.clean import clean
 from bids_strip.participant.conform import conform, cut_short
@@ -51,7 +52,6 @@ from bids_strip.participant.stored import read_stored
 from bids_strip.participant.write import Writer, write, write_figures, write_record
 from bids_strip.recipe import Recipe
 from bids_strip.record import OK, Record, joined
-from bids_strip.resources import available_gb
 from bids_strip.templates import read_template
 from bids_strip.verdict import reasons, verdict
 

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from bids_strip.card import Card, Output
-from bids_strip.ceiling import ceiling
 from bids_strip.domain import Conformed, Float3, Float4, Prediction
 from bids_strip.errors import ModelError, PredictError, ProviderError
+from bids_strip.machine.ceiling import ceiling
 from bids_strip.network_file import read_network
 from bids_strip.printable import first_line
 

@@ -1,8 +1,8 @@
 """Find the affine from a run to a template: twelve parameters, by brain shape and intensities.
 
 The surface catches (the neck has no part in it); intensities and surface together come within a few
-mm, and `bids_strip.settle` goes on from there. The contrast is not looked at: the image is compared
-with the best cubic of the template's intensity.
+mm, and `bids_strip.registration.settle` goes on from there. The contrast is not looked at: the
+image is compared with the best cubic of the template's intensity.
 """
 
 from __future__ import annotations
@@ -14,18 +14,6 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_strip.affine import (
-    Points,
-    away,
-    length,
-    mapped,
-    moved,
-    products,
-    robust,
-    rotation,
-    solved,
-)
-from bids_strip.affine import rows as affine_rows
 from bids_strip.domain import (
     Affine,
     Bool3,
@@ -41,7 +29,19 @@ from bids_strip.geometry import (
     resampled,
     resampling_matrix,
 )
-from bids_strip.settle import settled
+from bids_strip.registration.affine import (
+    Points,
+    away,
+    length,
+    mapped,
+    moved,
+    products,
+    robust,
+    rotation,
+    solved,
+)
+from bids_strip.registration.affine import rows as affine_rows
+from bids_strip.registration.settle import settled
 
 _STARTS_DEG = ((0, 0, 0), (25, 0, 0), (-25, 0, 0), (50, 0, 0), (-50, 0, 0), (0, 25, 0),
                (0, -25, 0), (0, 0, 25), (0, 0, -25))  # fmt: skip
@@ -303,7 +303,7 @@ def sampled(fields: NDArray[np.float32], index: Points) -> NDArray[np.float32]:
 def _step(
     fields: NDArray[np.float32], target: _Target, grid: Grid, to_native: Affine, dof: int
 ) -> tuple[Points, float]:
-    """One Gauss-Newton step: (dof,) of `bids_strip.affine.generators`, and the cost before it."""
+    """One Gauss-Newton step, (dof,) of `affine.generators`, and the cost before it."""
     world = mapped(to_native, target.points)
     inverse = np.linalg.inv(grid.affine)
     index = mapped(inverse, world)

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from bids_strip.naming import page_name
+from bids_strip.output.place import Place
 from bids_strip.page.subject import subject_page
-from bids_strip.place import Place
 from bids_strip.record import Record, record_in
 
 _TRIES = 20

@@ -6,6 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from bids_strip.brightness.mixture import (
+    VOXELS,
+    Classes,
+    Shares,
+    Values,
+    first_guess,
+    fitted,
+    posterior,
+    trusted,
+)
+from bids_strip.brightness.prior import tissue_prior
 from bids_strip.domain import (
     Bool3,
     BrainMask,
@@ -18,17 +29,6 @@ from bids_strip.domain import (
     Zooms,
 )
 from bids_strip.geometry import bounding_box, every_nth, native_box, to_native, within
-from bids_strip.mixture import (
-    VOXELS,
-    Classes,
-    Shares,
-    Values,
-    first_guess,
-    fitted,
-    posterior,
-    trusted,
-)
-from bids_strip.prior import tissue_prior
 from bids_strip.slabs import in_slabs, side_by_side
 
 FULL = 255

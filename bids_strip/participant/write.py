@@ -34,10 +34,10 @@ from bids_strip.naming import (
     transform_names,
 )
 from bids_strip.nifti import on_source, on_template
-from bids_strip.place import Batch, Place
+from bids_strip.output.place import Batch, Place
+from bids_strip.output.sidecars import sidecar, sidecar_in
 from bids_strip.recipe import Recipe
 from bids_strip.record import OutputFile, Record
-from bids_strip.sidecars import sidecar, sidecar_in
 from bids_strip.slabs import side_by_side
 from bids_strip.spline import spline_resampled
 from bids_strip.text_file import to_json

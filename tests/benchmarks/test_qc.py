@@ -17,7 +17,7 @@ from bids_strip.domain import Conformed, Float3, Grid, Prediction, Run
 from bids_strip.participant import conform as conforming
 from bids_strip.participant.conform import conform
 from bids_strip.participant.load import load
-from bids_strip.reference import load_reference, moved
+from bids_strip.registration.reference import load_reference, moved
 from bids_strip.verdict import RULES
 from tests.fakes import rotation
 

@@ -17,10 +17,10 @@ from bids_strip.execution import futures
 from bids_strip.execution.attempts import Unfinished, attempt_of
 from bids_strip.execution.futures import attempt_on_worker, execute
 from bids_strip.execution.worker import Network, network_of
-from bids_strip.lock import locked
 from bids_strip.naming import names_of
+from bids_strip.output.lock import locked
+from bids_strip.output.place import Place
 from bids_strip.participant.job import Done, Failed, Job, Outcome
-from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import read_record
 from tests.fakes import FakePredictor, attempt, run_of

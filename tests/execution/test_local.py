@@ -14,11 +14,11 @@ from bids_strip.errors import ModelError
 from bids_strip.execution import local, worker
 from bids_strip.execution.local import execute
 from bids_strip.execution.worker import Network, network_of
-from bids_strip.lock import locked
 from bids_strip.naming import names_of
+from bids_strip.output.lock import locked
+from bids_strip.output.place import Place
 from bids_strip.participant.job import Done, Failed, Job
 from bids_strip.participant.predict import CPU, CUDA, OnnxPredictor
-from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.settings import Settings
 from tests.fakes import run_of, work_or_die
@@ -135,7 +135,7 @@ def test_an_embedded_network_is_found_by_its_name() -> None:
 def test_one_process_on_a_gpu_unless_asked(network: Path, monkeypatch, tmp_path: Path) -> None:
     card = find_card(str(network))
     settings = Settings(tmp_path, tmp_path / "out", "participant", omp_nthreads=1, mem_gb=64)
-    monkeypatch.setattr("bids_strip.resources.available_cpus", lambda: 16)
+    monkeypatch.setattr("bids_strip.machine.resources.available_cpus", lambda: 16)
     monkeypatch.setattr(local, "opened", lambda _: OnnxPredictor(card, CPU, None))
     assert local.this_machine(settings, card, runs=9).nprocs == 9
     monkeypatch.setattr(local, "opened", lambda _: OnnxPredictor(card, CUDA, None))

@@ -297,7 +297,7 @@ def test_memory_bounds_the_processes(
         return [None] * len(files)
 
     monkeypatch.setattr("bids_strip.group.identity._mapped", noting)
-    monkeypatch.setattr("bids_strip.resources.available_cpus", lambda: 16)
+    monkeypatch.setattr("bids_strip.machine.resources.available_cpus", lambda: 16)
     assert group(out, "--identity-check", *options) == 0
     assert asked == [expected]
 

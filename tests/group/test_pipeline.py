@@ -10,8 +10,8 @@ import pytest
 
 from bids_strip import cli
 from bids_strip.judged import mask_key
+from bids_strip.output.place import Place
 from bids_strip.participant.job import Job
-from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import record_in
 from tests.fakes import FakePredictor, TrueSphere, attempt, run_of

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from bids_strip.domain import SDT_STEP_MM, Affine, Grid
 from bids_strip.identity.brain import Descriptor, described
-from bids_strip.reference import load_reference
+from bids_strip.registration.reference import load_reference
 from tests.fakes import grid_affine, rotation, world_of
 
 SHAPE, ZOOM_MM = (70, 84, 70), 3.0

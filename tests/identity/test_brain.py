@@ -9,7 +9,7 @@ import pytest
 
 from bids_strip.identity.brain import against_surroundings, described
 from bids_strip.identity.likeness import common_parts, similarities
-from bids_strip.reference import load_reference
+from bids_strip.registration.reference import load_reference
 from tests.fakes import world_of
 from tests.identity.heads import Person, Seen, pose_of, seen
 

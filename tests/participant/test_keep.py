@@ -12,8 +12,8 @@ import pytest
 from bids_strip.domain import Conformed, Float3
 from bids_strip.group.identity import describe_stored, stored_files
 from bids_strip.identity.store import descriptor_name, key_of, read_descriptor
+from bids_strip.output.place import Place
 from bids_strip.participant.job import Done, Failed, Job
-from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from tests.fakes import FakePredictor, TrueSphere, attempt, make_phantom, run_of
 

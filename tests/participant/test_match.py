@@ -10,7 +10,7 @@ from bids_strip.domain import BrainMask, Grid, Match
 from bids_strip.geometry import quantised, within
 from bids_strip.participant.match import match
 from bids_strip.participant.qc import shape
-from bids_strip.reference import load_reference
+from bids_strip.registration.reference import load_reference
 from tests.fakes import rotation
 
 

@@ -14,9 +14,9 @@ from benchmarks.browser import browser, missing
 from bids_strip.group.percentiles import percentiles
 from bids_strip.judged import Judged
 from bids_strip.naming import names_of
+from bids_strip.output.place import Place
 from bids_strip.participant.report import renew_page
 from bids_strip.participant.write import write_record
-from bids_strip.place import Place
 from bids_strip.record import FAILED, record_in, run_of
 from tests.fakes import FakePredictor, TrueSphere, attempt
 from tests.participant.test_report import HOSTILE

@@ -12,10 +12,10 @@ import pytest
 from bids_strip.domain import Run
 from bids_strip.errors import PredictError
 from bids_strip.naming import figures_of, names_of
+from bids_strip.output.place import Place
 from bids_strip.page.subject import MOST_BYTES
 from bids_strip.participant.report import renew_page
 from bids_strip.participant.write import write_record
-from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import FAILED, OK, Record
 from tests.fakes import FakePredictor, TrueSphere, attempt, make_phantom, raises_on, run_of

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
+from bids_strip.brightness.mixture import Classes, posterior
 from bids_strip.geometry import dice, within
-from bids_strip.mixture import Classes, posterior
 from bids_strip.participant.segment import in_steps, neighbours, segment, with_outside
 from tests.participant.test_normalise import Head, make_head, wave
 

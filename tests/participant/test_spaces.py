@@ -11,13 +11,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_strip.derivative_description import BIDSIGNORE, dataset_description
 from bids_strip.domain import Conformed, Prediction
 from bids_strip.errors import PredictError
 from bids_strip.itk import read_itk_affine
 from bids_strip.naming import manual_name, names_in, names_of, sidecar_name, transform_names
+from bids_strip.output.derivative_description import BIDSIGNORE, dataset_description
+from bids_strip.output.place import Place
 from bids_strip.participant.job import Done, Job
-from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.space import parse_space
 from bids_strip.templates import find_templates

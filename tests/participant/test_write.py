@@ -16,10 +16,10 @@ from bids_strip.domain import BrainMask, Run, Source
 from bids_strip.errors import WriteError
 from bids_strip.geometry import quantised, within
 from bids_strip.naming import names_of, sidecar_name
+from bids_strip.output.place import Place
 from bids_strip.participant.load import from_image, load
 from bids_strip.participant.normalise import quantised_image
 from bids_strip.participant.write import Writer, remove_outputs, write, write_record
-from bids_strip.place import Place
 from bids_strip.recipe import Recipe
 from bids_strip.record import Record, read_record
 from tests.fakes import make_phantom, normalised_of, products_of

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from bids_strip.domain import Bool3, Grid, Match
 from bids_strip.geometry import dice
-from bids_strip.pose import turn_deg
-from bids_strip.reference import LIMIT_MM, scale_of
+from bids_strip.registration.pose import turn_deg
+from bids_strip.registration.reference import LIMIT_MM, scale_of
 
 _NEAR_MM = 4.0
 _FAR_MM = 8.0

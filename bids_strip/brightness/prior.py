@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_strip.brightness.mixture import VOXELS, Shares
 from bids_strip.domain import Bool3, BrainMask, Float4, Frame, Prediction
 from bids_strip.geometry import STORED_STEP_MM, Box, to_native
-from bids_strip.mixture import VOXELS, Shares
 from bids_strip.slabs import in_slabs, side_by_side
 
 _LEAST_SHARE = 0.05

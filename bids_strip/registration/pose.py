@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bids_strip.affine import (
+from bids_strip.domain import Affine, Float3
+from bids_strip.registration.affine import (
     Points,
     away,
     length,
@@ -27,8 +28,7 @@ from bids_strip.affine import (
     rows,
     solved,
 )
-from bids_strip.domain import Affine, Float3
-from bids_strip.reference import Reference, scale_of
+from bids_strip.registration.reference import Reference, scale_of
 
 _BAND_MM = 8.0
 _THIN, _THINNER = 3, 12

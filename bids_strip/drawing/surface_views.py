@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import Float3
-from bids_strip.pictures import Extent, Layer, Picture, as_webp
-from bids_strip.svg import image, scale, svg, text
+from bids_strip.drawing.pictures import Extent, Layer, Picture, as_webp
+from bids_strip.drawing.svg import image, scale, svg, text
 
 Points = NDArray[np.float64]
 """(N, 3), upright mm."""

@@ -14,9 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bids_strip.affine import Points, away, length, mapped, moved, products, robust, rows, solved
 from bids_strip.domain import SDT_STEP_MM, Affine, BrainMask, Float3, Grid, Template, Volume
 from bids_strip.geometry import bounding_box, every_nth, redistanced
+from bids_strip.registration.affine import (
+    Points,
+    away,
+    length,
+    mapped,
+    moved,
+    products,
+    robust,
+    rows,
+    solved,
+)
 from bids_strip.slabs import along_axis
 
 _SIGMA_MM = 2.0
@@ -195,7 +205,7 @@ def _quadratics(away: Points) -> Points:
 
 
 def _step(run: _Run, points: _Points, to_native: Affine) -> Points | None:
-    """The next step, (12,) of `bids_strip.affine.generators`; None if too few points are seen."""
+    """The next step, (12,) of `affine.generators`; None if too few points are seen."""
     world = mapped(to_native, points.places)
     index = mapped(np.linalg.inv(run.grid.affine), world).T
     inside = (index >= 0) & (index <= np.array(run.grid.shape)[:, None] - 1)

@@ -2,8 +2,8 @@
 
 The mean signed distance and the tissue frequencies of the label maps that the network was trained
 on, brought together by affines, on a 4 mm grid (``python -m training.reference``). A surface is
-brought onto it by an affine of its own (`bids_strip.pose`); what is left between them says where a
-brain is missing or too large, without a template of anybody else's.
+brought onto it by an affine of its own (`bids_strip.registration.pose`); what is left between them
+says where a brain is missing or too large, without a template of anybody else's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from bids_strip.domain import SDT_LIMIT_MM, Affine, Float3, Grid
 
-FILE = Path(__file__).parent / "models" / "reference-4mm.npz"
+FILE = Path(__file__).parents[1] / "models" / "reference-4mm.npz"
 LIMIT_MM = 12.0
 REFERENCE_STEP_MM = 0.1
 SPREAD_STEP_MM = 0.05

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from bids_strip.dataset.description import scheme_of
-from bids_strip.folders import is_nested
 from bids_strip.naming import APP
+from bids_strip.output.folders import is_nested
 
 BIDS_VERSION = "1.11.1"
 _KEPT_APART = ("IRT1", "MP2RAGE", "MPM", "MTR", "MTS", "VFA")

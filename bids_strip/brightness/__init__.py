@@ -1,0 +1,1 @@
+"""Brightness: the bias field, the mixture of tissues, what place says of them."""

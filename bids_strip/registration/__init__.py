@@ -1,0 +1,1 @@
+"""Affines between a head, the coarse reference and templates."""
