@@ -116,14 +116,14 @@ def rows(
             replace(plan, work=work, architecture=one.architecture, ranges=one.ranges, data=None,
                     muon=one.muon, steps=max(1, round(seconds / cost[one.name])))
         )  # fmt: skip
-        yield _row(one, learner, cost[one.name], held_out, images, plan) | {
+        yield _row(one, learner, cost[one.name], held_out, images) | {
             "real_heads": float(np.mean([d for _, d in dices(
                 torch_predictor(learner.average, one.zoom_mm), heads)])) if heads else None,
         }  # fmt: skip
 
 
 def _row(
-    one: Candidate, learner: Learner, cost: float, maps: list[TrainingMap], images: int, plan: Plan
+    one: Candidate, learner: Learner, cost: float, maps: list[TrainingMap], images: int
 ) -> dict[str, object]:
     predictor = torch_predictor(learner.average, one.zoom_mm)
     table = summary(rendered_scores(predictor, maps, images))

@@ -108,7 +108,7 @@ def robust_z(values: NDArray[np.float64], members: NDArray[np.int_]) -> NDArray[
 
 def _is_worse(z: float, better: str) -> bool:
     """True if a z-score is beyond the limit on the side that is worse."""
-    if better in ("none", "one"):
+    if better == "none":
         return abs(z) > LIMIT
     return -z > LIMIT if better == "higher" else z > LIMIT
 

@@ -90,7 +90,6 @@ def segment(
     labels = np.zeros(grid.shape, dtype=np.uint8)
     if outside and prediction.shares is not None and not brain.already_stripped:
         labels = _outside(prediction.shares, frame, grid.shape, threads=threads)
-    labels[inside] = 0
     steps = np.zeros((3, *grid.shape), dtype=np.uint8)
     likeliest, found = in_steps(shares, threads=threads)
     labels[box][part] = likeliest
@@ -244,7 +243,7 @@ def _outside(shares: Float4, frame: Frame, shape: Shape3, *, threads: int = 1) -
         window = (slice(first + rows.start, first + rows.stop), *box[1:])
         more_bone, more_soft = (to_native(one, frame, window) for one in (bone, soft))
         slab = part[rows]
-        slab[(more_bone > 0) & (more_bone >= more_soft)] = _OUTSIDE[0]
+        slab[more_bone > 0] = _OUTSIDE[0]
         slab[(more_soft > 0) & (more_soft > more_bone)] = _OUTSIDE[1]
 
     in_slabs(label, len(part), threads=threads, thick=_ROWS)
