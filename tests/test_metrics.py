@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from bids_strip.group.tables import describe_columns
-from bids_strip.metrics import METRICS, TEMPLATE_METRICS, Metric
+from bids_strip.metrics import ALL_METRICS as ALL
+from bids_strip.metrics import Metric
 from bids_strip.metrics.__main__ import document
 
-ALL = (*METRICS, *TEMPLATE_METRICS)
 PAGE = Path(__file__).parents[1] / "docs" / "METRICS.md"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bids_strip.judged import Judged
-from bids_strip.metrics import METRICS, TEMPLATE_METRICS
+from bids_strip.metrics import ALL_METRICS
 from bids_strip.record import OK
 
 _STEPS = tuple(range(101))
@@ -36,7 +36,7 @@ def percentiles(runs: Sequence[Judged], suffix: str) -> bytes:
     done = [run.record.metrics for run in runs if run.record.status == OK]
     values = {
         metric.key: [metrics[metric.key] for metrics in done if metric.key in metrics]
-        for metric in (*METRICS, *TEMPLATE_METRICS)
+        for metric in ALL_METRICS
     }
     group = {
         "n": len(done),

@@ -23,7 +23,7 @@ from bids_strip.group.tables import tabulate
 from bids_strip.group.unended import unended_note
 from bids_strip.identity.compared import Identity
 from bids_strip.judged import UNRATED, UNREADABLE, Judged, Rating
-from bids_strip.metrics import METRICS, TEMPLATE_METRICS
+from bids_strip.metrics import ALL_METRICS
 from bids_strip.naming import APP
 from bids_strip.output.derivative_description import BIDSIGNORE
 from bids_strip.output.place import Place
@@ -173,7 +173,7 @@ def judge(
     """Compare each run with the group, and with what was said and found of it."""
     found = outliers(
         [record.metrics for record in records],
-        (*METRICS, *TEMPLATE_METRICS),
+        ALL_METRICS,
         [stratum_of(record.scanner) for record in records],
         surfaces_of(records),
     )

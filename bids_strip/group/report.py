@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bids_strip.judged import Judged, Outlier, Rating, reason_words
-from bids_strip.metrics import METRICS, TEMPLATE_METRICS, Metric
+from bids_strip.metrics import ALL_METRICS, Metric
 from bids_strip.naming import page_name, tile_of
 from bids_strip.page.frame import filled, json_in_html, part
 from bids_strip.record import OK, Record, run_of
@@ -48,7 +48,7 @@ def page(
         bids_name -> `mask_key` of all that lie in OUTPUT_DIR: what the browser keeps of those that
         other pages show is saved with these.
     """
-    metrics = [m for m in (*METRICS, *TEMPLATE_METRICS)
+    metrics = [m for m in ALL_METRICS
                if any(m.key in run.record.metrics for run in runs)]  # fmt: skip
     names = {run.record.bids_name for run in runs}
     words = reason_words()
@@ -96,7 +96,7 @@ def _metric(metric: Metric) -> dict[str, Any]:
     return {
         "key": metric.key,
         "title": metric.title,
-        "unit": "" if metric.unit == "1" else metric.unit,
+        "unit": metric.unit_words,
         "better": metric.better_words,
         "description": metric.description,
         "range": metric.range_words,
@@ -146,8 +146,6 @@ def _words(run: Judged, known: Mapping[str, str]) -> list[str]:
 
 def _side(outlier: Outlier) -> str:
     """How a metric stands out."""
-    if any(m.key == outlier.key and m.better == "one" for m in METRICS):
-        return "farther from 1 than the group's"
     return "above the group's" if outlier.z > 0 else "below the group's"
 
 

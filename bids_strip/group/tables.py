@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bids_strip.judged import Judged, reason_words
-from bids_strip.metrics import BEST_RUN, FLAGS, METRICS, TEMPLATE_METRICS, Metric
+from bids_strip.metrics import ALL_METRICS, BEST_RUN, FLAGS, Metric
 from bids_strip.record import Record, made_with
 
 NOT_AVAILABLE = "n/a"
@@ -104,7 +104,7 @@ def describe_columns() -> dict[str, dict[str, Any]]:
     for column, (term, words) in _SCANNER_COLUMNS.items():
         units = {"Units": "T"} if column == "field_strength_t" else {}
         columns[column] = {"Description": f"{words}: {term} of the source's sidecars", **units}
-    for metric in (*METRICS, *TEMPLATE_METRICS):
+    for metric in ALL_METRICS:
         units = {} if metric.unit == "1" else {"Units": metric.unit}
         better = {} if metric.better == "none" else {"Better": metric.better}
         columns[metric.key] = {"Description": metric.description, **units, **better,

@@ -11,8 +11,10 @@ from bids_strip.metrics.mask import MASK_METRICS, TEMPLATE_METRICS
 from bids_strip.metrics.metric import AXES, FACES, TISSUES, Metric
 
 __all__ = [
-    "AXES", "BEST_RUN", "FACES", "FLAGS", "IMAGE_METRICS", "MASK_METRICS", "METRICS",
+    "ALL_METRICS", "AXES", "BEST_RUN", "FACES", "FLAGS", "IMAGE_METRICS", "MASK_METRICS", "METRICS",
     "TEMPLATE_METRICS", "TISSUES", "Metric",
 ]  # fmt: skip
 
 METRICS: tuple[Metric, ...] = (*MASK_METRICS, *IMAGE_METRICS)
+"""Of every run."""
+ALL_METRICS: tuple[Metric, ...] = (*METRICS, *TEMPLATE_METRICS)

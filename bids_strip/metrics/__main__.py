@@ -56,8 +56,7 @@ def _table(metrics: Sequence[Metric]) -> str:
 
 def _rows(metrics: Sequence[Metric]) -> Iterator[str]:
     for metric in metrics:
-        unit = "" if metric.unit == "1" else metric.unit
-        cells = (f"`{metric.key}`", metric.description, unit, metric.range_words,
+        cells = (f"`{metric.key}`", metric.description, metric.unit_words, metric.range_words,
                  metric.better_words, metric.source)  # fmt: skip
         yield "| " + " | ".join(map(_cell, cells)) + " |"
 

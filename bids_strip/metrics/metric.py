@@ -60,6 +60,11 @@ class Metric:
         return self.key.removesuffix(ending).replace("_", " ")
 
     @property
+    def unit_words(self) -> str:
+        """The unit as people read it, "" for a ratio or count."""
+        return "" if self.unit == "1" else self.unit
+
+    @property
     def range_words(self) -> str:
         """The values that the definition allows, "" where all are."""
         least, most = self.least, self.most

@@ -13,7 +13,7 @@ from bids_strip.card import Card, find_card
 from bids_strip.citation import citation
 from bids_strip.errors import BidsStripError
 from bids_strip.judged import Judged
-from bids_strip.metrics import FLAGS, METRICS, TEMPLATE_METRICS, Metric
+from bids_strip.metrics import ALL_METRICS, FLAGS, Metric
 from bids_strip.naming import figure_pattern_in_spaces, figures_of
 from bids_strip.page.frame import filled, part
 from bids_strip.recipe import Recipe
@@ -75,7 +75,7 @@ def subject_page(
         runs=shown,
         failed=sum(record.status != OK for record in records),
         methods=_methods(records),
-        terms=[_term(one) for one in (*METRICS, *TEMPLATE_METRICS) if one.key in measured],
+        terms=[_term(one) for one in ALL_METRICS if one.key in measured],
         software=software,
     )
 
@@ -97,7 +97,7 @@ def _run(record: Record, pictures: Pictures) -> dict[str, Any]:
         "pictures": pictures.native,
         "templates": pictures.spaces,
         "linked": pictures.linked,
-        "metrics": [_row(one, record.metrics[one.key]) for one in (*METRICS, *TEMPLATE_METRICS)
+        "metrics": [_row(one, record.metrics[one.key]) for one in ALL_METRICS
                     if one.key in record.metrics],
         "facts": list(_facts(record)),
     }  # fmt: skip
@@ -110,7 +110,7 @@ def _row(metric: Metric, value: float) -> dict[str, str]:
         "title": metric.title,
         "value": f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}",
         "raw": repr(value),
-        "unit": "" if metric.unit == "1" else metric.unit,
+        "unit": metric.unit_words,
         "better": _ARROWS[metric.better] + metric.better_words,
         "range": metric.range_words,
     }

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from bids_strip.group.outliers import COMPARED, LEAST_RUNS, LIMIT, outliers, robust_z
-from bids_strip.metrics import METRICS, TEMPLATE_METRICS, Metric
+from bids_strip.metrics import ALL_METRICS, Metric
 
 VOLUME = Metric("brain_volume_ml", "", "ml", "none")
 SNR = Metric("snr_total", "", "1", "higher")
@@ -116,12 +116,14 @@ def test_facts_of_a_scan_are_not_compared() -> None:
 
 
 def test_what_is_compared_is_described() -> None:
-    assert {*COMPARED} <= {metric.key for metric in (*METRICS, *TEMPLATE_METRICS)}
+    directions = {metric.key: metric.better for metric in ALL_METRICS}
+    assert {*COMPARED} <= {*directions}
+    assert "one" not in {directions[key] for key in COMPARED}  # a z-score has no such side
 
 
 def test_a_group_without_fault_raises_few(rng: np.random.Generator) -> None:
     """Heavy tails in every metric: Student's t of 5 degrees of freedom."""
-    metrics = [m for m in (*METRICS, *TEMPLATE_METRICS) if m.key in COMPARED]
+    metrics = [m for m in ALL_METRICS if m.key in COMPARED]
     flagged = []
     for _ in range(40):
         values = rng.standard_t(5, (50, len(metrics)))

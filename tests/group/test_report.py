@@ -96,11 +96,11 @@ def test_names_that_lead_elsewhere_are_not_followed(tmp_path: Path) -> None:
 def test_reasons_are_told_in_words(tmp_path: Path) -> None:
     rule = next(rule for rule in RULES if rule.reason == "already_stripped")
     flagged = replace(record("1"), flags={"already_stripped": True})
-    found = (Outlier("sdt_slope", 7.0), Outlier("brain_volume_ml", -6.0))
+    found = (Outlier("sdt_deviation", 7.0), Outlier("brain_volume_ml", -6.0))
     reasons = data_of(made(tmp_path, Judged(flagged, found)))["runs"][0]["reasons"]
     assert rule.words in reasons[0]
-    assert "farther from 1" in reasons[1]
-    assert "below" in reasons[2]
+    assert "above the group's" in reasons[1]
+    assert "below the group's" in reasons[2]
 
 
 def test_the_worst_carry_their_pictures_and_the_others_link(tmp_path: Path) -> None:
