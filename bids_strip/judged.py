@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 
 from bids_strip.identity.findings import FINDINGS
 from bids_strip.naming import names_of
-from bids_strip.record import OK, Record, run_of
+from bids_strip.record import OK, Record, digest_of, run_of
 from bids_strip.verdict import CHECK, FINE, reasons, words_of_reasons
 
 UNREADABLE = "failed"
@@ -116,8 +114,7 @@ def mask_key(record: Record) -> str:
         "size": [one.size for one in record.outputs if one.name == mask],
         **{name: record.options.get(name) for name in ("border_mm", "no_csf")},
     }
-    text = json.dumps(made_of, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:12]
+    return digest_of(made_of)[:12]
 
 
 def reason_words() -> dict[str, str]:

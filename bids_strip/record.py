@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import sys
@@ -268,3 +269,9 @@ def made_with(record: Record) -> dict[str, str | float | None]:
         **{name: options.get(name) for name in ("border_mm", "bias_smoothness_mm")},
         "no_csf": int(bool(options["no_csf"])) if "no_csf" in options else None,
     }
+
+
+def digest_of(fields: Mapping[str, object]) -> str:
+    """SHA-256 of what something is made of, as text; the order of the fields does not count."""
+    text = json.dumps(fields, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()

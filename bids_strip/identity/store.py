@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 
 from bids_strip.identity.brain import VERSION, Descriptor
-from bids_strip.record import Record
+from bids_strip.record import Record, digest_of
 
 FOLDER = "logs/identity"
 _HEAD_BYTES = 2 * (hashlib.sha256().digest_size * 2 + 1)
@@ -35,8 +34,7 @@ def key_of(record: Record) -> str:
         "surface": record.surface.get("origin"),
         **{name: record.options.get(name) for name in _MADE_BY},
     }
-    text = json.dumps(made_of, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+    return digest_of(made_of)
 
 
 def to_bytes(descriptor: Descriptor, key: str) -> bytes:
