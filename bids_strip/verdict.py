@@ -68,14 +68,14 @@ RULES: tuple[Rule, ...] = (
     Rule("loss", "tissue_outside_lump_ml", _LOSS, most=3.0),
     Rule("too_large", "tissue_margin_mm", "the mask is too large all round", most=6.9),
     Rule("too_small", "tissue_margin_mm", "the mask is too small all round", least=1.4),
-    Rule("at_tissue", "tissue_margin_low_mm", _ALONG, least=0.13),
+    Rule("at_tissue", "tissue_margin_low_mm", _ALONG, least=0.07),
     # whether there is a head at all, and the right way up
     Rule("unlike_a_brain", "reference_misfit_mm", _UNLIKE, most=2.6),
     *(Rule("turned", f"rotation_{axis}_deg", _TURNED, least=-60.0, most=60.0) for axis in AXES),
     Rule("beside_nothing", "surface_on_air", "no head lies around a part of the brain", most=0.2),
     # the field of view
     Rule("cut_brain", "reference_in_view", "brain lies outside the field of view", least=0.98),
-    Rule("lower_edge", "fov_contact_inferior_cm2", _LOWER, most=6.2),
+    Rule("lower_edge", "fov_contact_inferior_cm2", _LOWER, most=10.0),
     # what the input is
     Rule("already_stripped", "already_stripped", "the input was stripped already", most=0.5),
     Rule("sheared", "sheared", "the voxel axes are not at right angles", most=0.5),
