@@ -258,7 +258,7 @@ def _left_out(names: Sequence[str]) -> str | None:
         return None
     return (
         f"{len(names)} files left out, their names are not raw BIDS or disagree with their folder "
-        f"(for example {names[0]}); rename them"
+        f"(for example {names[0]}); rename them or the folders"
     )
 
 

@@ -139,7 +139,7 @@ class Source:
     nonfinite_voxels
         How many voxels were NaN or infinite.
     fill_voxels
-        How many had a fill value far below all others; they have the darkest of these.
+        How many had a fill value far below all others; they lie a little below these.
     form_mismatch
         True if sform and qform are both set and differ; the sform is followed.
     no_orientation

@@ -7,6 +7,7 @@ do and grows by a line for each run that ended; a call that is killed leaves tha
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ STOPPED = "stopped"
 """Begun or not, when the call was ended."""
 _NOTHING = "n/a"
 _GROWING = ".partial.tsv"
+_WITHOUT_END = (TO_DO, STOPPED, NOT_STARTED)
+_IMAGE = re.compile(r"(.*/)?sub-[^/]+_[A-Za-z0-9]+\.nii(\.gz)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +174,18 @@ def manifest(place: Place, why: Mapping[Run, str], done: Iterable[Run]) -> Itera
             found.rest(left)
 
 
-def unended(output_dir: Path) -> set[str]:
-    """Sources that calls had to do whose end no line tells: they work, or were killed."""
-    found: set[str] = set()
-    for path in (output_dir / "logs").glob(f"*_runs{_GROWING}"):
+def unended(output_dir: Path) -> dict[str, Path]:
+    """Sources that a call had to do and did not end, each with its manifest.
+
+    The call works still, was killed, or was ended (SIGTERM, ``--stop-on-first-crash``) before.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted((output_dir / "logs").glob("*_runs*.tsv")):
         with contextlib.suppress(OSError):
             text = path.read_text(encoding="utf-8", errors="replace")
             rows = (line.split("\t") for line in text.splitlines(keepends=True) if line[-1] == "\n")
-            states = {row[0]: row[1] for row in rows if len(row) > 1}
-            found |= {run for run, state in states.items() if state == TO_DO}
+            states = {row[0]: row[1] for row in rows if len(row) > 1 and _IMAGE.fullmatch(row[0])}
+            found |= {run: path for run, state in states.items() if state in _WITHOUT_END}
     return found
 
 

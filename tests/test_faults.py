@@ -145,11 +145,29 @@ def test_runs_of_a_killed_call_are_told_of_at_group_level(
     told = [line for line in capsys.readouterr().err.splitlines() if "no result yet" in line]
     assert len(told) == 1
     assert "no result yet of 1 of the runs" in told[0]
-    assert "(for example sub-02_ses-1_T1w)" in told[0]
+    assert "(for example sub-02_ses-1_T1w, logs/bids_strip-" in told[0]
     assert call("--participant-label", "01", level="group") == 0
     assert call() == 0
     assert call(level="group") == 0
     assert "no result yet" not in capsys.readouterr().err
+
+
+def test_runs_of_a_call_that_was_ended_are_told_of_too(
+    call: Call, out: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call("--participant-label", "01") == 0
+
+    def interrupt(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bids_strip.execution.local.work", interrupt)
+        assert call() == 130
+    torn = out / "logs/bids_strip-x_runs.partial.tsv"
+    torn.write_text(f"run\tstate\nfoo\tto do\tnew\n{ONE}\tto do\tnew\nsub-0")
+    capsys.readouterr()
+    assert call(level="group") == 0
+    assert "no result yet of 1 of the runs" in capsys.readouterr().err
 
 
 def test_a_file_in_place_of_the_participants_folder(call: Call, out: Path, capsys) -> None:

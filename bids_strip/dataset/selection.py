@@ -150,7 +150,8 @@ def _nothing_of_the_modality(
     few = settings.participant_label or len(subjects) == 1
     where = listed(subjects) if few else f"{len(subjects)} participants"
     hint = (
-        f"{odd[0]} is no raw BIDS name of a magnitude image, or not that of its folder; rename it"
+        f"{odd[0]} is no raw BIDS name of a magnitude image, or not that of its folder; rename "
+        "it or the folder"
         if odd
         else "see --modality for other suffixes"
     )

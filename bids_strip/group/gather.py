@@ -42,12 +42,15 @@ class Gathered:
         bids_name -> `mask_key` of all masks of the participants, of other modalities too.
     unfiltered
         A line about a filter file that asks nothing of them.
+    misplaced
+        A line about records in folders of other names: copies of results, say.
     """
 
     records: Mapping[str, tuple[Record, ...]]
     left_out: tuple[str, ...]
     masks: Mapping[str, str]
     unfiltered: str | None = None
+    misplaced: str | None = None
 
 
 def gather(settings: Settings) -> Gathered:
@@ -74,7 +77,7 @@ def gather(settings: Settings) -> Gathered:
     queries = read_filter_file(settings.bids_filter_file, settings.modality)
     try:
         subjects = _subjects(settings.output_dir, participants)
-        everything = _records(settings.output_dir, subjects)
+        everything, misplaced = _records(settings.output_dir, subjects)
         records = _of_modalities(settings, everything)
         _check_participants(settings, participants, records)
         chosen = _chosen(settings, subjects, records, filters, queries)
@@ -95,6 +98,7 @@ def gather(settings: Settings) -> Gathered:
         tuple(suffix for suffix, some in found.items() if not some),
         {record.bids_name: mask_key(record) for record in everything if record.status == OK},
         unfiltered(settings, queries),
+        _misplaced_note(misplaced),
     )
 
 
@@ -105,13 +109,27 @@ def _subjects(output_dir: Path, participants: Sequence[str]) -> list[str]:
     return subject_folders(output_dir, participants)
 
 
-def _records(output_dir: Path, subjects: Iterable[str]) -> list[Record]:
-    """The participants' records, of whatever modality."""
-    return [
-        record_in(output_dir / relative)
-        for subject in subjects
-        for relative in sorted(files_in_anat(output_dir, subject, NAMES))
-    ]
+def _records(output_dir: Path, subjects: Iterable[str]) -> tuple[list[Record], list[str]]:
+    """The participants' records, of whatever modality, and names of those in others' folders."""
+    found: list[Record] = []
+    misplaced: list[str] = []
+    for subject in subjects:
+        for relative in sorted(files_in_anat(output_dir, subject, NAMES)):
+            record = record_in(output_dir / relative)
+            if relative.rpartition("/")[0] == run_of(record).folder:
+                found.append(record)
+            else:
+                misplaced.append(relative)
+    return found, misplaced
+
+
+def _misplaced_note(names: Sequence[str]) -> str | None:
+    if not names:
+        return None
+    return (
+        f"{len(names)} results left out, their names disagree with their folder (for example "
+        f"{names[0]}); move such copies out of OUTPUT_DIR"
+    )
 
 
 def _of_modalities(settings: Settings, records: Iterable[Record]) -> list[Record]:
@@ -167,7 +185,7 @@ def _images_of_others(
     for other in subject_folders(settings.output_dir, ()):
         if other not in subjects:
             with contextlib.suppress(DatasetError):  # not asked for
-                theirs = _of_modalities(settings, _records(settings.output_dir, [other]))
+                theirs = _of_modalities(settings, _records(settings.output_dir, [other])[0])
                 yield from (_image(record, read) for record in theirs)
 
 

@@ -71,7 +71,14 @@ class Group:
     def notes(self) -> tuple[str, ...]:
         """What is to be said before the work, a line each."""
         unlike = (mixed(records, suffix) for suffix, records in self.gathered.records.items())
-        said = (self.left_out, self.unfiltered, self.unended, *unlike, self.outdated)
+        said = (
+            self.left_out,
+            self.unfiltered,
+            self.gathered.misplaced,
+            self.unended,
+            *unlike,
+            self.outdated,
+        )
         return tuple(filter(None, said))
 
     @property

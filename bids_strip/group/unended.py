@@ -1,4 +1,4 @@
-"""Runs that a call began and that have no record: it works still, or was killed."""
+"""Runs that a call had to do and that have no record: it works still, or was ended before."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ def unended_note(settings: Settings) -> str | None:
         OUTPUT_DIR, modality and participants; other filters are not asked.
     """
     participants = labels_of(settings.participant_label, "sub")
-    runs = (run_at(settings.output_dir, name) for name in unended(settings.output_dir))
-    names = sorted(
-        run.name
-        for run in runs
+    manifests = unended(settings.output_dir)
+    runs = {run_at(settings.output_dir, name): path for name, path in manifests.items()}
+    missing = {
+        run.name: path.name
+        for run, path in runs.items()
         if run.suffix in settings.modality
         and (not participants or run.label("sub") in participants)
         and not (settings.output_dir / names_of(run)["qc"]).exists()
-    )
-    if not names:
+    }
+    if not missing:
         return None
+    first = min(missing)
     return (
-        f"no result yet of {len(names)} of the runs that calls began (for example {names[0]}): "
-        "they work still, or were killed; the table lacks these runs until the participant level "
-        "is run again"
+        f"no result yet of {len(missing)} of the runs that calls had to do (for example {first}, "
+        f"logs/{missing[first]}): the calls work still, or were ended before; the table lacks "
+        "these runs: run the participant level again, or remove that file if they are gone"
     )

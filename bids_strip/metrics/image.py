@@ -69,5 +69,5 @@ IMAGE_METRICS: tuple[Metric, ...] = (
     Metric("nonfinite_voxels", "voxels of the input that were NaN or infinite, taken as 0", "1",
            "lower", 0.0),
     Metric("fill_voxels", "voxels of the input that held a fill value far below all others, taken "
-           "as the darkest of these", "1", "lower", 0.0),
+           "as a little below these", "1", "lower", 0.0),
 )  # fmt: skip

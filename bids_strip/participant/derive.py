@@ -28,8 +28,9 @@ _STRIPPED_ZEROS = 0.3
 _STRIPPED_RIM_MM = 8.0
 _STRIPPED_BEYOND = 0.03
 _STRIPPED_COVER = 0.8
-_SAME = 0.05
-"""Of the brightness: interpolation leaves more than that within a voxel of the brain alone."""
+_RIM, _DIM = 0.05, 0.01
+"""Of the brightness: interpolation leaves more than the first within a voxel of the brain alone;
+a head with fat suppressed to a fiftieth is more than the second."""
 _BRIGHT = 98.0
 _APART_MM = 4.0
 
@@ -123,31 +124,32 @@ def stripped_outline(native: Volume, distance_mm: Float3) -> Bool3 | None:
     """
     data, zooms = native.data, native.grid.zooms
     exact = data != 0
-    if _is_brain_alone(exact, distance_mm):
+    if _is_brain_alone(exact, exact, distance_mm):
         return _closed_set(exact, zooms)
     few = every_nth(zooms, _APART_MM)
-    nothing, least = _nothing(data[few])
-    if not _is_brain_alone(np.abs(data[few] - nothing) > least, distance_mm[few]):
+    nothing, bright = _nothing(data[few])
+    apart = np.abs(data[few] - nothing) / bright
+    if not _is_brain_alone(apart > _RIM, apart > _DIM, distance_mm[few]):
         return None
-    present = np.abs(data - nothing) > least
-    return _closed_set(present, zooms) if _is_brain_alone(present, distance_mm) else None
+    return _closed_set(np.abs(data - nothing) > _RIM * bright, zooms)
 
 
 def _nothing(data: Float3) -> tuple[np.float32, np.float32]:
-    """What the outermost planes hold, and what differs from it by less is the same."""
+    """What the outermost planes hold, and by how much the bright voxels differ from it."""
     planes = [np.take(data, (0, -1), axis).ravel() for axis in range(3)]
     nothing = np.median(np.concatenate(planes))
-    return np.float32(nothing), np.float32(_SAME * np.percentile(np.abs(data - nothing), _BRIGHT))
+    bright = np.percentile(np.abs(data - nothing), _BRIGHT)
+    return np.float32(nothing), np.float32(bright or 1.0)
 
 
-def _is_brain_alone(present: Bool3, distance_mm: Float3) -> bool:
-    """Whether what is there is the predicted brain without its head."""
+def _is_brain_alone(present: Bool3, seen: Bool3, distance_mm: Float3) -> bool:
+    """Whether what is there is the predicted brain, and nothing is seen of a head around it."""
     if np.count_nonzero(present) > (1 - _STRIPPED_ZEROS) * present.size:
         return False
-    beyond = np.count_nonzero(present & (distance_mm > _STRIPPED_RIM_MM))
+    beyond = np.count_nonzero(seen & (distance_mm > _STRIPPED_RIM_MM))
     inside = distance_mm <= 0
     cover = float(np.count_nonzero(present & inside)) / max(float(np.count_nonzero(inside)), 1.0)
-    return bool(beyond <= _STRIPPED_BEYOND * present.sum()) and cover >= _STRIPPED_COVER
+    return bool(beyond <= _STRIPPED_BEYOND * np.count_nonzero(present)) and cover >= _STRIPPED_COVER
 
 
 def _closed_set(present: Bool3, zooms: Zooms) -> Bool3:

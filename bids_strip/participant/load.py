@@ -40,6 +40,8 @@ _FILL_SHARE = 0.001
 """Least share of the voxels that one value below 0 holds to be a fill value, and"""
 _FILL_GAP = 0.5
 """least distance to the others, as a share of their range."""
+_FILL_BELOW = 0.1
+"""So far below the darkest it is taken then, as a share of that range."""
 _BRIGHT, _NTH = 99.9, 16
 _FIELD_MM = (10.0, 700.0)
 """Longest side of a field of view, from a small animal's to all that is scanned of people."""
@@ -221,10 +223,11 @@ def _finite(data: NDArray[np.generic]) -> tuple[Float3, int]:
 
 
 def _unfilled(values: Float3) -> tuple[Float3, int]:
-    """The darkest brightness for a fill value far below it, and how many voxels had it.
+    """A little below the darkest for a fill value far below it, and how many voxels had that.
 
     What was not scanned is filled with -32768 or -3024, say (DICOM's pixel padding value): taken
-    as brightness it would leave the head a few per cent of the range. 0 is no such value.
+    as brightness it would leave the head a few per cent of the range. 0 is no such value. It stays
+    apart from the others: it may be what lies around a stripped brain.
     """
     least = values.min(initial=0)
     if least == 0:
@@ -236,7 +239,8 @@ def _unfilled(values: Float3) -> tuple[Float3, int]:
     darkest, brightest = rest.min(), np.percentile(rest[::_NTH], _BRIGHT)
     if darkest == brightest or darkest - least < _FILL_GAP * (brightest - darkest):
         return values, 0
-    return np.where(holds, darkest, values), count
+    below = darkest - np.float32(_FILL_BELOW * (brightest - darkest))
+    return np.where(holds, below, values), count
 
 
 def _sheared(affine: Affine) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,19 @@ ALL = ["sub-01_T1w", "sub-02_ses-1_run-01_T1w", "sub-02_ses-1_run-02_T1w",
 def test_all_of_a_modality_sorted(out: Path) -> None:
     assert names(out) == ALL
     assert names(out, "T2w") == ["sub-01_T2w"]
+
+
+def test_copies_of_results_beside_them_are_left_out_in_a_line(out: Path) -> None:
+    shutil.copytree(out / "sub-02", out / "sub-02_old")
+    shutil.copytree(out / "sub-02/ses-1", out / "sub-02/ses-1_bad")
+    assert names(out) == ALL
+    told = gathered(out, "T1w").misplaced
+    assert told is not None
+    assert told.startswith("5 results left out")
+    assert "sub-02/ses-1_bad/anat/" in told
+    shutil.rmtree(out / "sub-02_old")
+    shutil.rmtree(out / "sub-02/ses-1_bad")
+    assert gathered(out, "T1w").misplaced is None
 
 
 @pytest.mark.parametrize(
