@@ -18,7 +18,7 @@ from bids_strip.dataset.filters import (
     selected,
     unfiltered,
 )
-from bids_strip.dataset.names import Image, NameReader
+from bids_strip.dataset.names import Image, NameReader, run_at
 from bids_strip.dataset.walk import files_in_anat, subject_folders
 from bids_strip.dataset.words import listed
 from bids_strip.errors import DatasetError, MissingInputError, SelectionError
@@ -115,9 +115,8 @@ def _records(output_dir: Path, subjects: Iterable[str]) -> tuple[list[Record], l
     misplaced: list[str] = []
     for subject in subjects:
         for relative in sorted(files_in_anat(output_dir, subject, NAMES)):
-            record = record_in(output_dir / relative)
-            if relative.rpartition("/")[0] == run_of(record).folder:
-                found.append(record)
+            if relative.rpartition("/")[0] == run_at(output_dir, relative).folder:
+                found.append(record_in(output_dir / relative))
             else:
                 misplaced.append(relative)
     return found, misplaced
