@@ -233,9 +233,10 @@ def _unfilled(values: Float3) -> tuple[Float3, int]:
     if least == 0:
         return values, 0
     holds = values == least
-    rest, count = values[~holds], int(np.count_nonzero(holds))
-    if not rest.size or count < _FILL_SHARE * values.size:
+    count = int(np.count_nonzero(holds))
+    if not _FILL_SHARE * values.size <= count < values.size:
         return values, 0
+    rest = values[~holds]
     darkest, brightest = rest.min(), np.percentile(rest[::_NTH], _BRIGHT)
     if darkest == brightest or darkest - least < _FILL_GAP * (brightest - darkest):
         return values, 0
