@@ -46,6 +46,10 @@ def newest(out: Path) -> dict[str, dict[str, str]]:
         return {row["run"]: row for row in csv.DictReader(file, delimiter="\t")}
 
 
+def interrupted(*_args: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_the_manifest_says_what_became_of_every_run(call: Call, raw: Path, out: Path) -> None:
     damage(raw / TWO)
     assert call() == 1
@@ -101,10 +105,7 @@ def test_why_a_run_is_done_again(
 def test_a_call_that_is_stopped_says_what_was_left(
     call: Call, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_args: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("bids_strip.execution.local.work", interrupt)
+    monkeypatch.setattr("bids_strip.execution.local.work", interrupted)
     assert call() == 130
     assert {one["state"] for one in newest(out).values()} == {"stopped"}
 
@@ -156,12 +157,8 @@ def test_runs_of_a_call_that_was_ended_are_told_of_too(
     call: Call, out: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert call("--participant-label", "01") == 0
-
-    def interrupt(*_args: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patched:
-        patched.setattr("bids_strip.execution.local.work", interrupt)
+        patched.setattr("bids_strip.execution.local.work", interrupted)
         assert call() == 130
     torn = out / "logs/bids_strip-x_runs.partial.tsv"
     torn.write_text(f"run\tstate\nfoo\tto do\tnew\n{ONE}\tto do\tnew\nsub-0")
