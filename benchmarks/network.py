@@ -1,10 +1,11 @@
-"""Time the embedded network alone, as the App opens it: one JSON line.
+"""Time the embedded network alone, as the App opens and runs it: one JSON line.
 
-``python -m benchmarks.network [--threads N] [--side 128] [--repeats 5] [--arena] [--no-pattern]``
+``python -m benchmarks.network [--threads N] [--side 128 | --head FILE] [--repeats 5] [--memory M]``
 ``python -m benchmarks.network --choices``
 
-``--arena`` and ``--no-pattern`` change what the App chooses of onnxruntime's memory options;
-``--choices`` runs all four, each in a process of its own, and prints a table of time and memory.
+The input is a cube of random numbers, or a head as the App conforms it (not timed). ``--memory``
+changes what the App chooses of onnxruntime's memory; ``--choices`` runs all of them, each in a
+process of its own, and prints a table of time and memory.
 """
 
 from __future__ import annotations
@@ -16,20 +17,26 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.processes import cores, measure
-from bids_strip.card import find_card
+from bids_strip.card import Card, find_card
+from bids_strip.domain import Float3
 from bids_strip.errors import BidsStripError
-from bids_strip.participant.predict import CPU, session_options
+from bids_strip.participant.conform import conform
+from bids_strip.participant.load import load
+from bids_strip.participant.predict import CPU, cpu_options, cpu_run_options, session_options
 
-CHOICES: tuple[tuple[str, ...], ...] = ((), ("--no-pattern",), ("--arena",),
-                                        ("--arena", "--no-pattern"))  # fmt: skip
+MEMORY = ("app", "arena-kept", "no-arena", "pattern")
+"""The App's arena, which is emptied after each run; the same, kept; none; none, but a pattern of
+memory (what the App chose until 0.14)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the times of a random head of the given side."""
+    """Print the times of an input."""
     parser = argparse.ArgumentParser(
         prog="benchmarks.network",
         description=__doc__,
@@ -37,18 +44,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--side", type=int, default=128, help="voxels along each axis")
+    parser.add_argument("--head", type=Path, metavar="FILE", help="a head instead of a cube")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--arena", action="store_true", help="with the memory arena")
-    parser.add_argument("--no-pattern", action="store_true", help="without memory patterns")
-    parser.add_argument("--choices", action="store_true", help="all four, as a table")
+    parser.add_argument("--memory", choices=MEMORY, default="app")
+    parser.add_argument("--choices", action="store_true", help="all of them, as a table")
     args = parser.parse_args(argv)
     if args.choices:
+        head = ["--head", str(args.head)] if args.head else []
         return _compare(["--threads", str(args.threads), "--side", str(args.side),
-                         "--repeats", str(args.repeats)])  # fmt: skip
+                         "--repeats", str(args.repeats), *head])  # fmt: skip
     try:
+        card = find_card(None)
         times = time_network(
-            side=args.side, threads=args.threads, repeats=args.repeats, arena=args.arena,
-            pattern=not args.no_pattern,
+            _head(args.head, card) if args.head else _cube(args.side),
+            card, threads=args.threads, repeats=args.repeats, memory=args.memory,
         )  # fmt: skip
     except BidsStripError as error:
         print(f"benchmarks.network: {error}", file=sys.stderr)
@@ -57,40 +66,59 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _cube(side: int) -> Float3:
+    """(side, side, side) random numbers."""
+    return np.random.default_rng(0).random((side, side, side), dtype=np.float32)
+
+
+def _head(path: Path, card: Card) -> Float3:
+    """A head as the App gives it to the network."""
+    return conform(load(path).volume, card).data
+
+
 def time_network(
-    *, side: int, threads: int, repeats: int, arena: bool = False, pattern: bool = True
-) -> dict[str, float]:
-    """Time the network on random numbers.
+    data: Float3, card: Card, *, threads: int, repeats: int, memory: str = "app"
+) -> dict[str, Any]:
+    """Time the network on an input.
+
+    Parameters
+    ----------
+    data : (I, J, K) float32
+        The input; sides as the card wants them.
+    card
+        Of the network.
+    threads
+        Of onnxruntime.
+    repeats
+        Runs after the first.
+    memory
+        Of `MEMORY`.
 
     Returns
     -------
     dict
-        Seconds to open the network, of its first run and the median of the further ones; seconds
-        of processor time of one of them; the most memory of the process, MB.
+        The input's shape; seconds to open the network, of its first run and the median of the
+        further ones; seconds of processor time of one of them; the most memory of the process, MB.
     """
     import onnxruntime as ort
 
     ort.set_default_logger_severity(4)
-    options = session_options(ort, threads=threads)
-    options.enable_cpu_mem_arena = arena
-    options.enable_mem_pattern = pattern
+    options, run_options = _options(memory, ort, threads)
     started = time.perf_counter()
-    session = ort.InferenceSession(str(find_card(None).path), options, providers=[CPU])
+    session = ort.InferenceSession(str(card.path), options, providers=[CPU])
     opened_s = time.perf_counter() - started
-    shape = (1, 1, side, side, side)
-    feed = {
-        session.get_inputs()[0].name: np.random.default_rng(0).random(shape, dtype=np.float32),
-    }
+    feed = {session.get_inputs()[0].name: data[None, None]}
     elapsed = []
     used = time.process_time()
     for _ in range(repeats + 1):
         started = time.perf_counter()
-        session.run(None, feed)
+        session.run(None, feed, run_options)
         elapsed.append(time.perf_counter() - started)
     used = time.process_time() - used
     first, *others = elapsed
     unit = 1e6 if sys.platform == "darwin" else 1e6 / 1024
     return {
+        "shape": data.shape,
         "open_s": opened_s,
         "first_s": first,
         "seconds": statistics.median(others or [first]),
@@ -99,19 +127,28 @@ def time_network(
     }
 
 
+def _options(memory: str, ort: Any, threads: int) -> tuple[Any, Any]:
+    """Options of the session and of a run."""
+    if memory in ("app", "arena-kept"):
+        run_options = cpu_run_options(ort) if memory == "app" else None
+        return cpu_options(ort, threads=threads), run_options
+    options = session_options(ort, threads=threads)
+    options.enable_mem_pattern = memory == "pattern"
+    return options, None
+
+
 def _compare(options: list[str]) -> int:
     """Each choice in a process of its own."""
-    print(f"{'arena':8}{'pattern':9}{'s':>7}{'processor s':>13}{'peak MB':>9}")
-    for choice in CHOICES:
-        done = measure([sys.executable, "-m", "benchmarks.network", *options, *choice])
+    print(f"{'memory':12}{'first s':>9}{'s':>7}{'processor s':>13}{'peak MB':>9}")
+    for choice in MEMORY:
+        command = [sys.executable, "-m", "benchmarks.network", *options, "--memory", choice]
+        done = measure(command)
         if done.code:
             print(done.output.strip(), file=sys.stderr)
             return 1
         found = json.loads(done.output.strip().splitlines()[-1])
-        arena = "yes" if "--arena" in choice else "no"
-        pattern = "no" if "--no-pattern" in choice else "yes"
-        print(f"{arena:8}{pattern:9}{found['seconds']:7.2f}{found['processor_s']:13.2f}"
-              f"{found['peak_mb']:9.0f}", flush=True)  # fmt: skip
+        print(f"{choice:12}{found['first_s']:9.2f}{found['seconds']:7.2f}"
+              f"{found['processor_s']:13.2f}{found['peak_mb']:9.0f}", flush=True)  # fmt: skip
     return 0
 
 

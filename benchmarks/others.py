@@ -19,6 +19,7 @@ KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
 gains a fifth by it; peaks of memory are up to twice as high."""
 PLAIN = "own network by nibabel and scipy, mask only"
 OWN = "own network alone"
+OWN_HEAD = "own network on MindGrab's head"
 MINDGRAB = "MindGrab's network alone"
 _DEEPBET = """
 import sys
@@ -49,8 +50,14 @@ class OtherCost:
 
 
 def own_network(threads: int) -> OtherCost:
-    """Time the embedded network alone."""
+    """Time the embedded network alone, on a cube of 256 mm."""
     return _part(f"{OWN}, 128^3", ["benchmarks.network", "--threads", str(threads)])
+
+
+def own_network_of_head(head: Path, threads: int) -> OtherCost:
+    """Time the embedded network alone, on a head as the App conforms it."""
+    command = ["benchmarks.network", "--threads", str(threads), "--head", str(head)]
+    return _part(f"{OWN_HEAD}, as conformed", command)
 
 
 def plain_way(head: Path, threads: int) -> OtherCost:
@@ -108,5 +115,7 @@ def _part(what: str, command: Sequence[str]) -> OtherCost:
     whole = [sys.executable, "-m", *command]
     measured = succeeded(measure(whole, environment=KEEP_MEMORY), command[0])
     figures = json.loads(measured.output.strip().splitlines()[-1])
-    dice = f"its port and its own mask: Dice {figures['dice']:.4f}" if "dice" in figures else ""
-    return OtherCost(what, figures["seconds"], measured.peak_mb, dice)
+    note = f"its port and its own mask: Dice {figures['dice']:.4f}" if "dice" in figures else ""
+    if "shape" in figures:
+        note = "x".join(map(str, figures["shape"])) + " voxels"
+    return OtherCost(what, figures["seconds"], measured.peak_mb, note)

@@ -25,7 +25,7 @@ from bids_strip.card import Card, find_card
 from bids_strip.domain import Float3
 from bids_strip.geometry import dice
 from bids_strip.participant.job import Clock
-from bids_strip.participant.predict import CPU, as_distance, session_options
+from bids_strip.participant.predict import CPU, as_distance, cpu_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +58,7 @@ def _session(threads: int) -> tuple[Any, Card]:
     import onnxruntime as ort
 
     card = find_card(None)
-    options = session_options(ort, threads=threads)
+    options = cpu_options(ort, threads=threads)
     return ort.InferenceSession(str(card.path), options, providers=[CPU]), card
 
 

@@ -30,10 +30,12 @@ from benchmarks.heads import SIDE_MM, first_heads, linked_dataset
 from benchmarks.others import (
     MINDGRAB,
     OWN,
+    OWN_HEAD,
     PLAIN,
     OtherCost,
     mindgrab,
     own_network,
+    own_network_of_head,
     plain_way,
     programs,
 )
@@ -193,6 +195,7 @@ def _others(args: argparse.Namespace, folder: Path) -> Iterator[OtherCost]:
     yield plain_way(_cube(folder, 1.0), max(args.threads))
     for _ in range(args.turns):
         yield own_network(max(args.threads))
+        yield own_network_of_head(head, max(args.threads))
         if args.peer:
             run = head.name.split(".nii")[0]
             name = f"{args.bids_dir.resolve().name}_{run}_mask.nii.gz"
@@ -237,8 +240,10 @@ def asked_for(figures: Figures) -> list[Asked]:
     for one in heads:
         if one.case.threads == most:
             found += _asked_of_head(one, figures.others)
-    for own, peer in product(_median(figures.others, OWN), _median(figures.others, MINDGRAB)):
-        found.append(at_least(f"{MINDGRAB} over our own, times", peer / own, LEAST_NETWORK_RATIO))
+    for what in (OWN, OWN_HEAD):
+        for own, peer in product(_median(figures.others, what), _median(figures.others, MINDGRAB)):
+            found.append(at_least(f"{MINDGRAB} over {what}, times", peer / own,
+                                  LEAST_NETWORK_RATIO))  # fmt: skip
     found += [at_least(f"{one.case.what}, {one.case.workers} workers, {one.case.kinds}: use of "
                        "the processors", one.cost.use, LEAST_USE)
               for one in figures.timed if one.case.part == "workers"]  # fmt: skip

@@ -69,6 +69,19 @@ CANDIDATES = (
     Candidate("wide below", replace(BARE, widths=(32, 48, 96, 128))),
     Candidate("narrow top", replace(BARE, widths=(16, 32, 64, 128))),
     Candidate("1.6 mm", replace(BARE, widths=(16, 32, 64, 96)), zoom_mm=1.6),
+    Candidate(
+        "deep",
+        replace(
+            BARE,
+            widths=(24, 32, 64, 96, 96),
+            encoder_blocks=(1, 2, 2, 2, 2),
+            decoder_blocks=(1, 1, 1, 1),
+        ),
+    ),
+    Candidate(
+        "shallow",
+        replace(BARE, widths=(24, 32, 96), encoder_blocks=(1, 2, 2), decoder_blocks=(1, 1)),
+    ),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 from dataclasses import dataclass
@@ -26,10 +27,14 @@ _CUDA_OPTIONS = {
     "cudnn_conv_use_max_workspace": "0",
     "use_tf32": "0",  # ten bits of mantissa would move the surface
 }
+_ARENA_OPTIONS = {"arena_extend_strategy": 1}  # kSameAsRequested: no doubling of what is held
+_SHRINK_ARENA = ("memory.enable_memory_arena_shrinkage", "cpu:0")
 _DEVICE_NODES = ("/dev/nvidiactl", "/dev/dxg")
 _GPU_REMEDY = (
     "add --nv (Singularity) or --gpus all (docker), install 'bids_strip[gpu]', or take --device cpu"
 )
+_NO_MEMORY = ("bad_alloc", "Failed to allocate memory")
+"""The C++ library's word for it, and onnxruntime's arena's."""
 _LOGIT_MM = 1.0
 """A logit of 1 is taken for 1 mm: only its sign is used, distances are measured anew."""
 
@@ -61,6 +66,8 @@ class OnnxPredictor:
         Execution provider that really loaded.
     session
         The onnxruntime session.
+    run_options
+        Of each prediction, onnxruntime's; None for its own.
     why
         Why this provider, for the user.
     memory_gb
@@ -70,6 +77,7 @@ class OnnxPredictor:
     card: Card
     provider: str
     session: Any
+    run_options: Any = None
     why: str = ""
     memory_gb: float | None = None
 
@@ -90,7 +98,9 @@ class OnnxPredictor:
         names = [o.name for o in self.session.get_outputs()]
         try:
             with ceiling(self.memory_gb):
-                values = self.session.run(None, {name: conformed.data[None, None]})
+                values = self.session.run(
+                    None, {name: conformed.data[None, None]}, self.run_options
+                )
         except Exception as error:
             raise PredictError(
                 f"the network failed ({first_line(error)}){_memory_hint(error, self.memory_gb)}"
@@ -194,7 +204,7 @@ def load_predictor(
 
 
 def session_options(ort: Any, *, threads: int) -> Any:
-    """Options of every session; memory and time of the choices: ``benchmarks.network --choices``.
+    """Options of every session.
 
     Parameters
     ----------
@@ -215,6 +225,38 @@ def session_options(ort: Any, *, threads: int) -> Any:
     return options
 
 
+def cpu_options(ort: Any, *, threads: int) -> Any:
+    """Options of a session on the processor: tensors come from an arena, as large as they need.
+
+    What one layer gives back serves the next without the kernel clearing it anew. A pattern of
+    memory would be planned for each shape, and kept. Memory and time of the choices:
+    ``benchmarks.network --choices``.
+    """
+    _register_arena(ort)
+    options = session_options(ort, threads=threads)
+    options.enable_cpu_mem_arena = True
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    return options
+
+
+def cpu_run_options(ort: Any) -> Any:
+    """Options of a prediction on the processor: at its end the arena keeps its outputs alone."""
+    options = ort.RunOptions()
+    options.add_run_config_entry(*_SHRINK_ARENA)
+    return options
+
+
+@functools.cache
+def _register_arena(ort: Any) -> None:
+    """Register the arena, of which onnxruntime has one a process; who has one keeps it."""
+    memory = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    with contextlib.suppress(Exception):
+        ort.create_and_register_allocator(memory, ort.OrtArenaCfg(_ARENA_OPTIONS))
+
+
 def _on_cpu(
     ort: Any, card: Card, content: bytes, threads: int, memory_gb: float | None, *, why: str
 ) -> OnnxPredictor:
@@ -228,7 +270,7 @@ def _on_cpu(
     try:
         with ceiling(memory_gb):
             session = ort.InferenceSession(
-                content, session_options(ort, threads=threads), providers=[CPU]
+                content, cpu_options(ort, threads=threads), providers=[CPU]
             )
     except Exception as error:
         raise ModelError(
@@ -236,7 +278,7 @@ def _on_cpu(
             f"{_memory_hint(error, memory_gb) or '; give an ONNX network'}"
         ) from error
     _check_outputs(session, card)
-    return OnnxPredictor(card, CPU, session, why, memory_gb)
+    return OnnxPredictor(card, CPU, session, cpu_run_options(ort), why, memory_gb)
 
 
 def _on_gpu(ort: Any, card: Card, content: bytes, threads: int) -> OnnxPredictor | str:
@@ -267,7 +309,7 @@ def _on_gpu(ort: Any, card: Card, content: bytes, threads: int) -> OnnxPredictor
         detail = f" ({missing[0]})" if missing else ""
         return f"the CUDA provider did not load{detail}"
     _check_outputs(session, card)
-    return OnnxPredictor(card, CUDA, session, "its libraries loaded")
+    return OnnxPredictor(card, CUDA, session, why="its libraries loaded")
 
 
 def _check_outputs(session: Any, card: Card) -> None:
@@ -306,7 +348,7 @@ def _check_shape(values: Any, output: Output, shape: tuple[int, ...]) -> None:
 
 def _memory_hint(error: Exception, memory_gb: float | None) -> str:
     """What to do where an error is want of memory, "" where it is not."""
-    if "bad_alloc" not in str(error) and not isinstance(error, MemoryError):
+    if not isinstance(error, MemoryError) and not any(word in str(error) for word in _NO_MEMORY):
         return ""
     if memory_gb is None:
         return ": not enough memory; give fewer --nprocs, or more memory"

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.app import AppCost, Case
 from benchmarks.heads import first_heads, linked_dataset, save_cube
-from benchmarks.others import KEEP_MEMORY, MINDGRAB, OWN, PLAIN, OtherCost, own_network
+from benchmarks.others import KEEP_MEMORY, MINDGRAB, OWN, OWN_HEAD, PLAIN, OtherCost, own_network
 from benchmarks.outputs import BenchmarkError
 from benchmarks.processes import Measured, cores, measure
 from benchmarks.speed import ALL, MASK, Figures, Timed, asked_for, render
@@ -64,9 +64,10 @@ def test_the_plain_way_is_the_measure_on_a_slow_machine(head_s: float, met: bool
     assert [one.met for one in asked_for(found) if "plain" in one.what] == [met]
 
 
+@pytest.mark.parametrize("what", [OWN, OWN_HEAD])
 @pytest.mark.parametrize(("own_s", "met"), [(0.74, True), (0.76, False)])
-def test_the_networks_are_compared_alone(own_s: float, met: bool) -> None:
-    others = (OtherCost(f"{OWN}, 128^3", own_s), OtherCost(f"{MINDGRAB}, 256^3", 60.0))
+def test_the_networks_are_compared_alone(what: str, own_s: float, met: bool) -> None:
+    others = (OtherCost(f"{what}, 128^3", own_s), OtherCost(f"{MINDGRAB}, 256^3", 60.0))
     found = asked_for(Figures("two processors", (0.1, 0.2), (), others))
     assert [(round(one.found), one.met) for one in found] == [(round(60.0 / own_s), met)]
 
