@@ -29,12 +29,23 @@ from training.asked import asked_for
 from training.fields import Missed, apart, missed
 from training.heads import HeadScore, find_heads, score_head
 from training.maps import HELD_OUT, TrainingMap, load_maps
-from training.synthesis import Sample, SynthesisDraw, SynthesisRanges, draw, render
+from training.sinus import called_cerebellum
+from training.synthesis import (
+    Sample,
+    SynthesisDraw,
+    SynthesisRanges,
+    draw,
+    looked_up,
+    render,
+)
 
 SEED = 20261120
 SIDES_MM = (224.0, 256.0, 224.0)
 """Of the rendered images."""
 _TISSUES = ("GM", "WM", "CSF")
+_DEEPEST = ("labels_missed_mm", "labels_missed_deep_mm", "surely_missed_mm",
+            "surely_missed_deep_mm")  # fmt: skip
+"""Columns of which a row has the largest, not the mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,8 @@ class Score:
         How far the predicted surface and the true one lie apart.
     missed
         Brain inside the tissue surface (no fluid outside it) that the mask leaves out.
+    missed_surely
+        The same less where the labels call a sinus cerebellum (`training.sinus`).
     tissue
         Dice of grey matter, white matter, fluid: what is predicted of it inside the predicted
         brain with what there is of it inside the true one.
@@ -63,6 +76,7 @@ class Score:
     ml: float
     surface: SurfaceDistances
     missed: Missed
+    missed_surely: Missed
     tissue: tuple[float, float, float]
 
     @property
@@ -78,6 +92,8 @@ class Score:
             "labels_missed_percent": 100 * self.missed.share,
             "labels_missed_mm": self.missed.out_mm,
             "labels_missed_deep_mm": self.missed.deep_mm,
+            "surely_missed_mm": self.missed_surely.out_mm,
+            "surely_missed_deep_mm": self.missed_surely.deep_mm,
             **{f"dice_{name}": d for name, d in zip(_TISSUES, self.tissue, strict=True)},
         }
 
@@ -101,13 +117,28 @@ def groups_of(item: SynthesisDraw, source: TrainingMap) -> tuple[str, ...]:
 def rendered_score(predictor: Predictor, source: TrainingMap, item: SynthesisDraw) -> Score:
     """Render an image and compare the prediction with its map."""
     sample = render(source, item)
-    return score_of(sample, predicted(predictor, sample), source, item)
+    doubtful = looked_up(source, item, called_cerebellum(source))
+    return score_of(sample, predicted(predictor, sample), item, source, doubtful)
 
 
-def score_of(sample: Sample, found: Prediction, source: TrainingMap, item: SynthesisDraw) -> Score:
-    """Compare a prediction with what was rendered."""
+def score_of(
+    sample: Sample, found: Prediction, item: SynthesisDraw, source: TrainingMap, doubtful: Bool3
+) -> Score:
+    """Compare a prediction with what was rendered.
+
+    Parameters
+    ----------
+    sample
+        The image and its targets.
+    found
+        The prediction.
+    item, source
+        What it was rendered from.
+    doubtful : (I, J, K) bool
+        Where the labels call a sinus cerebellum.
+    """
     seen = sample.weight[0, 0].numpy() > 0.5
-    truth_mm = sample.sdt[0, 0].numpy()
+    truth_mm, tissue_mm = sample.sdt[0].numpy()
     truth, mask = (truth_mm <= 0) & seen, (found.brain_mm <= 0) & seen
     zoom_mm = item.zoom_mm
     labels = sample.tissue[0].numpy()
@@ -118,7 +149,8 @@ def score_of(sample: Sample, found: Prediction, source: TrainingMap, item: Synth
         brain=dice(mask, truth),
         ml=int(mask.sum()) * zoom_mm**3 / 1000,
         surface=apart(found.brain_mm, truth_mm, seen, zoom_mm=zoom_mm),
-        missed=missed(found.brain_mm, sample.sdt[0, 1].numpy(), seen, zoom_mm=zoom_mm),
+        missed=missed(found.brain_mm, tissue_mm, seen, zoom_mm=zoom_mm),
+        missed_surely=missed(found.brain_mm, tissue_mm, seen, zoom_mm=zoom_mm, doubtful=doubtful),
         tissue=(gm, wm, csf),
     )
 
@@ -152,11 +184,13 @@ def rendered_scores(
 ) -> list[Score]:
     """Scores of fresh images, and a PNG of each if a folder is given."""
     scores = []
+    sinuses = [called_cerebellum(one) for one in maps]
     for number, item in enumerate(held_out_draws(predictor.card, maps, images)):
         source = maps[item.map_index]
         sample = render(source, item)
         found = predicted(predictor, sample)
-        scores.append(score_of(sample, found, source, item))
+        doubtful = looked_up(source, item, sinuses[item.map_index])
+        scores.append(score_of(sample, found, item, source, doubtful))
         if pictures is not None:
             title = f"{number}: {', '.join(scores[-1].groups[2:])}, Dice {scores[-1].brain:.3f}"
             _draw(sample, found, item.zoom_mm, title, pictures / f"{number:03}.png")
@@ -187,8 +221,7 @@ def summary(scores: Iterable[Score]) -> dict[str, dict[str, float]]:
             "dice_min": min(m.brain for m in members),
             "dice_error": _standard_error([m.brain for m in members]),
             **{key: _mean([m.numbers[key] for m in members]) for key in members[0].numbers},
-            "labels_missed_mm": max(m.missed.out_mm for m in members),
-            "labels_missed_deep_mm": max(m.missed.deep_mm for m in members),
+            **{key: max(m.numbers[key] for m in members) for key in _DEEPEST},
         }
         for name, members in sorted(groups.items())
     }  # fmt: skip

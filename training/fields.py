@@ -90,7 +90,14 @@ def apart(found_mm: Float3, true_mm: Float3, seen: Bool3, *, zoom_mm: float) -> 
     )
 
 
-def missed(found_mm: Float3, tissue_mm: Float3, seen: Bool3, *, zoom_mm: float) -> Missed:
+def missed(
+    found_mm: Float3,
+    tissue_mm: Float3,
+    seen: Bool3,
+    *,
+    zoom_mm: float,
+    doubtful: Bool3 | None = None,
+) -> Missed:
     """Measure the brain labels inside the field of view that the mask leaves out.
 
     Parameters
@@ -101,6 +108,8 @@ def missed(found_mm: Float3, tissue_mm: Float3, seen: Bool3, *, zoom_mm: float) 
         The true distance of the labels' surface, negative inside.
     seen : (I, J, K) bool
     zoom_mm : float
+    doubtful : (I, J, K) bool or None
+        Where, and next to it, labels may be left out; they stay part of the labels' depth.
     """
     if not (tissue_mm <= 0).any():
         return Missed(0.0, 0.0, 0.0, 0.0)
@@ -108,6 +117,8 @@ def missed(found_mm: Float3, tissue_mm: Float3, seen: Bool3, *, zoom_mm: float) 
     mask, labels = (finer(one[box]) <= 0 for one in (found_mm, tissue_mm))
     inside = labels & (finer(seen[box].astype(np.float32)) > 0.5)
     lost = inside & ~mask
+    if doubtful is not None:
+        lost &= ~(finer(doubtful[box].astype(np.float32)) > 0)
     step_mm = zoom_mm / FINER
     if not lost.any():
         return Missed(0.0, 0.0, 0.0, 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -17,13 +17,26 @@ from benchmarks.overlap import Agreement  # noqa: E402
 from bids_strip.domain import Conformed, Prediction  # noqa: E402
 from training.asked import asked_for  # noqa: E402
 from training.candidates import CANDIDATES  # noqa: E402
-from training.evaluate import main, rendered_score, rendered_scores, summary  # noqa: E402
+from training.evaluate import (  # noqa: E402
+    main,
+    rendered_score,
+    rendered_scores,
+    score_of,
+    summary,
+)
 from training.fields import Missed  # noqa: E402
 from training.heads import HeadScore, dices, find_heads, score_head  # noqa: E402
 from training.maps import GROUP_INDEX, TrainingMap  # noqa: E402
 from training.network import Architecture, StripNet  # noqa: E402
 from training.predictor import torch_predictor  # noqa: E402
-from training.synthesis import SynthesisDraw, SynthesisRanges, draw, render  # noqa: E402
+from training.sinus import called_cerebellum  # noqa: E402
+from training.synthesis import (  # noqa: E402
+    SynthesisDraw,
+    SynthesisRanges,
+    draw,
+    looked_up,
+    render,
+)
 
 pytestmark = pytest.mark.training
 TINY = Architecture(widths=(4, 4), encoder_blocks=(1, 1), decoder_blocks=(1,))
@@ -98,6 +111,27 @@ def test_six_mm_too_small_misses_two_mm_of_the_labels(
     assert table["all"]["dice_min"] == score.brain
     assert table["all"]["dice"] == pytest.approx((score.brain + 1) / 2)
     assert table["all"]["dice_error"] == pytest.approx((1 - score.brain) / 2)  # of two
+
+
+def test_a_loss_where_labels_call_a_sinus_cerebellum_is_told_apart(
+    source: TrainingMap, item: SynthesisDraw
+) -> None:
+    """A vein down the ball's side, broken off for 12 mm: the shell that is lost is deep there."""
+    groups = source.groups.copy()
+    groups[groups == GROUP_INDEX["cortex"]] = GROUP_INDEX["cerebellar_cortex"]
+    groups[88:98, 55:65, 66:76] = groups[88:98, 55:65, 44:54] = GROUP_INDEX["vein"]
+    found = Oracle(source, item, inwards_mm=6.0)
+    broken = rendered_score(found, replace(source, groups=groups), item)
+    assert broken.missed_surely.ml < broken.missed.ml
+    assert broken.missed_surely.deep_mm == broken.missed.deep_mm  # of what is lost elsewhere
+    sample, there = render(source, item), looked_up(source, item, groups == GROUP_INDEX["vein"])
+    assert there.sum() * 8 == pytest.approx((groups == GROUP_INDEX["vein"]).sum(), rel=0.25)
+    mm = sample.sdt[0, 0].numpy().copy()
+    doubtful = looked_up(source, item, called_cerebellum(replace(source, groups=groups)))
+    mm[doubtful] = 5.0
+    score = score_of(sample, Prediction(mm), item, source, doubtful)
+    assert score.missed.deep_mm > 2.5
+    assert score.missed_surely == Missed(0, 0, 0, 0)
 
 
 def test_each_rendered_image_gets_its_picture(

@@ -18,10 +18,10 @@ from training.synthesis.draws import (
     unstored,
 )
 from training.synthesis.ranges import FAR_MM, T1W_MEANS, ZOOM_MM, SynthesisRanges
-from training.synthesis.render import Sample, Source, on_device, render
+from training.synthesis.render import Sample, Source, looked_up, on_device, render
 
 __all__ = [
     "FAR_MM", "T1W_MEANS", "ZOOM_MM", "Anatomy", "Placement", "Processing", "Sample",
-    "Scan", "Source", "SynthesisDraw", "SynthesisRanges", "draw", "on_device", "render", "stored",
-    "unstored",
+    "Scan", "Source", "SynthesisDraw", "SynthesisRanges", "draw", "looked_up", "on_device",
+    "render", "stored", "unstored",
 ]  # fmt: skip

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from bids_strip.domain import Bool3
 from training.maps import (
     GROUPS,
     SDT_LIMIT_MM,
@@ -108,6 +110,28 @@ def render(source: TrainingMap | Source, item: SynthesisDraw, device: str = "cpu
     image = scaled(image, seen, item)
     weight = UNSEEN_WEIGHT + (1 - UNSEEN_WEIGHT) * seen.float()
     return Sample(image, window.sdt, window.tissue, weight)
+
+
+def looked_up(source: TrainingMap, item: SynthesisDraw, values: Bool3) -> Bool3:
+    """Values of the map's voxels where the voxels of a draw's window lie; atrophy moves none.
+
+    Parameters
+    ----------
+    source, item
+        As of `render`.
+    values : (I, J, K) bool
+        Of the map's voxels; False beyond them.
+
+    Returns
+    -------
+    (I', J', K') bool
+        Of the window's.
+    """
+    random = torch.Generator()
+    random.manual_seed(item.seed)
+    index = coordinates(item, on_device(source).centre, random)
+    held = torch.from_numpy(values)[None, None].float()
+    return np.asarray(sampled(held, index, "nearest", "zeros")[0, 0].numpy() > 0)
 
 
 def _placed(source: Source, item: SynthesisDraw, random: torch.Generator) -> Window:

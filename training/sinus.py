@@ -1,0 +1,50 @@
+"""Where the label maps call a dural sinus cerebellum.
+
+A sinus is a tube without gaps. In maps 19 and 20 the label of veins breaks off along the sigmoid
+sinus, with cerebellar cortex in its place, and goes on below. A network that knows sinuses leaves
+it out of the brain, and is right.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from bids_strip.domain import Bool3
+from bids_strip.geometry import bounding_box
+from training.maps import GROUP_INDEX, TrainingMap
+
+GAP_MM = 16
+"""The longest gap in a sinus' label that is bridged; a sinus is some 10 mm wide."""
+
+
+def called_cerebellum(source: TrainingMap) -> Bool3:
+    """Cerebellar cortex in a gap of the veins' label: within their closing by half of `GAP_MM`.
+
+    Parameters
+    ----------
+    source
+        The map.
+
+    Returns
+    -------
+    (I, J, K) bool
+        At 1 mm.
+    """
+    found = np.zeros(source.groups.shape, dtype=bool)
+    cortex = source.groups == GROUP_INDEX["cerebellar_cortex"]
+    if cortex.any():
+        box = bounding_box(cortex, margin_mm=GAP_MM, zooms=(1.0, 1.0, 1.0))
+        found[box] = cortex[box] & _closed(source.groups[box] == GROUP_INDEX["vein"])
+    return found
+
+
+def _closed(mask: Bool3) -> Bool3:
+    """Closing by a ball; what lies outside the array is empty."""
+    if not mask.any():
+        return mask
+    radius = GAP_MM // 2
+    grown = ndimage.distance_transform_edt(~np.pad(mask, radius + 1)) <= radius
+    shrunk = ndimage.distance_transform_edt(grown) > radius
+    inner = slice(radius + 1, -radius - 1)
+    return np.asarray(shrunk[inner, inner, inner])
