@@ -1,8 +1,9 @@
-"""Where the label maps call a dural sinus cerebellum.
+"""Where the label maps may call a dural sinus cerebellum.
 
-A sinus is a tube without gaps. In maps 19 and 20 the label of veins breaks off along the sigmoid
-sinus, with cerebellar cortex in its place, and goes on below. A network that knows sinuses leaves
-it out of the brain, and is right.
+A sinus is a tube without gaps. In many maps the label of veins breaks off along the sigmoid sinus,
+with cerebellar cortex in its place, and goes on below (in held-out map 20 for 10 mm on both sides).
+A network that knows sinuses leaves such a part out of the brain, and is right. What is found is
+doubtful, not wrong: true cortex in the bend of a sinus is found too.
 """
 
 from __future__ import annotations
