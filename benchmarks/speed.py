@@ -1,4 +1,4 @@
-"""The README's table of speed: the App from disk to disk, how it grows, and others beside it.
+"""The tables of speed in docs/MEASURED.md: from disk to disk, how it grows, others beside it.
 
 ``python -m benchmarks.speed BIDS_DIR [--peer DIR] [--check DIR] [--parts PART ...] [--json FILE]``
 

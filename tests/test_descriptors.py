@@ -94,9 +94,9 @@ def test_every_exit_code_is_in_it(render: Render, name: object) -> None:
     assert {one["code"] for one in render()["error-codes"]} == {int(c) for c in ExitCode} - {0}
 
 
-def codes_of_the_readme() -> dict[int, str]:
+def codes_of_the_page() -> dict[int, str]:
     """The table of exit codes, one code a meaning, without 0 and without marks of Markdown."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/FAILURES.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d[\d, ]*) \| (.+) \|$", text.partition("| exit code |")[2], re.M)
     told = {}
     for codes, meaning in rows:
@@ -107,10 +107,10 @@ def codes_of_the_readme() -> dict[int, str]:
 
 
 @both
-def test_exit_codes_tell_no_less_than_the_readme(render: Render, name: object) -> None:
+def test_exit_codes_tell_no_less_than_the_page(render: Render, name: object) -> None:
     """A platform's user sees these lines alone."""
     told = {one["code"]: one["description"] for one in render()["error-codes"]}
-    expected = codes_of_the_readme()
+    expected = codes_of_the_page()
     assert expected.keys() == told.keys()
     assert {code: told[code][: len(words)] for code, words in expected.items()} == expected
 

@@ -129,7 +129,7 @@ def test_every_query_of_the_file_is_asked() -> None:
 
 @needs_smriprep
 def test_another_session_needs_its_own_call(out: Path, collect: Collect) -> None:
-    """Without a session a subject's runs come as a list: the README names the way around."""
+    """Without a session a subject's runs come as a list: docs/FMRIPREP.md names the way around."""
     path = out / "sub-01/ses-2/anat/sub-01_ses-2_desc-brain_mask.nii.gz"
     path.parent.mkdir(parents=True)
     path.touch()

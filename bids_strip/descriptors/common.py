@@ -36,7 +36,7 @@ _MEANINGS: dict[ExitCode, str] = {
     ExitCode.INTERRUPTED: "interrupted",
     ExitCode.TERMINATED: "terminated",
 }
-"""In the words of the README's table; a word may follow them, none lacks."""
+"""In the words of the table in ``docs/FAILURES.md``; a word may follow them, none lacks."""
 
 
 def error_codes() -> list[dict[str, Any]]:

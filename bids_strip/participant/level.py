@@ -94,7 +94,7 @@ def _gone(settings: Settings) -> str | None:
         return None
     return (
         f"results of {len(gone)} participants who are not in {settings.bids_dir} stay and count in "
-        f'the group (for example {gone[0]}); see "Taking a participant out" in the README'
+        f'the group (for example {gone[0]}); see "Taking a participant out" in docs/FAILURES.md'
     )
 
 

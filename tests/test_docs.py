@@ -1,0 +1,71 @@
+"""Links of the documentation: every page and heading that is named is there."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TOP = [ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md")]
+FOLDERS = [ROOT / name / "README.md" for name in ("benchmarks", "training")]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+def without_code(text: str) -> str:
+    """Fenced blocks hold comments that look like headings, and brackets that look like links."""
+    return re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+
+
+def anchors(page: Path) -> set[str]:
+    """GitHub's: small letters, hyphens for spaces, no other marks; a repeated one is numbered."""
+    seen: Counter[str] = Counter()
+    found = set()
+    for title in re.findall(r"^#+ (.+)$", without_code(page.read_text(encoding="utf-8")), re.M):
+        plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title.strip())
+        slug = re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
+        found.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
+        seen[slug] += 1
+    return found
+
+
+def links(page: Path) -> list[str]:
+    """Targets inside this repository."""
+    found = re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text(encoding="utf-8")))
+    return [target for target in found if "://" not in target]
+
+
+@pytest.mark.parametrize(
+    "page", [*TOP, *FOLDERS, *PAGES], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_links_resolve(page: Path) -> None:
+    for target in links(page):
+        name, _, anchor = target.partition("#")
+        there = (page.parent / name).resolve() if name else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    named = {(ROOT / target.partition("#")[0]).resolve() for target in links(ROOT / "README.md")}
+    assert named >= {page.resolve() for page in [*PAGES, *FOLDERS]}
+
+
+def test_the_readme_stays_short() -> None:
+    assert (ROOT / "README.md").stat().st_size <= 20_000
+
+
+def test_what_messages_name_is_there() -> None:
+    """Lines that a user sees, and docstrings, may name a page, and a heading of it in quotes."""
+    named = 0
+    for module in [*ROOT.glob("bids_strip/**/*.py"), *ROOT.glob("benchmarks/*.py")]:
+        text = module.read_text(encoding="utf-8")
+        for heading, page in re.findall(r'(?:"([^"\n]+)" in )?(docs/\w+\.md)', text):
+            named += 1
+            assert (ROOT / page).is_file(), (module, page)
+            if heading:
+                titles = re.findall(r"^#+ (.+)$", (ROOT / page).read_text("utf-8"), re.M)
+                assert heading in titles, (module, heading)
+    assert named >= 3
