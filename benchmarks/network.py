@@ -32,7 +32,7 @@ from bids_strip.participant.predict import CPU, cpu_options, cpu_run_options, se
 
 MEMORY = ("app", "arena-kept", "no-arena", "pattern")
 """The App's arena, which is emptied after each run; the same, kept; none; none, but a pattern of
-memory (what the App chose until 0.14)."""
+memory (what the App chose before it had an arena)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -103,7 +103,7 @@ def time_network(
     import onnxruntime as ort
 
     ort.set_default_logger_severity(4)
-    options, run_options = _options(memory, ort, threads)
+    options, run_options = options_of(memory, ort, threads)
     started = time.perf_counter()
     session = ort.InferenceSession(str(card.path), options, providers=[CPU])
     opened_s = time.perf_counter() - started
@@ -127,8 +127,8 @@ def time_network(
     }
 
 
-def _options(memory: str, ort: Any, threads: int) -> tuple[Any, Any]:
-    """Options of the session and of a run."""
+def options_of(memory: str, ort: Any, threads: int) -> tuple[Any, Any]:
+    """Options of the session and of a run for one of `MEMORY`."""
     if memory in ("app", "arena-kept"):
         run_options = cpu_run_options(ort) if memory == "app" else None
         return cpu_options(ort, threads=threads), run_options

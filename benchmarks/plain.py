@@ -25,7 +25,7 @@ from bids_strip.card import Card, find_card
 from bids_strip.domain import Float3
 from bids_strip.geometry import dice
 from bids_strip.participant.job import Clock
-from bids_strip.participant.predict import CPU, as_distance, cpu_options
+from bids_strip.participant.predict import CPU, as_distance
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +58,8 @@ def _session(threads: int) -> tuple[Any, Card]:
     import onnxruntime as ort
 
     card = find_card(None)
-    options = cpu_options(ort, threads=threads)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
     return ort.InferenceSession(str(card.path), options, providers=[CPU]), card
 
 

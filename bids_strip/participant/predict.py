@@ -249,7 +249,11 @@ def cpu_run_options(ort: Any) -> Any:
 
 @functools.cache
 def _register_arena(ort: Any) -> None:
-    """Register the arena, of which onnxruntime has one a process; who has one keeps it."""
+    """Register the arena, of which onnxruntime has one a process; sessions of others do not use it.
+
+    Where another program has registered one, or none can be had, sessions take that one or one of
+    their own, which may hold more.
+    """
     memory = ort.OrtMemoryInfo(
         "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
     )

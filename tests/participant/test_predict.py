@@ -115,6 +115,7 @@ class Runtime:
         self.asked: list[list] = []
         self.options: list[Options] = []
         self.preloaded = 0
+        self.arenas: list[tuple] = []
         self.severity: int | None = None
 
     def set_default_logger_severity(self, severity: int) -> None:
@@ -122,6 +123,7 @@ class Runtime:
 
     def create_and_register_allocator(self, memory, arena) -> None:
         """As of a process in which another program registered its own."""
+        self.arenas.append((memory, arena))
         raise RuntimeError("already registered")
 
     def get_available_providers(self) -> list[str]:
@@ -246,6 +248,47 @@ def test_threads_are_always_set_and_the_log_is_quiet(network, runtime, device: s
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (5, 1)
     assert options.log_severity_level == fake.severity == 4
     assert options.entries["session.intra_op.allow_spinning"] == "0"
+
+
+def test_a_session_takes_the_processs_arena_which_holds_no_more_than_it_needs(
+    network, runtime
+) -> None:
+    """Registered once, however many sessions; another program's own is no error."""
+    fake = runtime()
+    for _ in range(2):
+        load_predictor(card_at(network), device="cpu", threads=1)
+    ((memory, arena),) = fake.arenas
+    assert memory[:2] == ("Cpu", fake.OrtAllocatorType.ORT_ARENA_ALLOCATOR)
+    assert arena == {"arena_extend_strategy": 1}  # kSameAsRequested
+    for options in fake.options:
+        assert options.entries["session.use_env_allocators"] == "1"
+        assert options.enable_cpu_mem_arena
+        assert not options.enable_mem_pattern
+
+
+def test_a_gpu_keeps_its_own_memory(network, runtime) -> None:
+    fake = runtime(loads=True)
+    assert load_predictor(card_at(network), device="gpu", threads=1).run_options is None
+    (options,) = fake.options
+    assert "session.use_env_allocators" not in options.entries
+    assert fake.arenas == []
+
+
+@pytest.mark.parametrize("said", [
+    "std::bad_alloc", "BFCArena: Failed to allocate memory for requested buffer",
+])  # fmt: skip
+def test_want_of_memory_has_a_remedy(network, said: str) -> None:
+    class Session:
+        def get_inputs(self):
+            return [SimpleNamespace(name="image")]
+
+        get_outputs = get_inputs
+
+        def run(self, *_):
+            raise RuntimeError(said)
+
+    with pytest.raises(PredictError, match="not enough memory; give fewer --nprocs"):
+        predict.OnnxPredictor(card_at(network), CPU, Session())(conformed())
 
 
 def held_mb() -> float:

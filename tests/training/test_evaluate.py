@@ -147,6 +147,19 @@ def test_each_rendered_image_gets_its_picture(
     assert [one.brain for one in scores] == [scores[0].brain] * 2
 
 
+def test_doubtful_labels_are_told_apart_in_every_row(
+    source: TrainingMap, item: SynthesisDraw, monkeypatch
+) -> None:
+    """Where all labels are doubtful nothing is surely missed."""
+    monkeypatch.setattr("training.evaluate.held_out_draws", lambda *_: iter([item]))
+    monkeypatch.setattr("training.evaluate.called_cerebellum", lambda one: one.groups > 0)
+    scores = rendered_scores(Oracle(source, item, inwards_mm=6.0), [source], 1)
+    assert scores[0].missed.deep_mm == pytest.approx(2.0, abs=0.4)
+    assert scores[0].missed_surely == Missed(0, 0, 0, 0)
+    row = summary(scores)["all"]
+    assert row["surely_missed_deep_mm"] == row["surely_missed_mm"] == 0
+
+
 @pytest.mark.parametrize(("signed", "inside"), [
     ((-1.0, 0.3), True), ((0.4, 1.5), True), ((0.6, 1.5), False), ((-2.0, -0.6), False),
     ((-2.0, -0.4), True),
