@@ -35,12 +35,12 @@ from bids_strip.registration.affine import (
     length,
     mapped,
     moved,
-    products,
+    normal_equations,
     robust,
     rotation,
+    rows,
     solved,
 )
-from bids_strip.registration.affine import rows as affine_rows
 from bids_strip.registration.settle import settled
 
 _STARTS_DEG = ((0, 0, 0), (25, 0, 0), (-25, 0, 0), (50, 0, 0), (-50, 0, 0), (0, 25, 0),
@@ -291,12 +291,12 @@ def sampled(fields: NDArray[np.float32], index: Points) -> NDArray[np.float32]:
     i, j, k = (np.stack([1 - one, one]) for one in part.T)
     _, length, width, count = fields.shape
     first = (below[:, 0] * length + below[:, 1]) * width + below[:, 2]
-    rows = fields.reshape(-1, count)
+    voxels = fields.reshape(-1, count)
     found = np.zeros((len(index), count), dtype=np.float32)
     for a, b, c in product((0, 1), repeat=3):
         weight = i[a] * j[b] * k[c]
         beside = (a * length + b) * width + c
-        found += weight[:, None] * rows.take(first + beside, axis=0, mode="clip")
+        found += weight[:, None] * voxels.take(first + beside, axis=0, mode="clip")
     return found
 
 
@@ -318,34 +318,18 @@ def _step(
     reach = target.reach_mm
     slopes[0][np.abs(sdt) > reach] = 0.0
     distance = np.clip(sdt, -reach, reach) - target.sdt[seen]
-    shape = _equations(affine_rows(slopes[0], around, dof), distance)
+    weight, shape_scale = robust(distance)
+    of_shape, aim = normal_equations(rows(slopes[0], around, dof), distance, weight)
     basis, intensity = target.basis[seen][both], values[both].astype(np.float64)
     intensity = intensity - intensity.mean()
-    fit = solved(products(basis, basis), products(basis, intensity[:, None])[:, 0])
+    fit = solved(*normal_equations(basis, intensity))
     unexplained = intensity - np.einsum("ni,i->n", basis, fit)
-    rows = np.column_stack([affine_rows(slopes[1][both], around[both], dof), -basis])
-    inner = _equations(rows, unexplained)
-    normal, right = inner.normal, inner.right
-    normal[:dof, :dof] += shape.normal
-    right[:dof] += shape.right
+    inner = np.column_stack([rows(slopes[1][both], around[both], dof), -basis])
+    weight, scale = robust(unexplained)
+    normal, right = normal_equations(inner, unexplained, weight)
+    normal[:dof, :dof] += of_shape
+    right[:dof] += aim
     normal[np.diag_indices(dof)] *= 1 + _DAMPING
     step = solved(normal, -right)[:dof]
     spread = max(float(intensity.std()), 1e-9)
-    return step, float(np.log(shape.scale) + np.log(inner.scale / spread))
-
-
-@dataclass(frozen=True, eq=False)
-class _Equations:
-    """Robust normal equations of one sort of residual, and that residual's scale."""
-
-    normal: Points
-    right: Points
-    scale: float
-
-
-def _equations(rows: Points, residual: Points) -> _Equations:
-    """Weights of Geman and McClure, residuals in units of their own scale."""
-    weight, scale = robust(residual)
-    weighted = rows * weight[:, None]
-    right = products(weighted, residual[:, None])[:, 0]
-    return _Equations(products(weighted, rows), right, scale)
+    return step, float(np.log(shape_scale) + np.log(scale / spread))

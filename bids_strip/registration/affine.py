@@ -81,9 +81,28 @@ def length(step: Points) -> float:
     return float(np.abs(generators(len(step)) @ step).sum())
 
 
-def products(a: Points, b: Points) -> Points:
-    """Sums over points, (N, A) and (N, B) -> (A, B)."""
-    return np.asarray(a.T @ b)
+def normal_equations(
+    columns: Points, values: Points, weight: Points | None = None
+) -> tuple[Points, Points]:
+    """What the sum of columns that comes nearest to some values solves: least squares.
+
+    Parameters
+    ----------
+    columns : (N, A) float64
+        One a coefficient, one row a point.
+    values : (N,) float64
+    weight : (N,) float64
+        How much each point counts; None counts each as 1.
+
+    Returns
+    -------
+    normal : (A, A) float64
+    right : (A,) float64
+        ``normal @ coefficients == right``: see `solved`.
+    """
+    if weight is None:
+        return columns.T @ columns, columns.T @ values
+    return (columns * weight[:, None]).T @ columns, columns.T @ (weight * values)
 
 
 def solved(normal: Points, right: Points) -> Points:
