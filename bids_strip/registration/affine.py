@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_strip.domain import Affine
+from bids_strip.spread import robust_sd
 
 Points = NDArray[np.float64]
 
@@ -112,7 +113,7 @@ def solved(normal: Points, right: Points) -> Points:
 
 def robust(residual: Points) -> tuple[Points, float]:
     """Weights of Geman and McClure, and the scale of the residuals in whose units they are."""
-    scale = max(1.4826 * float(np.median(np.abs(residual))), 1e-6)
+    scale = max(robust_sd(residual), 1e-6)
     return 1.0 / (1.0 + (residual / (3 * scale)) ** 2) ** 2 / scale**2, scale
 
 
