@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from bids_strip.naming import (
     transform_names,
 )
 from bids_strip.nifti import on_source, on_template
-from bids_strip.output.place import Batch, Place
+from bids_strip.output.place import Batch, Place, remove
 from bids_strip.output.sidecars import sidecar, sidecar_in
 from bids_strip.recipe import Recipe
 from bids_strip.record import OutputFile, Record
@@ -242,7 +242,9 @@ def remove_outputs(run: Run, output_dir: Path, *, but: Container[str] = ()) -> N
     figures = _figures(run, output_dir)
     every = (names["qc"], descriptor_name(run.name), *images, *map(sidecar_name, images),
              *in_spaces, *figures)  # fmt: skip
-    _remove(output_dir, (name for name in every if name not in but))
+    for name in every:
+        if name not in but:
+            remove(output_dir / name)
 
 
 def _figures(run: Run, output_dir: Path) -> tuple[str, ...]:
@@ -252,17 +254,6 @@ def _figures(run: Run, output_dir: Path) -> tuple[str, ...]:
 
 def _found(output_dir: Path, pattern: str) -> list[str]:
     return [path.relative_to(output_dir).as_posix() for path in output_dir.glob(pattern)]
-
-
-def _remove(output_dir: Path, names: Iterable[str]) -> None:
-    for name in names:
-        path = output_dir / name
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise WriteError(
-                f"{path}: cannot be replaced ({error.strerror or error}); move it away"
-            ) from error
 
 
 def _mask_bytes(products: Products) -> bytes:
