@@ -25,6 +25,7 @@ from bids_strip.domain import (
 )
 from bids_strip.geometry import (
     bounding_box,
+    mapped,
     redistanced,
     resampled,
     resampling_matrix,
@@ -33,7 +34,6 @@ from bids_strip.registration.affine import (
     Points,
     away,
     length,
-    mapped,
     moved,
     normal_equations,
     robust,
@@ -188,7 +188,7 @@ def _level(volume: Volume, inside: Bool3, spacing_mm: float) -> _Level:
     intensity = np.asarray(total / np.maximum(cover, 1e-3), dtype=np.float32)
     affine = volume.grid.affine @ np.diag([*steps, 1.0])
     first = [e.start + (s - 1) / 2 for e, s in zip(box, steps, strict=True)]
-    affine[:3, 3] = volume.grid.affine[:3, :3] @ first + volume.grid.affine[:3, 3]
+    affine[:3, 3] = mapped(volume.grid.affine, np.array(first))
     grid = Grid((i, j, k), affine)
     sdt = redistanced((np.float32(0.5) - cover), zooms=grid.zooms, limit_mm=_SDT_MM)
     return _Level(grid, sdt, intensity, cover)
@@ -240,7 +240,7 @@ class _Target:
 def _target(base: _Level) -> _Target:
     reach_mm = _REACH * max(base.grid.zooms)
     near = (base.sdt < reach_mm) & (np.indices(base.grid.shape).sum(axis=0) % _THINNED == 0)
-    points = np.argwhere(near) @ base.grid.affine[:3, :3].T + base.grid.affine[:3, 3]
+    points = mapped(base.grid.affine, np.argwhere(near))
     brain = base.cover[near] > _LEAST_COVER
     values = base.intensity[near].astype(np.float64)
     values = (values - values[brain].mean()) / max(float(values[brain].std()), 1e-6)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from bids_strip.domain import (
     SDT_STEP_MM,
-    Affine,
     Products,
     Quantised,
     Registration,
@@ -20,7 +19,7 @@ from bids_strip.domain import (
     Segmented,
 )
 from bids_strip.errors import WriteError
-from bids_strip.geometry import Box, bounding_box
+from bids_strip.geometry import Box, bounding_box, windowed
 from bids_strip.identity.store import descriptor_name
 from bids_strip.itk import itk_affine
 from bids_strip.naming import (
@@ -341,16 +340,9 @@ def _steps_in_space(
     """
     i, j, k = np.empty(registration.grid.shape, dtype=bool)[box].shape
     native, template = products.source.volume.grid.affine, registration.grid.affine
-    pull = np.linalg.inv(registration.to_template) @ template @ _corner(box)
+    pull = np.linalg.inv(registration.to_template) @ template
     steps = _preproc(products).steps[near]
-    found = spline_resampled(steps, np.linalg.inv(native @ _corner(near)) @ pull, (i, j, k),
-                             threads=threads)  # fmt: skip
+    to_steps = np.linalg.inv(windowed(native, near)) @ windowed(pull, box)
+    found = spline_resampled(steps, to_steps, (i, j, k), threads=threads)
     np.clip(found, min(float(steps.min()), 0.0), float(steps.max()), out=found)
     return np.rint(found, out=found).astype(np.int16)
-
-
-def _corner(box: Box) -> Affine:
-    """Voxel of a box -> voxel of the grid it is cut from."""
-    corner = np.eye(4)
-    corner[:3, 3] = [extent.start for extent in box]
-    return corner

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from bids_strip.domain import Affine
+from bids_strip.geometry import mapped
 from bids_strip.spread import robust_sd
 
 Points = NDArray[np.float64]
@@ -70,11 +69,6 @@ def moved(to_native: Affine, step: Points, centre: Points) -> Affine:
     middle = mapped(to_native, centre)
     change[:3, 3] = middle + shift - change[:3, :3] @ middle
     return np.asarray(change @ to_native)
-
-
-def mapped(affine: NDArray[np.floating[Any]], points: NDArray[np.floating[Any]]) -> Points:
-    """(..., 3): points by an affine."""
-    return np.asarray(points @ affine[:3, :3].T + affine[:3, 3])
 
 
 def length(step: Points) -> float:

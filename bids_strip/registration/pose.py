@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import Affine, Float3
+from bids_strip.geometry import mapped
 from bids_strip.registration.affine import (
     Points,
     away,
     length,
-    mapped,
     moved,
     normal_equations,
     robust,

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import SDT_STEP_MM, Affine, BrainMask, Float3, Grid, Template, Volume
-from bids_strip.geometry import bounding_box, every_nth, redistanced
+from bids_strip.geometry import bounding_box, every_nth, mapped, redistanced, windowed
 from bids_strip.registration.affine import (
     Points,
     away,
     length,
-    mapped,
     moved,
     normal_equations,
     robust,
@@ -146,10 +145,8 @@ class _Points:
 
 def _run(moving: Volume, brain: BrainMask, threads: int) -> _Run:
     box = bounding_box(brain.sdt_steps <= 0, margin_mm=_MARGIN_MM, zooms=moving.grid.zooms)
-    affine = moving.grid.affine.copy()
-    affine[:3, 3] = mapped(affine, np.array([side.start for side in box], dtype=np.float64))
     part = np.ascontiguousarray(moving.data[box])
-    grid = Grid((part.shape[0], part.shape[1], part.shape[2]), affine)
+    grid = Grid((part.shape[0], part.shape[1], part.shape[2]), windowed(moving.grid.affine, box))
     return _Run(grid, _smoothed(part, grid, threads), np.ascontiguousarray(brain.sdt_steps[box]))
 
 
