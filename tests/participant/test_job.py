@@ -7,11 +7,12 @@ from typing import NoReturn
 
 import pytest
 
+from bids_strip.errors import LoadError
 from bids_strip.participant.job import Clock
 
 
 def fail() -> NoReturn:
-    raise OSError
+    raise LoadError("away")
 
 
 def test_a_stage_that_is_done_again_counts_with_both_times() -> None:
@@ -26,6 +27,6 @@ def test_a_stage_that_fails_when_it_is_done_again_is_the_last_one() -> None:
     clock = Clock()
     clock("conform", int)
     clock("predict", int)
-    with pytest.raises(OSError):
+    with pytest.raises(LoadError):
         clock("conform", fail)
     assert next(reversed(clock.seconds)) == "conform"
