@@ -14,7 +14,7 @@ from pathlib import Path
 from bids_strip import __version__
 from bids_strip.card import find_card
 from bids_strip.cli import parse
-from bids_strip.dataset.selection import select_runs
+from bids_strip.dataset.selection import select
 from bids_strip.domain import Run
 from bids_strip.fingerprint import fingerprint
 from bids_strip.metrics import METRICS
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_finished(raw: Path, out: Path) -> int:
     """Write records and outputs of all runs; return how many runs there are."""
     settings = parse([str(raw), str(out), "participant"])
-    runs = select_runs(settings)
+    runs = select(settings).runs
     network = {"sha256": find_card(None).sha256}
     for run in runs:
         _finish(run, settings, network)

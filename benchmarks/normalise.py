@@ -30,7 +30,7 @@ from benchmarks.images import load_image
 from benchmarks.outputs import BenchmarkError
 from benchmarks.tables import Cell, text_table
 from bids_strip.card import find_card
-from bids_strip.domain import Bool3, BrainMask, Conformed, Float3, Prediction, Volume
+from bids_strip.domain import Bool3, BrainMask, Float3, NetworkTissues, Volume
 from bids_strip.machine.resources import available_cpus
 from bids_strip.participant.job import Clock
 from bids_strip.participant.load import load
@@ -78,8 +78,7 @@ class Head:
 
     volume: Volume
     brain: BrainMask
-    prediction: Prediction
-    conformed: Conformed
+    network: NetworkTissues
 
 
 Method = Callable[[Head], Float3]
@@ -148,7 +147,8 @@ def scores(path: Path, predictor: Predictor, methods: dict[str, Method]) -> list
 def prepared(volume: Volume, predictor: Predictor) -> Head:
     """The stages before `normalise`."""
     conformed, prediction = predicted(volume, predictor, Clock())
-    return Head(volume, whole_brain(volume, prediction, conformed), prediction, conformed)
+    brain = whole_brain(volume, prediction, conformed)
+    return Head(volume, brain, NetworkTissues(prediction.shares, conformed.frame))
 
 
 def applied(volume: Volume, inside: Bool3) -> Float3:
@@ -164,10 +164,9 @@ def applied(volume: Volume, inside: Bool3) -> Float3:
 
 def white_matter(head: Head) -> Bool3:
     """Where the App is sure of white matter."""
-    frame = head.conformed.frame
-    corrected = normalise(head.volume, head.brain, head.prediction, frame, suffix="T1w",
+    corrected = normalise(head.volume, head.brain, head.network, suffix="T1w",
                           smoothness_mm=BIAS_SMOOTHNESS_MM)  # fmt: skip
-    found = segment(corrected, head.brain, head.prediction, frame, suffix="T1w")
+    found = segment(corrected, head.brain, head.network, suffix="T1w")
     return np.asarray(found.steps[1] >= SURE_STEPS)
 
 
@@ -179,9 +178,8 @@ def variation(values: NDArray[np.floating]) -> float:
 def ours(head: Head, *, smoothness_mm: float) -> Float3:
     """The App's stage."""
     return normalise(
-        head.volume, head.brain, head.prediction, head.conformed.frame,
-        suffix="T1w", smoothness_mm=smoothness_mm,
-    ).log_field  # fmt: skip
+        head.volume, head.brain, head.network, suffix="T1w", smoothness_mm=smoothness_mm
+    ).log_field
 
 
 def n4(head: Head, *, command: str) -> Float3:

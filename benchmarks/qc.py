@@ -40,7 +40,7 @@ from benchmarks.faults import (
 )
 from bids_strip import __version__
 from bids_strip.card import Card, find_card
-from bids_strip.dataset.selection import select_runs
+from bids_strip.dataset.selection import select
 from bids_strip.domain import Conformed, Prediction, Run
 from bids_strip.errors import BidsStripError
 from bids_strip.machine.resources import available_cpus
@@ -312,7 +312,7 @@ def _heads(args: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Run]]:
     """Datasets' names and their runs."""
     for root in args.data:
         asked = Settings(root, folder, "participant", modality=tuple(args.modality))
-        yield from ((root.name, run) for run in select_runs(asked))
+        yield from ((root.name, run) for run in select(asked).runs)
     if args.labels:
         from benchmarks.drawn import drawn_heads  # the generator needs torch
 

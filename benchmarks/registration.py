@@ -32,7 +32,15 @@ from benchmarks.images import load_image
 from benchmarks.outputs import RAW, BenchmarkError, find_results, raw_folder
 from benchmarks.tables import text_table
 from bids_strip.card import find_card
-from bids_strip.domain import Affine, BrainMask, Grid, Registration, Template, Volume
+from bids_strip.domain import (
+    Affine,
+    BrainMask,
+    Grid,
+    NetworkTissues,
+    Registration,
+    Template,
+    Volume,
+)
 from bids_strip.geometry import affine_resampled, dice, signed_distance
 from bids_strip.participant.into_template import placed
 from bids_strip.participant.job import Clock
@@ -107,7 +115,8 @@ def stripped(volume: Volume, predictor: Predictor) -> Head:
     """Find the brain and correct the brightness, as the program does before it registers."""
     conformed, prediction = predicted(volume, predictor, Clock())
     brain = whole_brain(volume, prediction, conformed)
-    found = normalise(volume, brain, prediction, conformed.frame, suffix="T1w",
+    network = NetworkTissues(prediction.shares, conformed.frame)
+    found = normalise(volume, brain, network, suffix="T1w",
                       smoothness_mm=BIAS_SMOOTHNESS_MM)  # fmt: skip
     return Head(found.volume, brain)
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.tables import Cell, text_table
 from bids_strip.card import find_card
+from bids_strip.domain import NetworkTissues
 from bids_strip.geometry import dice, to_native
 from bids_strip.machine.resources import available_cpus
 from bids_strip.participant.job import Clock
@@ -83,9 +84,10 @@ def scores(predictor: Predictor, source: TrainingMap, item: SynthesisDraw) -> li
     volume = from_image(nib.Nifti1Image(sample.image[0, 0].numpy(), np.eye(4))).volume
     conformed, prediction = predicted(volume, predictor, Clock())
     brain = whole_brain(volume, prediction, conformed)
-    corrected = normalise(volume, brain, prediction, conformed.frame, suffix="T1w",
+    network = NetworkTissues(prediction.shares, conformed.frame)
+    corrected = normalise(volume, brain, network, suffix="T1w",
                           smoothness_mm=BIAS_SMOOTHNESS_MM)  # fmt: skip
-    found = segment(corrected, brain, prediction, conformed.frame, suffix="T1w").labels
+    found = segment(corrected, brain, network, suffix="T1w").labels
     assert prediction.shares is not None
     own = 1 + np.argmax(
         [to_native(prediction.shares[n], conformed.frame, EVERYWHERE) for n in (1, 2, 3)], axis=0

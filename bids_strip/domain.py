@@ -223,6 +223,22 @@ class Prediction:
 
 
 @dataclass(frozen=True, eq=False)
+class NetworkTissues:
+    """What the network says of tissues, and where its grid lies in the native one.
+
+    Attributes
+    ----------
+    shares : (6, I, J, K) float32
+        As of a `Prediction`, on the conformed grid; None if the network gives none.
+    frame
+        Of that grid.
+    """
+
+    shares: Float4 | None
+    frame: Frame
+
+
+@dataclass(frozen=True, eq=False)
 class Surface:
     """The cleaned surface on the conformed grid.
 

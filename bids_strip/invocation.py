@@ -86,6 +86,7 @@ def invocation(settings: Settings) -> Iterator[Path]:
         handlers = _handlers(logs / f"bids_strip-{name}.log", settings.verbose)
     except OSError as error:
         _remove(work)
+        _remove(staging)
         raise OutputError(
             f"{settings.output_dir}: cannot be written ({error.strerror or error}); give a folder "
             "that you may write (in a container: is it bound, and not read-only?)"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import Affine, Float3, Shape3
-from bids_strip.geometry import Box
+from bids_strip.geometry import Box, mapped
 from bids_strip.slabs import along_axis, in_slabs
 
 Samples = Float3 | NDArray[np.int16]
@@ -125,7 +125,7 @@ def _steepness(axis: int, move: Move) -> float:
 def _felt(data: tuple[int, ...], matrix: Affine, shape: Shape3) -> Box:
     """The part of an image of such a shape that a grid lies in, and what is felt there."""
     ends = np.array(list(product(*((0, n - 1) for n in shape))))
-    corners = ends @ matrix[:3, :3].T + matrix[:3, 3]
+    corners = mapped(matrix, ends)
     last = np.array(data) - 1
     low = np.clip(np.floor(corners.min(axis=0)) - _FELT, 0, last - 1).astype(int)
     high = np.clip(np.ceil(corners.max(axis=0)) + _FELT, low + 1, last).astype(int)

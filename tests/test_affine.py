@@ -1,4 +1,4 @@
-"""Turns as vectors and as matrices, against scipy's class for them."""
+"""Turns as vectors and as matrices, and least squares, against scipy and numpy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from bids_strip.registration.affine import rotation, rotation_vector_deg
+from bids_strip.registration.affine import (
+    normal_equations,
+    rotation,
+    rotation_vector_deg,
+    solved,
+)
 
 ANGLES_DEG = (0.0, 1e-9, 1e-4, 0.1, 30.0, 89.99, 90.01, 120.0, 179.0, 179.999)
 
@@ -38,3 +43,21 @@ def test_half_a_turn_has_either_sign(rng) -> None:
 def test_a_mirror_is_no_turn() -> None:
     with pytest.raises(ValueError, match="mirror"):
         rotation_vector_deg(np.diag([1.0, 1.0, -1.0]))
+
+
+def test_normal_equations_are_solved_by_what_lies_nearest(rng) -> None:
+    columns, values = rng.standard_normal((200, 7)), rng.standard_normal(200)
+    weight = rng.uniform(0, 3, 200)
+    root = np.sqrt(weight)
+    expected = np.linalg.lstsq(columns * root[:, None], values * root, rcond=None)[0]
+    found = solved(*normal_equations(columns, values, weight))
+    assert found == pytest.approx(expected, abs=1e-10)
+    plain = np.linalg.lstsq(columns, values, rcond=None)[0]
+    assert solved(*normal_equations(columns, values)) == pytest.approx(plain, abs=1e-10)
+
+
+def test_of_columns_that_say_the_same_the_shortest_solution_is_taken(rng) -> None:
+    once, values = rng.standard_normal((50, 1)), rng.standard_normal(50)
+    columns = np.column_stack([once, once])
+    expected = np.linalg.lstsq(columns, values, rcond=None)[0]
+    assert solved(*normal_equations(columns, values)) == pytest.approx(expected, abs=1e-10)

@@ -663,6 +663,17 @@ def test_a_work_dir_stays_empty_where_nothing_can_be_written(
     assert not list(work.iterdir())
 
 
+def test_nothing_temporary_stays_where_logs_cannot_be_made(
+    call: Call, out: Path, tmp_path: Path
+) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "logs").write_text("in the way")
+    work = tmp_path / "w"
+    assert call("-w", str(work)) == 73
+    assert not list(work.iterdir())
+    assert not (out / ".work").exists()
+
+
 def test_a_work_dir_among_the_raw_data_is_refused(call: Call, raw: Path, capsys) -> None:
     before = sorted(raw.rglob("*"))
     for level in ("participant", "group"):

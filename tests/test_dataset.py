@@ -13,7 +13,7 @@ import pytest
 
 from bids_strip.dataset.content import describe_missing, describe_refusal
 from bids_strip.dataset.description import read_description
-from bids_strip.dataset.selection import select, select_runs
+from bids_strip.dataset.selection import select
 from bids_strip.dataset.walk import files_in_anat
 from bids_strip.errors import DatasetError, MissingInputError, SelectionError, UsageError
 from bids_strip.settings import Settings
@@ -41,7 +41,7 @@ def mixed(tiny_bids: TinyBids) -> Path:
 
 
 def names(root: Path, **options: object) -> list[str]:
-    return [run.name for run in select_runs(settings(root, **options))]
+    return [run.name for run in select(settings(root, **options)).runs]
 
 
 def settings(root: Path, **options: object) -> Settings:
@@ -49,7 +49,7 @@ def settings(root: Path, **options: object) -> Settings:
 
 
 def test_a_run_keeps_order_and_padding_of_its_entities(mixed: Path) -> None:
-    run = select_runs(settings(mixed))[1]
+    run = select(settings(mixed)).runs[1]
     assert run.relative == "sub-02/ses-1/anat/sub-02_ses-1_run-01_T1w.nii.gz"
     assert run.path == mixed / run.relative
     assert run.entities == (("sub", "02"), ("ses", "1"), ("run", "01"))
@@ -93,7 +93,7 @@ def test_a_file_of_labels_that_is_absent_or_empty(
     if text is not None:
         (tmp_path / "who.txt").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=r"who\.txt: .*one label a line|who\.txt: holds no label"):
-        select_runs(settings(mixed, participant_label=(str(tmp_path / "who.txt"),)))
+        select(settings(mixed, participant_label=(str(tmp_path / "who.txt"),)))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_absent_labels(mixed: Path, options: dict[str, object], message: str | N
         assert names(mixed, **options) == [S02_2]
         return
     with pytest.raises(SelectionError, match=message) as caught:
-        select_runs(settings(mixed, **options))
+        select(settings(mixed, **options))
     assert caught.value.exit_code == 18
     assert "\n" not in str(caught.value)
 
@@ -134,7 +134,7 @@ def test_others_labels_do_not_make_a_match(tiny_bids: TinyBids) -> None:
     )
     assert names(root, participant_label=("01",), session_label=("1", "2")) == ["sub-01_ses-1_T1w"]
     with pytest.raises(SelectionError, match="none of 1 T1w images passes --session-label 2"):
-        select_runs(settings(root, participant_label=("01",), session_label=("2",)))
+        select(settings(root, participant_label=("01",), session_label=("2",)))
 
 
 def test_filters_that_leave_nothing(tiny_bids: TinyBids) -> None:
@@ -145,7 +145,7 @@ def test_filters_that_leave_nothing(tiny_bids: TinyBids) -> None:
         )
     )
     with pytest.raises(SelectionError, match="--session-label 1 with --run-label 2"):
-        select_runs(settings(root, session_label=("1",), run_label=("2",)))
+        select(settings(root, session_label=("1",), run_label=("2",)))
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_bad_filter_file(mixed: Path, tmp_path: Path, text: str | None, message:
     if text is not None:
         file.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=message):
-        select_runs(settings(mixed, bids_filter_file=file))
+        select(settings(mixed, bids_filter_file=file))
 
 
 @pytest.mark.parametrize("key", ["t1w", "T1w", "T1W"])
@@ -213,7 +213,7 @@ def test_filter_file_that_leaves_nothing(mixed: Path, tmp_path: Path) -> None:
     file = tmp_path / "filter.json"
     file.write_text('{"t1w": {"session": "7"}}', encoding="utf-8")
     with pytest.raises(SelectionError, match=r"--bids-filter-file .*filter\.json"):
-        select_runs(settings(mixed, bids_filter_file=file))
+        select(settings(mixed, bids_filter_file=file))
 
 
 def test_what_is_not_walked(tiny_bids: TinyBids) -> None:
@@ -229,7 +229,7 @@ def test_what_is_not_walked(tiny_bids: TinyBids) -> None:
             "sub-01/sub-01_run-3_T1w.nii.gz",
         )
     )
-    assert [run.relative for run in select_runs(settings(root))] == [image]
+    assert [run.relative for run in select(settings(root)).runs] == [image]
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_names_that_stay(tiny_bids: TinyBids) -> None:
         "sub-01_task-rest",
     ]
     root = tiny_bids(f"sub-01/anat/{stem}_T1w.nii.gz" for stem in stems)
-    assert [run.stem for run in select_runs(settings(root))] == stems
+    assert [run.stem for run in select(settings(root)).runs] == stems
 
 
 def test_a_name_without_its_folders_session_is_left_out(tiny_bids: TinyBids) -> None:
@@ -284,7 +284,7 @@ def test_a_name_without_its_folders_session_is_left_out(tiny_bids: TinyBids) -> 
     with pytest.raises(
         MissingInputError, match=r"ses-1/anat/sub-01_T1w\.nii\.gz is no raw BIDS name"
     ):
-        select_runs(settings(root))
+        select(settings(root))
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_no_image_of_the_modality(
     tiny_bids: TinyBids, files: tuple[str, ...], options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(MissingInputError, match=message) as caught:
-        select_runs(settings(tiny_bids(files), **options))
+        select(settings(tiny_bids(files), **options))
     assert caught.value.exit_code == 66
 
 
@@ -308,7 +308,7 @@ def test_absent_dataset_says_what_is_there(tmp_path: Path) -> None:
     with pytest.raises(
         DatasetError, match=r"no such folder .* holds other\); .*bind mount"
     ) as caught:
-        select_runs(settings(tmp_path / "data"))
+        select(settings(tmp_path / "data"))
     assert caught.value.exit_code == 16
 
 
@@ -392,7 +392,7 @@ def test_links_to_folders_and_content_are_followed(tiny_bids: TinyBids, tmp_path
     store = tiny_bids(MIXED[:1], name="store")
     root = tiny_bids(())
     (root / "sub-01").symlink_to(store / "sub-01")
-    (run,) = select_runs(settings(root))
+    (run,) = select(settings(root)).runs
     assert run.path == root / MIXED[0]  # not resolved: messages name what the user gave
     assert describe_missing(run.path) is None
 
@@ -554,7 +554,7 @@ def test_only_the_named_participants_are_opened(
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", spy)
-    select_runs(settings(mixed, participant_label=("01",)))
+    select(settings(mixed, participant_label=("01",)))
     assert [folder for folder in opened if folder != "."] == ["sub-01", "sub-01/anat"]
 
 
@@ -562,7 +562,7 @@ def test_pybids_is_imported_late_and_silently(mixed: Path) -> None:
     code = (
         "import sys, bids_strip.dataset.selection as d; assert 'bids' not in sys.modules\n"
         "from pathlib import Path; from bids_strip.settings import Settings\n"
-        f"d.select_runs(Settings(Path({str(mixed)!r}), Path('o'), 'participant'))\n"
+        f"d.select(Settings(Path({str(mixed)!r}), Path('o'), 'participant')).runs\n"
         "assert 'bids' in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -577,10 +577,10 @@ def test_a_user_without_a_home(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "def unknown(_): raise KeyError\n"
         "pwd.getpwuid = unknown\n"
         "from pathlib import Path\n"
-        "from bids_strip.dataset.selection import select_runs\n"
+        "from bids_strip.dataset.selection import select\n"
         "from bids_strip.settings import Settings\n"
         "places = [Path(a) for a in sys.argv[1:]]\n"
-        "found = select_runs(Settings(places[0], places[1], 'participant'))\n"
+        "found = select(Settings(places[0], places[1], 'participant')).runs\n"
         "assert 'HOME' not in os.environ\n"
         "print(len(found))\n"
     )

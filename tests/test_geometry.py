@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nibabel as nib
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -18,6 +19,7 @@ from bids_strip.geometry import (
     filled,
     gradient_at,
     largest_component,
+    mapped,
     native_box,
     off_threshold,
     quantised,
@@ -27,6 +29,7 @@ from bids_strip.geometry import (
     shape_multiple,
     signed_distance,
     to_native,
+    windowed,
     within,
 )
 
@@ -476,3 +479,13 @@ def test_one_plane_has_no_slope_across_it(rng) -> None:
     data = rng.standard_normal((3, 1, 3)).astype(np.float32)
     _, across, _ = gradient_at(data, np.nonzero(data < 9), ISO)
     assert not across.any()
+
+
+def test_a_point_of_a_part_lies_where_the_grids_own_point_lies(rng) -> None:
+    affine = np.eye(4)
+    affine[:3] = rng.standard_normal((3, 4))
+    shape, window = (17, 19, 23), (slice(2, 9), slice(None, None, 3), slice(4, 20, 5))
+    own = np.moveaxis(np.indices(shape), 0, -1)[window]
+    part = np.moveaxis(np.indices(own.shape[:3]), 0, -1)
+    expected = nib.affines.apply_affine(affine, own)
+    assert mapped(windowed(affine, window), part) == pytest.approx(expected, abs=1e-12)

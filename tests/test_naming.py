@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bids_strip import naming
-from bids_strip.dataset.selection import select_runs
+from bids_strip.dataset.selection import select
 from bids_strip.domain import Run
 from bids_strip.errors import OutputError
 from bids_strip.output.derivative_description import BIDSIGNORE, dataset_description
@@ -100,7 +100,7 @@ def write_image(path: Path) -> None:
 def write_output(raw: Path, out: Path) -> None:
     """All that an invocation writes, empty of sense, by its names and texts."""
     settings = Settings(raw, out, "participant", modality=("T1w", "T2w"))
-    write_results(select_runs(settings), out)
+    write_results(select(settings).runs, out)
     description = dataset_description(raw, out, version="0.1.0")
     (out / "dataset_description.json").write_bytes(to_json(description))
     (out / ".bidsignore").write_text(BIDSIGNORE, encoding="utf-8")
@@ -150,7 +150,7 @@ def test_the_validator_takes_what_is_made_of_quantitative_scans(
              "mt-on_MTR", "inv-1_IRT1", "echo-1_MESE", "UNIT1")  # fmt: skip
     raw = tiny_bids([f"sub-01/ses-1/anat/sub-01_ses-1_{stem}.nii.gz" for stem in stems])
     suffixes = tuple(stem.rpartition("_")[2] for stem in stems)
-    runs = select_runs(Settings(raw, tmp_path / "out", "participant", modality=suffixes))
+    runs = select(Settings(raw, tmp_path / "out", "participant", modality=suffixes)).runs
     assert len(runs) == len(stems)
     out = tmp_path / "out"
     write_results(runs, out)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_strip.brightness.mixture import VOXELS, Shares
-from bids_strip.domain import Bool3, BrainMask, Float4, Frame, Prediction
+from bids_strip.domain import Bool3, BrainMask, Float4, Frame, NetworkTissues
 from bids_strip.geometry import STORED_STEP_MM, Box, to_native
 from bids_strip.slabs import in_slabs, side_by_side
 
@@ -19,17 +19,14 @@ _RIM_MM, _CORE_MM, _BLUR_MM = -3.5, -12.0, 2.0
 
 
 def tissue_prior(
-    prediction: Prediction, frame: Frame, brain: BrainMask, window: Box, where: Bool3, *,
-    threads: int = 1,
+    network: NetworkTissues, brain: BrainMask, window: Box, where: Bool3, *, threads: int = 1
 ) -> Shares:  # fmt: skip
     """Shares of grey matter, white matter and fluid within the surface.
 
     Parameters
     ----------
-    prediction
-        The network's tissues; without them the depth below the surface stands in, for any contrast.
-    frame
-        How the network's grid lies in the native one.
+    network
+        Its tissues; without them the depth below the surface stands in, for any contrast.
     brain
         Distances.
     window
@@ -45,10 +42,10 @@ def tissue_prior(
         Their sum is 1 in a voxel; none is ruled out.
     """
     at = np.flatnonzero(where)
-    if prediction.shares is None:
+    if network.shares is None:
         shares = _by_depth(brain.sdt_steps[window].ravel()[at])
     else:
-        shares = _by_network(prediction.shares, frame, window, at, threads=threads)
+        shares = _by_network(network.shares, network.frame, window, at, threads=threads)
 
     def whole(rows: slice) -> None:
         part = shares[:, rows]

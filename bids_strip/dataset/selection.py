@@ -110,11 +110,6 @@ def select(settings: Settings) -> Selection:
     )
 
 
-def select_runs(settings: Settings) -> tuple[Run, ...]:
-    """The runs of `select`."""
-    return select(settings).runs
-
-
 def _with_closed(message: str, found: Found) -> str:
     """A message, and what may lie where nobody can look."""
     return "; ".join([message, *found.closed[:1]])

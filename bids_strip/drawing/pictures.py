@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import Affine, Bool3, Float3, Grid
-from bids_strip.geometry import bounding_box, every_nth
+from bids_strip.geometry import bounding_box, every_nth, mapped
 
 Picture = NDArray[np.uint8]
 """(height, width, 3) RGB, or (height, width, 4) RGB and opacity."""
@@ -160,7 +160,7 @@ def extent_of(inside: Bool3, to_voxels: Affine, zooms: Sequence[float]) -> Exten
     box = bounding_box(inside, margin_mm=0.0, zooms=(i, j, k))
     ends = np.array([[side.start, side.stop - 1] for side in box], dtype=float)
     back = np.linalg.inv(to_voxels)
-    corners = ends.T @ back[:3, :3].T + back[:3, 3]
+    corners = mapped(back, ends.T)
     return Extent(corners.min(axis=0), corners.max(axis=0))
 
 

@@ -12,6 +12,7 @@ from scipy import ndimage
 from bids_strip.domain import Float3
 from bids_strip.drawing.pictures import Extent, Layer, Picture, as_webp
 from bids_strip.drawing.svg import image, scale, svg, text
+from bids_strip.geometry import mapped
 
 Points = NDArray[np.float64]
 """(N, 3), upright mm."""
@@ -220,7 +221,7 @@ def _upright(flat: Picture, side: Side) -> Picture:
 
 def at(layer: Layer, points: Points) -> NDArray[np.float32]:
     """Values of a layer at points, interpolated linearly, (N,)."""
-    index = points @ layer.to_voxels[:3, :3].T + layer.to_voxels[:3, 3]
+    index = mapped(layer.to_voxels, points)
     found = ndimage.map_coordinates(
         layer.data, index.T, output=np.float32, order=1, mode="nearest", prefilter=False
     )

@@ -201,7 +201,9 @@ def _pool(
                     break
                 job, wait_s = turns.take()
                 under_way[pool.submit(work, job, network, wait_s)] = (job, needed_mb)
-            for future in finished(under_way, return_when=FIRST_COMPLETED).done:
+            ended_now = finished(under_way, return_when=FIRST_COMPLETED).done
+            # a worker's death comes last: it ends this pool, and what is done stays done
+            for future in sorted(ended_now, key=lambda one: one.exception() is not None):
                 job, _ = under_way.pop(future)
                 ended = future.result()
                 if isinstance(ended, Held):

@@ -2,6 +2,8 @@
 
 `boxes`
     Boxes and lattices of voxels.
+`affines`
+    What an affine makes of points, and of a part of a grid.
 `resampling`
     From one regular grid to another.
 `distance`
@@ -12,6 +14,7 @@
     Sets of voxels.
 """
 
+from bids_strip.geometry.affines import mapped, windowed
 from bids_strip.geometry.boxes import (
     Box,
     bounding_box,
@@ -47,7 +50,7 @@ from bids_strip.geometry.stored import STORED_STEP_MM, off_threshold, quantised,
 __all__ = [
     "CLOSING_MM", "STORED_STEP_MM", "Box", "Rest", "affine_resampled", "bounding_box",
     "brain_region", "closed", "corners_apart_mm", "dice", "dilated", "distance_within",
-    "every_nth", "filled", "gradient_at", "largest_component", "native_box", "off_threshold",
-    "quantised", "redistanced", "resampled", "resampling_matrix", "shape_multiple",
-    "signed_distance", "to_native", "within",
+    "every_nth", "filled", "gradient_at", "largest_component", "mapped", "native_box",
+    "off_threshold", "quantised", "redistanced", "resampled", "resampling_matrix",
+    "shape_multiple", "signed_distance", "to_native", "windowed", "within",
 ]  # fmt: skip

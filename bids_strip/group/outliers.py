@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bids_strip.judged import Outlier
 from bids_strip.metrics import Metric
+from bids_strip.spread import MAD_TO_SD, robust_sd
 
 LEAST_RUNS = 12
 """Fewer runs than this are no group to stand out from: their own spread is too ill known."""
@@ -27,8 +28,8 @@ COMPARED: tuple[str, ...] = (
 sizes, field of view, the head's position, time), counts that are 0 for most runs, which leave no
 scale, metrics that say the same as another, and `cjv`, which has no scale where grey and white
 matter look alike (FLAIR)."""
-_MAD_TO_SD = 1.4826
-_QUARTERS_TO_SD = 0.7413
+_QUARTERS_TO_SD = MAD_TO_SD / 2
+"""Quartiles of a normal distribution lie as far from its median as half of all values do."""
 
 
 def outliers(
@@ -89,8 +90,8 @@ def robust_z(values: NDArray[np.float64], members: NDArray[np.int_]) -> NDArray[
 
     Notes
     -----
-    Median and median absolute deviation times 1.4826 (Iglewicz & Hoaglin 1993); the interquartile
-    range times 0.7413 where that is larger, as for a metric that is 0 for many.
+    Median and median absolute deviation times 1.4826 (Iglewicz & Hoaglin 1993); half of the
+    interquartile range times the same where that is larger, as for a metric that is 0 for many.
     """
     own = values[members]
     group = own if np.count_nonzero(np.isfinite(own)) >= LEAST_RUNS else values
@@ -99,8 +100,7 @@ def robust_z(values: NDArray[np.float64], members: NDArray[np.int_]) -> NDArray[
         return np.full(own.shape, np.nan)
     median = np.median(group)
     low, high = np.percentile(group, (25, 75))
-    spread = max(_MAD_TO_SD * float(np.median(np.abs(group - median))),
-                 _QUARTERS_TO_SD * float(high - low))  # fmt: skip
+    spread = max(robust_sd(group - median), _QUARTERS_TO_SD * float(high - low))
     if spread == 0:
         return np.where(np.isfinite(own), 0.0, np.nan)
     return np.asarray((own - median) / spread)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_strip import __version__
-from bids_strip.errors import WriteError
 from bids_strip.group.best import best_runs
 from bids_strip.group.gather import Gathered, gather
 from bids_strip.group.heatmap import heatmap
@@ -26,7 +25,7 @@ from bids_strip.judged import UNRATED, UNREADABLE, Judged, Rating
 from bids_strip.metrics import ALL_METRICS
 from bids_strip.naming import APP
 from bids_strip.output.derivative_description import BIDSIGNORE
-from bids_strip.output.place import Place
+from bids_strip.output.place import Place, remove
 from bids_strip.record import Record
 from bids_strip.scanner import stratum_of
 from bids_strip.settings import Settings
@@ -212,13 +211,7 @@ def write_group(
 def remove_identity(output_dir: Path) -> None:
     """Remove what an earlier call found of whose brain is whose: the table no longer says so."""
     for name in _IDENTITY_FILES:
-        path = output_dir / name
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise WriteError(
-                f"{path}: cannot be removed ({error.strerror or error}); move it away"
-            ) from error
+        remove(output_dir / name)
 
 
 def write_identity(identities: Sequence[Identity], place: Place) -> str:

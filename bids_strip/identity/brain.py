@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import SDT_STEP_MM, Affine, Bool3, Float3, Grid
-from bids_strip.geometry import Box, bounding_box, every_nth, within
+from bids_strip.geometry import bounding_box, every_nth, mapped, windowed, within
 from bids_strip.registration.pose import fitted
 from bids_strip.registration.reference import Reference
 
@@ -66,7 +66,7 @@ def described(
     if np.count_nonzero(within(sdt_steps, 0.0)) * grid.voxel_volume_ml < _LEAST_ML:
         return None
     box = bounding_box(within(sdt_steps, 0.0), margin_mm=_MARGIN_MM, zooms=grid.zooms)
-    affine = grid.affine @ _shifted([float(side.start) for side in box])
+    affine = windowed(grid.affine, box)
     steps = sdt_steps[box]
     pose = _pose(steps, affine, grid, reference)
     inside = within(steps, 0.0)
@@ -107,14 +107,15 @@ def _pose(steps: NDArray[np.int16], affine: Affine, grid: Grid, reference: Refer
     """Reference mm -> the run's own mm."""
     some = every_nth(grid.zooms, _FIT_MM)
     sdt_mm = steps[some].astype(np.float32) * np.float32(SDT_STEP_MM)
-    return fitted(sdt_mm, affine @ _scaled(_strides(some)), reference)
+    return fitted(sdt_mm, windowed(affine, some), reference)
 
 
 def _block_means(
     inside: Bool3, image: Float3, affine: Affine, grid: Grid
 ) -> tuple[Float3, Float3, Affine]:
     """Share of brain and its brightness in blocks of about 2 mm; voxels of these -> mm."""
-    i, j, k = (int(n) for n in _strides(every_nth(grid.zooms, _FINE_MM)))
+    few = every_nth(grid.zooms, _FINE_MM)
+    i, j, k = (side.step for side in few)
     whole = tuple(n // size for n, size in zip(inside.shape, (i, j, k), strict=True))
     cut = tuple(slice(n * size) for n, size in zip(whole, (i, j, k), strict=True))
     blocks = (whole[0], i, whole[1], j, whole[2], k)
@@ -122,8 +123,9 @@ def _block_means(
     share, bright = (
         part[cut].reshape(blocks).mean(axis=(1, 3, 5), dtype=np.float32) for part in (inside, brain)
     )
-    middle = _shifted([(size - 1) / 2 for size in (i, j, k)])
-    return share, bright, affine @ middle @ _scaled([i, j, k])
+    fine = windowed(affine, few)
+    fine[:3, 3] = mapped(affine, (np.array([i, j, k]) - 1) / 2)
+    return share, bright, fine
 
 
 def _onto(part: Float3, affine: Affine, pose: Affine, grid: Grid) -> Float3:
@@ -133,17 +135,3 @@ def _onto(part: Float3, affine: Affine, pose: Affine, grid: Grid) -> Float3:
     to_voxels = np.linalg.inv(affine) @ pose @ grid.affine
     return np.asarray(ndimage.affine_transform(
         soft, to_voxels[:3, :3], to_voxels[:3, 3], grid.shape, order=1))  # fmt: skip
-
-
-def _strides(some: Box) -> list[float]:
-    return [float(side.step) for side in some]
-
-
-def _scaled(factors: list[float]) -> Affine:
-    return np.diag([*factors, 1.0])
-
-
-def _shifted(by: list[float]) -> Affine:
-    shift = np.eye(4)
-    shift[:3, 3] = by
-    return shift

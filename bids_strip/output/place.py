@@ -142,6 +142,22 @@ class Batch(Place):
         self.held.clear()
 
 
+def remove(path: Path) -> None:
+    """Remove a file, if there is one.
+
+    Raises
+    ------
+    WriteError
+        If something is in the way that is no file, or the file system refuses.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"{path}: cannot be removed ({error.strerror or error}); move it away"
+        ) from error
+
+
 @contextlib.contextmanager
 def batched(place: Place) -> Iterator[Batch]:
     """Hold files back until all are there; those not published by the end are removed."""

@@ -125,6 +125,10 @@ def read_edit(path: Path, grid: Grid) -> Bool3:
         raise EditError(f"{path}: {describe_refusal(error) or damaged}") from error
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
+    if data.dtype.fields:
+        raise EditError(
+            f"{path}: holds colours, not a mask; save it with 0 outside and one other value inside"
+        )
     _check_grid(path, data.shape, np.asarray(image.affine), grid)
     drawn = _inside(path, data)
     volume_ml = np.count_nonzero(drawn) * grid.voxel_volume_ml

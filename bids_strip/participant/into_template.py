@@ -15,7 +15,7 @@ from bids_strip.domain import (
     Registration,
     Template,
 )
-from bids_strip.geometry import Box, affine_resampled, bounding_box, dice
+from bids_strip.geometry import Box, affine_resampled, bounding_box, dice, windowed
 
 _ROOM_MM = 4.0
 _BEYOND = 1e4
@@ -86,10 +86,8 @@ def distances_in(
     box = _image_of(near, np.asarray(np.linalg.inv(pull)), grid)
     i, j, k = (extent.stop - extent.start for extent in box)
     if min(i, j, k) > 0:
-        corner = np.eye(4)
-        corner[:3, 3] = [extent.start for extent in box]
         found[box] = affine_resampled(
-            brain.sdt_steps.astype(np.float32), pull @ corner, (i, j, k),
+            brain.sdt_steps.astype(np.float32), windowed(pull, box), (i, j, k),
             outside=_BEYOND, threads=threads,
         )  # fmt: skip
     return found

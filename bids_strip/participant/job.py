@@ -123,7 +123,10 @@ Outcome = Done | Failed
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Wall time of each stage, s; the last one is where a failure happened."""
+    """Wall time of each stage, s; the last one is where a failure happened.
+
+    A stage that is done again counts with both times, and as the last one.
+    """
 
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -135,4 +138,5 @@ class Clock:
         try:
             return function(*args, **kwargs)
         finally:
-            self.seconds[stage] = round(time.perf_counter() - begun, 3)
+            before = self.seconds.pop(stage, 0.0)
+            self.seconds[stage] = round(before + time.perf_counter() - begun, 3)

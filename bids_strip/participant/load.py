@@ -73,11 +73,16 @@ def load(path: Path) -> Source:
                 raise LoadError(f"{path}: holds no volume; give a NIfTI image")
             return from_image(image, name=str(path))
     except DAMAGED as error:
-        damaged = (
-            f"cannot be read ({first_line(error)}); the file is damaged or incomplete: copy or "
-            "convert it again"
-        )
-        raise LoadError(f"{path}: {describe_refusal(error) or damaged}") from error
+        raise _unreadable(str(path), error) from error
+
+
+def _unreadable(name: str, error: Exception) -> LoadError:
+    """What one of `DAMAGED` means."""
+    damaged = (
+        f"cannot be read ({first_line(error)}); the file is damaged or incomplete: copy or "
+        "convert it again"
+    )
+    return LoadError(f"{name}: {describe_refusal(error) or damaged}")
 
 
 def _check_content(path: Path) -> None:
@@ -99,7 +104,7 @@ def _check_content(path: Path) -> None:
 
 
 def from_image(image: SpatialImage, *, name: str = "image") -> Source:
-    """Take an image that is already in memory.
+    """Take an image that is open already; its voxels may still lie in its file.
 
     Parameters
     ----------
@@ -120,7 +125,10 @@ def from_image(image: SpatialImage, *, name: str = "image") -> Source:
     header = image.header if isinstance(image.header, nib.Nifti1Header) else _nifti_header(image)
     affine = _affine(image, name)
     _check_units(header, Grid((i, j, k), affine), name)
-    data = np.asanyarray(image.dataobj).reshape((i, j, k), order="F")
+    try:
+        data = np.asanyarray(image.dataobj).reshape((i, j, k), order="F")
+    except DAMAGED as error:
+        raise _unreadable(name, error) from error
     finite, nonfinite = _finite(data)
     intensities, filled = _unfilled(finite)
     if intensities.size == 0 or intensities.min() == intensities.max():

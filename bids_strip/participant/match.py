@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bids_strip.domain import SDT_STEP_MM, BrainMask, Grid, Match
-from bids_strip.geometry import every_nth
+from bids_strip.geometry import every_nth, windowed
 from bids_strip.registration.pose import fitted
 from bids_strip.registration.reference import load_reference, moved, shift_of
 
@@ -33,7 +33,7 @@ def match(grid: Grid, brain: BrainMask) -> Match | None:
     sdt_mm = brain.sdt_steps[window] * np.float32(SDT_STEP_MM)
     if np.count_nonzero(sdt_mm <= 0) < _LEAST or min(sdt_mm.shape) < 2:
         return None
-    affine = grid.affine @ np.diag([*(side.step for side in window), 1.0])
+    affine = windowed(grid.affine, window)
     reference = load_reference()
     pose = fitted(sdt_mm, affine, reference)
     found = moved(sdt_mm, affine, pose, reference.grid)

@@ -17,9 +17,8 @@ from bids_strip.domain import (
     Bool3,
     BrainMask,
     Float3,
-    Frame,
+    NetworkTissues,
     Normalised,
-    Prediction,
     Quantised,
     Volume,
 )
@@ -46,7 +45,7 @@ _FEW = 97
 
 @np.errstate(over="ignore", invalid="ignore")  # values of no image: what comes of them is refused
 def normalise(
-    native: Volume, brain: BrainMask, prediction: Prediction, frame: Frame, *, suffix: str,
+    native: Volume, brain: BrainMask, network: NetworkTissues, *, suffix: str,
     smoothness_mm: float, threads: int = 1,
 ) -> Normalised:  # fmt: skip
     """Correct a run's brightness.
@@ -57,10 +56,8 @@ def normalise(
         The run.
     brain
         Its distances; the border is not used.
-    prediction
-        The network's tissues; a network without them leaves the depth below the surface as prior.
-    frame
-        How the network's grid lies in the native one.
+    network
+        Its tissues; without them the depth below the surface is the prior.
     suffix : str
         BIDS suffix of the run.
     smoothness_mm : float
@@ -89,7 +86,7 @@ def normalise(
         return Normalised(native, np.zeros_like(native.data), 0.0, 1.0)
     samples = Samples(
         brightness=np.log(data[seen] - np.float32(floor)),
-        prior=tissue_prior(prediction, frame, brain, window, seen, threads=threads),
+        prior=tissue_prior(network, brain, window, seen, threads=threads),
         places=[at * side.step for at, side in zip(np.nonzero(seen), window, strict=True)],
     )
     box = bounding_box(inside, margin_mm=_MARGIN_MM, zooms=native.grid.zooms)

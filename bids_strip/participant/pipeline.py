@@ -11,6 +11,7 @@ from bids_strip.domain import (
     Affine,
     BrainMask,
     Conformed,
+    NetworkTissues,
     Prediction,
     Products,
     Registration,
@@ -78,19 +79,17 @@ def strip_run(job: Job, predictor: Predictor, clock: Clock) -> Done:
     distance = clock("restore", restore, surface, conformed.frame)
     brain = clock("derive", derive, source.volume, distance, border_mm=recipe.border_mm,
                   drawn=drawn, no_csf=recipe.no_csf, threads=job.threads)  # fmt: skip
-    normalised = clock("normalise", normalise, source.volume, brain, prediction, conformed.frame,
-                       suffix=run.suffix, smoothness_mm=recipe.bias_smoothness_mm,
-                       threads=job.threads)  # fmt: skip
-    segmented = clock("segment", segment, normalised, brain, prediction, conformed.frame,
-                      suffix=run.suffix, outside="dseg" in recipe.outputs,
-                      threads=job.threads)  # fmt: skip
+    network = NetworkTissues(prediction.shares, conformed.frame)
+    normalised = clock("normalise", normalise, source.volume, brain, network, suffix=run.suffix,
+                       smoothness_mm=recipe.bias_smoothness_mm, threads=job.threads)  # fmt: skip
+    segmented = clock("segment", segment, normalised, brain, network, suffix=run.suffix,
+                      outside="dseg" in recipe.outputs, threads=job.threads)  # fmt: skip
     fitted = whole_brain(source.volume, prediction, conformed) if recipe.no_csf else brain
     registrations = clock("register", register_all, job, normalised.volume, brain, fitted)
     preproc = quantised_image(source.volume, normalised)
     matched = clock("match", match, source.volume.grid, fitted)
     products = Products(source, brain, preproc, segmented, registrations, matched)
-    metrics = clock("qc", measure, surface, prediction, conformed.frame, normalised, segmented,
-                    products, fitted)  # fmt: skip
+    metrics = clock("qc", measure, surface, network, normalised, segmented, products, fitted)
     record = replace(
         describe(job, predictor),
         status=OK,

@@ -25,6 +25,7 @@ from bids_strip.domain import (
 )
 from bids_strip.geometry import (
     bounding_box,
+    mapped,
     redistanced,
     resampled,
     resampling_matrix,
@@ -33,14 +34,13 @@ from bids_strip.registration.affine import (
     Points,
     away,
     length,
-    mapped,
     moved,
-    products,
+    normal_equations,
     robust,
     rotation,
+    rows,
     solved,
 )
-from bids_strip.registration.affine import rows as affine_rows
 from bids_strip.registration.settle import settled
 
 _STARTS_DEG = ((0, 0, 0), (25, 0, 0), (-25, 0, 0), (50, 0, 0), (-50, 0, 0), (0, 25, 0),
@@ -188,7 +188,7 @@ def _level(volume: Volume, inside: Bool3, spacing_mm: float) -> _Level:
     intensity = np.asarray(total / np.maximum(cover, 1e-3), dtype=np.float32)
     affine = volume.grid.affine @ np.diag([*steps, 1.0])
     first = [e.start + (s - 1) / 2 for e, s in zip(box, steps, strict=True)]
-    affine[:3, 3] = volume.grid.affine[:3, :3] @ first + volume.grid.affine[:3, 3]
+    affine[:3, 3] = mapped(volume.grid.affine, np.array(first))
     grid = Grid((i, j, k), affine)
     sdt = redistanced((np.float32(0.5) - cover), zooms=grid.zooms, limit_mm=_SDT_MM)
     return _Level(grid, sdt, intensity, cover)
@@ -240,7 +240,7 @@ class _Target:
 def _target(base: _Level) -> _Target:
     reach_mm = _REACH * max(base.grid.zooms)
     near = (base.sdt < reach_mm) & (np.indices(base.grid.shape).sum(axis=0) % _THINNED == 0)
-    points = np.argwhere(near) @ base.grid.affine[:3, :3].T + base.grid.affine[:3, 3]
+    points = mapped(base.grid.affine, np.argwhere(near))
     brain = base.cover[near] > _LEAST_COVER
     values = base.intensity[near].astype(np.float64)
     values = (values - values[brain].mean()) / max(float(values[brain].std()), 1e-6)
@@ -291,12 +291,12 @@ def sampled(fields: NDArray[np.float32], index: Points) -> NDArray[np.float32]:
     i, j, k = (np.stack([1 - one, one]) for one in part.T)
     _, length, width, count = fields.shape
     first = (below[:, 0] * length + below[:, 1]) * width + below[:, 2]
-    rows = fields.reshape(-1, count)
+    voxels = fields.reshape(-1, count)
     found = np.zeros((len(index), count), dtype=np.float32)
     for a, b, c in product((0, 1), repeat=3):
         weight = i[a] * j[b] * k[c]
         beside = (a * length + b) * width + c
-        found += weight[:, None] * rows.take(first + beside, axis=0, mode="clip")
+        found += weight[:, None] * voxels.take(first + beside, axis=0, mode="clip")
     return found
 
 
@@ -318,34 +318,18 @@ def _step(
     reach = target.reach_mm
     slopes[0][np.abs(sdt) > reach] = 0.0
     distance = np.clip(sdt, -reach, reach) - target.sdt[seen]
-    shape = _equations(affine_rows(slopes[0], around, dof), distance)
+    weight, shape_scale = robust(distance)
+    of_shape, aim = normal_equations(rows(slopes[0], around, dof), distance, weight)
     basis, intensity = target.basis[seen][both], values[both].astype(np.float64)
     intensity = intensity - intensity.mean()
-    fit = solved(products(basis, basis), products(basis, intensity[:, None])[:, 0])
+    fit = solved(*normal_equations(basis, intensity))
     unexplained = intensity - np.einsum("ni,i->n", basis, fit)
-    rows = np.column_stack([affine_rows(slopes[1][both], around[both], dof), -basis])
-    inner = _equations(rows, unexplained)
-    normal, right = inner.normal, inner.right
-    normal[:dof, :dof] += shape.normal
-    right[:dof] += shape.right
+    inner = np.column_stack([rows(slopes[1][both], around[both], dof), -basis])
+    weight, scale = robust(unexplained)
+    normal, right = normal_equations(inner, unexplained, weight)
+    normal[:dof, :dof] += of_shape
+    right[:dof] += aim
     normal[np.diag_indices(dof)] *= 1 + _DAMPING
     step = solved(normal, -right)[:dof]
     spread = max(float(intensity.std()), 1e-9)
-    return step, float(np.log(shape.scale) + np.log(inner.scale / spread))
-
-
-@dataclass(frozen=True, eq=False)
-class _Equations:
-    """Robust normal equations of one sort of residual, and that residual's scale."""
-
-    normal: Points
-    right: Points
-    scale: float
-
-
-def _equations(rows: Points, residual: Points) -> _Equations:
-    """Weights of Geman and McClure, residuals in units of their own scale."""
-    weight, scale = robust(residual)
-    weighted = rows * weight[:, None]
-    right = products(weighted, residual[:, None])[:, 0]
-    return _Equations(products(weighted, rows), right, scale)
+    return step, float(np.log(shape_scale) + np.log(scale / spread))

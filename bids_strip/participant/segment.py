@@ -22,8 +22,8 @@ from bids_strip.domain import (
     BrainMask,
     Float4,
     Frame,
+    NetworkTissues,
     Normalised,
-    Prediction,
     Segmented,
     Shape3,
     Zooms,
@@ -46,8 +46,8 @@ _ROWS = 32
 
 
 def segment(
-    normalised: Normalised, brain: BrainMask, prediction: Prediction, frame: Frame, *,
-    suffix: str, outside: bool = True, threads: int = 1,
+    normalised: Normalised, brain: BrainMask, network: NetworkTissues, *, suffix: str,
+    outside: bool = True, threads: int = 1,
 ) -> Segmented:  # fmt: skip
     """Segment a run.
 
@@ -57,10 +57,8 @@ def segment(
         Its brightness, corrected.
     brain
         Its distances; the border is not used.
-    prediction
-        The network's tissues: the prior within the surface, the labels outside it.
-    frame
-        How the network's grid lies in the native one.
+    network
+        Its tissues: the prior within the surface, the labels outside it.
     suffix : str
         BIDS suffix of the run.
     outside : bool
@@ -80,7 +78,7 @@ def segment(
     box = bounding_box(inside, margin_mm=0.0, zooms=grid.zooms)
     part = inside[box]
     values = normalised.volume.data[box][part]
-    prior = tissue_prior(prediction, frame, brain, box, part, threads=threads)
+    prior = tissue_prior(network, brain, box, part, threads=threads)
     few = every_nth(grid.zooms, _SAMPLES_MM)
     chosen = np.zeros(part.shape, dtype=bool)
     chosen[few] = True
@@ -88,8 +86,8 @@ def segment(
     classes = tissue_classes(values[sample], prior[:, sample], suffix=suffix)
     shares = with_neighbours(values, prior, classes, part, grid.zooms, threads=threads)
     labels = np.zeros(grid.shape, dtype=np.uint8)
-    if outside and prediction.shares is not None and not brain.already_stripped:
-        labels = _outside(prediction.shares, frame, grid.shape, threads=threads)
+    if outside and network.shares is not None and not brain.already_stripped:
+        labels = _outside(network.shares, network.frame, grid.shape, threads=threads)
     steps = np.zeros((3, *grid.shape), dtype=np.uint8)
     likeliest, found = in_steps(shares, threads=threads)
     labels[box][part] = likeliest

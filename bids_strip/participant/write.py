@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from bids_strip.domain import (
     SDT_STEP_MM,
-    Affine,
     Products,
     Quantised,
     Registration,
@@ -20,7 +19,7 @@ from bids_strip.domain import (
     Segmented,
 )
 from bids_strip.errors import WriteError
-from bids_strip.geometry import Box, bounding_box
+from bids_strip.geometry import Box, bounding_box, windowed
 from bids_strip.identity.store import descriptor_name
 from bids_strip.itk import itk_affine
 from bids_strip.naming import (
@@ -34,7 +33,7 @@ from bids_strip.naming import (
     transform_names,
 )
 from bids_strip.nifti import on_source, on_template
-from bids_strip.output.place import Batch, Place
+from bids_strip.output.place import Batch, Place, remove
 from bids_strip.output.sidecars import sidecar, sidecar_in
 from bids_strip.recipe import Recipe
 from bids_strip.record import OutputFile, Record
@@ -242,7 +241,9 @@ def remove_outputs(run: Run, output_dir: Path, *, but: Container[str] = ()) -> N
     figures = _figures(run, output_dir)
     every = (names["qc"], descriptor_name(run.name), *images, *map(sidecar_name, images),
              *in_spaces, *figures)  # fmt: skip
-    _remove(output_dir, (name for name in every if name not in but))
+    for name in every:
+        if name not in but:
+            remove(output_dir / name)
 
 
 def _figures(run: Run, output_dir: Path) -> tuple[str, ...]:
@@ -252,17 +253,6 @@ def _figures(run: Run, output_dir: Path) -> tuple[str, ...]:
 
 def _found(output_dir: Path, pattern: str) -> list[str]:
     return [path.relative_to(output_dir).as_posix() for path in output_dir.glob(pattern)]
-
-
-def _remove(output_dir: Path, names: Iterable[str]) -> None:
-    for name in names:
-        path = output_dir / name
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise WriteError(
-                f"{path}: cannot be replaced ({error.strerror or error}); move it away"
-            ) from error
 
 
 def _mask_bytes(products: Products) -> bytes:
@@ -350,16 +340,9 @@ def _steps_in_space(
     """
     i, j, k = np.empty(registration.grid.shape, dtype=bool)[box].shape
     native, template = products.source.volume.grid.affine, registration.grid.affine
-    pull = np.linalg.inv(registration.to_template) @ template @ _corner(box)
+    pull = np.linalg.inv(registration.to_template) @ template
     steps = _preproc(products).steps[near]
-    found = spline_resampled(steps, np.linalg.inv(native @ _corner(near)) @ pull, (i, j, k),
-                             threads=threads)  # fmt: skip
+    to_steps = np.linalg.inv(windowed(native, near)) @ windowed(pull, box)
+    found = spline_resampled(steps, to_steps, (i, j, k), threads=threads)
     np.clip(found, min(float(steps.min()), 0.0), float(steps.max()), out=found)
     return np.rint(found, out=found).astype(np.int16)
-
-
-def _corner(box: Box) -> Affine:
-    """Voxel of a box -> voxel of the grid it is cut from."""
-    corner = np.eye(4)
-    corner[:3, 3] = [extent.start for extent in box]
-    return corner

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from bids_strip.domain import Affine
+from bids_strip.geometry import mapped
+from bids_strip.spread import robust_sd
 
 Points = NDArray[np.float64]
 
@@ -71,19 +71,33 @@ def moved(to_native: Affine, step: Points, centre: Points) -> Affine:
     return np.asarray(change @ to_native)
 
 
-def mapped(affine: NDArray[np.floating[Any]], points: NDArray[np.floating[Any]]) -> Points:
-    """(..., 3): points by an affine."""
-    return np.asarray(points @ affine[:3, :3].T + affine[:3, 3])
-
-
 def length(step: Points) -> float:
     """How far a step moves a point at most, about, mm."""
     return float(np.abs(generators(len(step)) @ step).sum())
 
 
-def products(a: Points, b: Points) -> Points:
-    """Sums over points, (N, A) and (N, B) -> (A, B)."""
-    return np.asarray(a.T @ b)
+def normal_equations(
+    columns: Points, values: Points, weight: Points | None = None
+) -> tuple[Points, Points]:
+    """What the sum of columns that comes nearest to some values solves: least squares.
+
+    Parameters
+    ----------
+    columns : (N, A) float64
+        One a coefficient, one row a point.
+    values : (N,) float64
+    weight : (N,) float64
+        How much each point counts; None counts each as 1.
+
+    Returns
+    -------
+    normal : (A, A) float64
+    right : (A,) float64
+        ``normal @ coefficients == right``: see `solved`.
+    """
+    if weight is None:
+        return columns.T @ columns, columns.T @ values
+    return (columns * weight[:, None]).T @ columns, columns.T @ (weight * values)
 
 
 def solved(normal: Points, right: Points) -> Points:
@@ -93,7 +107,7 @@ def solved(normal: Points, right: Points) -> Points:
 
 def robust(residual: Points) -> tuple[Points, float]:
     """Weights of Geman and McClure, and the scale of the residuals in whose units they are."""
-    scale = max(1.4826 * float(np.median(np.abs(residual))), 1e-6)
+    scale = max(robust_sd(residual), 1e-6)
     return 1.0 / (1.0 + (residual / (3 * scale)) ** 2) ** 2 / scale**2, scale
 
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import Affine, Float3
+from bids_strip.geometry import mapped
 from bids_strip.registration.affine import (
     Points,
     away,
     length,
-    mapped,
     moved,
-    products,
+    normal_equations,
     robust,
     rotation,
     rotation_vector_deg,
@@ -195,8 +195,7 @@ def _refined(head: _Head, points: _Points, pose: Affine, *, dof: int, steps: int
         pulled = points.slope @ np.linalg.inv(pose[:3, :3]) * scale_of(pose)
         slope = rows(pulled, away(world, mapped(pose, centre)), dof)
         weight, _ = robust(apart)
-        normal = products(slope * weight[:, None], slope)
-        step = solved(normal, -products(slope, (weight * apart)[:, None])[:, 0])
+        step = solved(*normal_equations(slope, -apart, weight))
         pose = moved(pose, step, centre)
         if length(step) < _DONE_MM:
             break

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bids_strip.domain import SDT_STEP_MM, Affine, BrainMask, Float3, Grid, Template, Volume
-from bids_strip.geometry import bounding_box, every_nth, redistanced
+from bids_strip.geometry import bounding_box, every_nth, mapped, redistanced, windowed
 from bids_strip.registration.affine import (
     Points,
     away,
     length,
-    mapped,
     moved,
-    products,
+    normal_equations,
     robust,
     rows,
     solved,
@@ -146,10 +145,8 @@ class _Points:
 
 def _run(moving: Volume, brain: BrainMask, threads: int) -> _Run:
     box = bounding_box(brain.sdt_steps <= 0, margin_mm=_MARGIN_MM, zooms=moving.grid.zooms)
-    affine = moving.grid.affine.copy()
-    affine[:3, 3] = mapped(affine, np.array([side.start for side in box], dtype=np.float64))
     part = np.ascontiguousarray(moving.data[box])
-    grid = Grid((part.shape[0], part.shape[1], part.shape[2]), affine)
+    grid = Grid((part.shape[0], part.shape[1], part.shape[2]), windowed(moving.grid.affine, box))
     return _Run(grid, _smoothed(part, grid, threads), np.ascontiguousarray(brain.sdt_steps[box]))
 
 
@@ -214,7 +211,7 @@ def _step(run: _Run, points: _Points, to_native: Affine) -> Points | None:
         return None
     found = ndimage.map_coordinates(run.smooth, index[:, seen], order=1).astype(np.float64)
     basis = points.basis[seen]
-    fit = solved(products(basis, basis), products(basis, found[:, None])[:, 0])
+    fit = solved(*normal_equations(basis, found))
     unexplained = found - np.einsum("ni,i->n", basis, fit)
     weight, _ = robust(unexplained)
     around = away(world[seen], mapped(to_native, points.centre))
@@ -222,14 +219,14 @@ def _step(run: _Run, points: _Points, to_native: Affine) -> Points | None:
     slope = np.einsum("ni,i->n", points.slope[seen], fit)
     inner = rows((slope[:, None] * points.gradient[seen]) @ pulled, around, 12)
     inner = np.column_stack([inner, -basis])
-    normal = products(inner * weight[:, None], inner)
-    right = products(inner, (weight * unexplained)[:, None])[:, 0]
+    normal, right = normal_equations(inner, unexplained, weight)
 
     steps = ndimage.map_coordinates(run.steps, index[:, seen], order=1, output=np.float64)
     apart = np.clip(steps * SDT_STEP_MM, -_REACH_MM, _REACH_MM) - points.sdt[seen]
     near = np.abs(points.sdt[seen]) < _REACH_MM
     outer = rows(points.normal[seen][near] @ pulled, around[near], 12)
     weight = _SHAPE * robust(apart[near])[0]
-    normal[:12, :12] += products(outer * weight[:, None], outer)
-    right[:12] += products(outer, (weight * apart[near])[:, None])[:, 0]
+    of_shape, aim = normal_equations(outer, apart[near], weight)
+    normal[:12, :12] += of_shape
+    right[:12] += aim
     return solved(normal, -right)[:12]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +102,37 @@ def test_a_worker_that_dies_is_a_recorded_failure(
     assert str(jobs[0].run.path) in bad.reason
     assert bad.exit_code == 1
     assert [status_of(j) for j in jobs] == ["failed", "ok"]
+
+
+class BreaksBehindTheFirst:
+    """A pool that has done its first run, and is broken, before anyone looks."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.submitted = 0
+
+    def submit(self, _: object, job: Job, *__: object) -> Future[Done | Failed]:
+        future: Future[Done | Failed] = Future()
+        if self.submitted:
+            future.set_exception(BrokenProcessPool("a worker died"))
+        else:
+            future.set_result(Failed(job.run, "load", "no image", 65))
+        self.submitted += 1
+        return future
+
+    def shutdown(self, **_: object) -> None:
+        pass
+
+
+def test_what_was_done_when_a_worker_dies_is_not_done_again(
+    jobs_of, opened: Network, monkeypatch
+) -> None:
+    """Several times: which of two runs that ended at once is looked at first is chance."""
+    monkeypatch.setattr(local, "ProcessPoolExecutor", BreaksBehindTheFirst)
+    monkeypatch.setattr(local, "_alone", lambda job, _: Failed(job.run, "run", "it died", 1))
+    jobs = jobs_of("01", "02")
+    for _ in range(20):
+        outcomes = execute(jobs, opened, nprocs=2, stop_on_failure=False)
+        assert [one.reason for one in outcomes] == ["no image", "it died"]
 
 
 def test_a_network_is_opened_once_in_a_process(opened: Network) -> None:

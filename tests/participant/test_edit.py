@@ -108,6 +108,14 @@ def test_what_is_no_mask_of_this_run(tmp_path: Path, case: str) -> None:
     assert found.value.exit_code == 1
 
 
+def test_colours_are_no_mask(tmp_path: Path) -> None:
+    """As a viewer saves what it shows."""
+    colours = np.zeros(TRUTH.shape, dtype=[(channel, np.uint8) for channel in "RGB"])
+    colours["R"] = HEAD.truth * 255
+    with pytest.raises(EditError, match="colours"):
+        read_edit(saved(tmp_path, colours), GRID)
+
+
 @pytest.mark.parametrize("content", [b"", b"not gzip", b"\x1f\x8b\x08"])
 def test_what_cannot_be_read(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "sub-01_desc-manual_mask.nii.gz"

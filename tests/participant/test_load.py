@@ -265,6 +265,19 @@ def test_an_affine_that_is_not_finite(values: np.ndarray) -> None:
         from_image(image)
 
 
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz"])
+def test_an_open_image_whose_file_was_cut_short(
+    tmp_path: Path, values: np.ndarray, extension: str
+) -> None:
+    """Its header is whole: nibabel looks for the voxels when they are asked for."""
+    path = save(nib.Nifti1Image(values, AFFINE), tmp_path / f"a{extension}")
+    content = path.read_bytes()
+    image = nib.load(path)
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(LoadError, match=r"^image: cannot be read .* copy or convert"):
+        from_image(image)
+
+
 def forms(values: np.ndarray, sform: np.ndarray | None, qform: np.ndarray | None):
     image = nib.Nifti1Image(values, AFFINE)
     image.set_sform(sform, code=0 if sform is None else 1)

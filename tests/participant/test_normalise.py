@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bids_strip.card import find_card
-from bids_strip.domain import BrainMask, Conformed, Frame, Prediction, Volume
+from bids_strip.domain import BrainMask, Conformed, NetworkTissues, Volume
 from bids_strip.errors import NormaliseError
 from bids_strip.geometry import quantised, within
 from bids_strip.participant.clean import clean
@@ -35,12 +35,11 @@ class Head:
 
     volume: Volume
     brain: BrainMask
-    prediction: Prediction
-    frame: Frame
+    network: NetworkTissues
     tissue: np.ndarray
 
     def normalised(self, **options):
-        return normalise(self.volume, self.brain, self.prediction, self.frame,
+        return normalise(self.volume, self.brain, self.network,
                          **{"suffix": "T1w", "smoothness_mm": 40.0, **options})  # fmt: skip
 
     def times(self, field: np.ndarray) -> Head:
@@ -70,8 +69,8 @@ def make_head(name: str = "RAS", *, suffix: str = "T1w", noise: float = 15.0) ->
     conformed = conform(volume, CARD)
     steps = quantised(head.sdt)
     brain = BrainMask(within(steps, 0.0), steps, 0.0, False, 1.0)
-    prediction = Prediction(np.zeros(conformed.data.shape, np.float32), shares_of(conformed, head))
-    return Head(volume, brain, prediction, conformed.frame, tissue)
+    network = NetworkTissues(shares_of(conformed, head), conformed.frame)
+    return Head(volume, brain, network, tissue)
 
 
 def _grid(head: Phantom):
@@ -152,7 +151,7 @@ def test_the_border_does_not_matter() -> None:
 def test_a_network_without_tissues() -> None:
     """Depth stands in: no crash, the field is still found."""
     head = make_head()
-    silent = replace(head, prediction=replace(head.prediction, shares=None))
+    silent = replace(head, network=replace(head.network, shares=None))
     field = wave(head)
     found = silent.times(field).normalised()
     inside = head.brain.mask
@@ -209,15 +208,15 @@ def test_a_real_head_times_a_known_field() -> None:
         prediction = predictor(conformed)
         surface = clean(prediction, conformed.zooms)
         brain = derive(one, restore(surface, conformed.frame), border_mm=0.0)
-        heads.append(Head(one, brain, prediction, conformed.frame, np.zeros(0)))
+        network = NetworkTissues(prediction.shares, conformed.frame)
+        heads.append(Head(one, brain, network, np.zeros(0)))
     plain, biased = (head.normalised() for head in heads)
     inside = heads[0].brain.mask & heads[1].brain.mask
     ratio = np.exp(biased.log_field - plain.log_field)[inside]
     assert np.corrcoef(ratio, wave(heads[0])[inside])[0, 1] >= 0.97
     from bids_strip.participant.segment import segment
 
-    white = segment(plain, heads[0].brain, heads[0].prediction, heads[0].frame,
-                    suffix="T1w").steps[1] >= 230  # fmt: skip
+    white = segment(plain, heads[0].brain, heads[0].network, suffix="T1w").steps[1] >= 230
     first, second = (one.volume.data[white].std() / one.volume.data[white].mean()
                      for one in (plain, biased))  # fmt: skip
     assert second == pytest.approx(first, rel=0.05)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bids_strip.domain import BrainMask, Grid, Prediction, Surface, Volume
+from bids_strip.domain import BrainMask, Grid, NetworkTissues, Surface, Volume
 from bids_strip.geometry import off_threshold, quantised, within
 from bids_strip.metrics import FACES, METRICS
 from bids_strip.participant.conform import conform
@@ -96,12 +96,11 @@ def measured(source, brain, *, shares: bool = True, **changes) -> dict[str, floa
     told = np.zeros((6, *conformed.data.shape), np.float32)
     inside = sphere_sdt(conformed_world(conformed, source.volume.grid.affine)) <= 0
     told[2], told[4] = inside, ~inside
-    prediction = Prediction(conformed.data, told if shares else None)
+    network = NetworkTissues(told if shares else None, conformed.frame)
     products = replace(products_of(source, brain), match=match(source.volume.grid, brain))
     normalised = changes.get("normalised", normalised_of(source))
     segmented = changes.get("segmented", segmented_of(brain))
-    return measure(SURFACE, prediction, conformed.frame, normalised, segmented, products,
-                   brain)  # fmt: skip
+    return measure(SURFACE, network, normalised, segmented, products, brain)
 
 
 NO_TISSUES = {  # of a brain all white: no grey matter and no fluid to compare

@@ -18,7 +18,7 @@ NAMES = ("RAS", "PSR", "oblique", "anisotropic")
 
 def segmented(head: Head, suffix: str = "T1w"):
     normalised = head.normalised(suffix=suffix)
-    return segment(normalised, head.brain, head.prediction, head.frame, suffix=suffix)
+    return segment(normalised, head.brain, head.network, suffix=suffix)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -88,7 +88,7 @@ def test_the_border_does_not_matter() -> None:
 def test_a_network_without_tissues() -> None:
     """Depth is the prior; nothing is known of what lies outside."""
     head = make_head()
-    found = segmented(replace(head, prediction=replace(head.prediction, shares=None)))
+    found = segmented(replace(head, network=replace(head.network, shares=None)))
     for label in (1, 2, 3):
         assert dice(found.labels == label, head.tissue == label) >= 0.9, label
     assert not found.labels[~within(head.brain.sdt_steps, 0.0)].any()

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 
 from bids_strip.domain import (
     BrainMask,
-    Frame,
     Grid,
     Match,
+    NetworkTissues,
     Normalised,
-    Prediction,
     Products,
     Registration,
     Segmented,
@@ -30,8 +29,8 @@ Found = Mapping[str, float | None]
 
 
 def measure(
-    cleaned: Surface, prediction: Prediction, frame: Frame, normalised: Normalised,
-    segmented: Segmented, products: Products, whole: BrainMask,
+    cleaned: Surface, network: NetworkTissues, normalised: Normalised, segmented: Segmented,
+    products: Products, whole: BrainMask,
 ) -> dict[str, float]:  # fmt: skip
     """All metrics of a run.
 
@@ -39,8 +38,8 @@ def measure(
     ----------
     cleaned
         The prediction, cleaned.
-    prediction, frame
-        The network's tissues, and how its grid lies in the native one.
+    network
+        Its tissues.
     normalised, segmented
         The run's brightness, corrected, and its tissues.
     products
@@ -70,7 +69,7 @@ def measure(
         "nonfinite_voxels": float(source.nonfinite_voxels),
         "fill_voxels": float(source.fill_voxels),
         **image.voxels_mm(grid),
-        **_had(of_surface(normalised, whole, prediction, frame, known.get("gm"))),
+        **_had(of_surface(normalised, whole, network, known.get("gm"))),
         **_had(of_shape(match, grid)),
         **_had(of_image(normalised, segmented, brain, known)),
         **_had(of_head(normalised, match, known)),
@@ -97,11 +96,10 @@ def measure_mask(grid: Grid, brain: BrainMask) -> dict[str, float]:
 
 
 def of_surface(
-    normalised: Normalised, brain: BrainMask, prediction: Prediction, frame: Frame,
-    grey: Brightness | None,
-) -> Found:  # fmt: skip
+    normalised: Normalised, brain: BrainMask, network: NetworkTissues, grey: Brightness | None
+) -> Found:
     """The surface beside the image and the network's tissues around it."""
-    seen = surroundings.around(normalised, brain, prediction, frame)
+    seen = surroundings.around(normalised, brain, network)
     if seen is None:
         return {}
     outside = surface.tissue_outside_ml(seen)

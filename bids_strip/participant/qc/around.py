@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bids_strip.domain import SDT_STEP_MM, BrainMask, Float3, Frame, Normalised, Prediction, Zooms
+from bids_strip.domain import SDT_STEP_MM, BrainMask, Float3, NetworkTissues, Normalised, Zooms
 from bids_strip.geometry import Box, bounding_box, every_nth, gradient_at, to_native, within
 
 APART_MM = 2.0
@@ -68,9 +68,7 @@ class Profiles:
         return self.brightness[:, (self.out_mm >= low_mm) & (self.out_mm <= high_mm)]
 
 
-def around(
-    normalised: Normalised, brain: BrainMask, prediction: Prediction, frame: Frame
-) -> Around | None:
+def around(normalised: Normalised, brain: BrainMask, network: NetworkTissues) -> Around | None:
     """Look at a run around its surface; None if nothing lies within it."""
     zooms = normalised.volume.grid.zooms
     inside = within(brain.sdt_steps, 0.0)
@@ -84,18 +82,18 @@ def around(
     return Around(
         sdt_mm=brain.sdt_steps[window] * np.float32(SDT_STEP_MM),
         brightness=np.ascontiguousarray(normalised.volume.data[window]),
-        tissue=_share(prediction, frame, window, 1, 2),
-        fluid=_share(prediction, frame, window, 3),
+        tissue=_share(network, window, 1, 2),
+        fluid=_share(network, window, 3),
         zooms=(x, y, z),
     )
 
 
-def _share(prediction: Prediction, frame: Frame, window: Box, *labels: int) -> Float3 | None:
+def _share(network: NetworkTissues, window: Box, *labels: int) -> Float3 | None:
     """Sum of the network's shares of some labels; None if it tells no tissues."""
-    if prediction.shares is None:
+    if network.shares is None:
         return None
-    first, *others = (prediction.shares[label] for label in labels)
-    return to_native(sum(others, first), frame, window)
+    first, *others = (network.shares[label] for label in labels)
+    return to_native(sum(others, first), network.frame, window)
 
 
 def profiles(seen: Around) -> Profiles | None:

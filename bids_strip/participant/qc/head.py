@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from bids_strip.domain import WHITE_MATTER, Affine, Bool3, Float3, Match, Normalised
-from bids_strip.geometry import every_nth, filled, largest_component
+from bids_strip.geometry import every_nth, filled, largest_component, mapped, windowed
 from bids_strip.participant.qc.tissues import Brightness, brightness
 
 _APART_MM = 4.0
@@ -53,8 +53,8 @@ def head_of(normalised: Normalised) -> Head:
     closed = ndimage.binary_closing(padded, iterations=_ROUNDS)
     inner = (slice(_ROUNDS, -_ROUNDS),) * 3
     mask = filled(np.asarray(closed[inner]))
-    affine = grid.affine @ np.diag([*(side.step for side in window), 1.0])
-    return Head(values, mask, ~ndimage.binary_dilation(mask), affine)
+    air = ~ndimage.binary_dilation(mask)
+    return Head(values, mask, air, windowed(grid.affine, window))
 
 
 def background_share(head: Head) -> float:
@@ -86,7 +86,7 @@ def face_share(head: Head, match: Match) -> float | None:
     sides = [np.arange(low, high, _APART_MM) for low, high in _FACE_MM]
     places = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 3)
     to_voxel = np.linalg.inv(head.affine) @ match.pose
-    index = np.rint(places @ to_voxel[:3, :3].T + to_voxel[:3, 3]).astype(int)
+    index = np.rint(mapped(to_voxel, places)).astype(int)
     seen = ((index >= 0) & (index < head.mask.shape)).all(axis=1)
     if seen.mean() < _IN_VIEW:
         return None

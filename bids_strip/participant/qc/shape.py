@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_strip.domain import Bool3, Grid, Match
-from bids_strip.geometry import dice
+from bids_strip.geometry import dice, mapped
 from bids_strip.registration.pose import turn_deg
 from bids_strip.registration.reference import LIMIT_MM, scale_of
 
@@ -77,7 +77,7 @@ def _volume_ml(match: Match, grid: Grid, where: Bool3) -> float:
 def _in_view(match: Match, grid: Grid, where: Bool3) -> NDArray[np.bool_]:
     """(N,): which of the points of the reference's grid lie within a grid."""
     to_voxel = np.linalg.inv(grid.affine) @ match.pose @ match.grid.affine
-    index = np.argwhere(where) @ to_voxel[:3, :3].T + to_voxel[:3, 3]
+    index = mapped(to_voxel, np.argwhere(where))
     seen = (index >= -0.5) & (index <= np.array(grid.shape) - 0.5)
     return np.asarray(seen.all(axis=1))
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from bids_strip.domain import Grid, Normalised, Segmented
 from bids_strip.geometry import every_nth
 from bids_strip.metrics import TISSUES
+from bids_strip.spread import robust_sd
 
 SAMPLES_MM = 3.0
-MAD_TO_SD = 1.4826022185056018
 DIETRICH = math.sqrt((4 - math.pi) / 2)
 """Standard deviation of the magnitude of noise over that of its parts."""
 _SURE_STEPS = 230
@@ -62,7 +62,7 @@ def brightness(
     variance = float((weights * (values - np.float32(mean)) ** 2).sum(dtype=np.float64)) / count
     median = weighted_median(values, weights)
     sure = values[weights > weights.max() / 2]
-    mad = float(np.median(np.abs(sure - np.float32(median)))) * MAD_TO_SD
+    mad = robust_sd(sure - np.float32(median))
     return Brightness(median, math.sqrt(variance), mad, count)
 
 
