@@ -20,7 +20,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 OTHERS = {
     "--derivatives", "--parts", "--host-packages", "--base-from-debootstrap", "--cleanenv", "--nv",
     "--containall", "--no-home", "--container-option", "--imagepath", "--dependency", "--qos",
-    "--gpus", "--isolation", "--memory-limit", "--nthreads", "-e",
+    "--gpus", "--isolation", "--memory-limit", "--nthreads", "--no-index", "-e",
 }  # fmt: skip
 """Options of other programs that stand alone in the text."""
 
