@@ -160,8 +160,11 @@ def printed(slurm: PrivateSlurm, arguments: Sequence[str], script: Path) -> None
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a dataset through a private cluster; return 1 if a job did not end well."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if len(arguments) < 2 or arguments[0].startswith("-"):
+    if arguments[:1] in (["-h"], ["--help"]):
         print(__doc__)
+        return 0
+    if len(arguments) < 2 or arguments[0].startswith("-"):
+        print(__doc__, file=sys.stderr)
         return 64
     reason = missing()
     if reason:

@@ -156,7 +156,11 @@ def card_of(model: str | None) -> Card:
         return parse_card(read_json(beside, most=_MOST_BYTES), path)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         reason = folded(repr(error))[:_LONGEST_TEXT]
-        raise ModelError(f"{beside}: not a network card ({reason}); see the README") from error
+        raise ModelError(
+            f"{beside}: not a network card ({reason}); it needs name, version, sha256, input "
+            "(zooms_mm, multiple, axis_codes, intensity with percentiles and clip) and outputs "
+            f"(each with name, channel, meaning, role); {_FOLDER / EMBEDDED}.json is one"
+        ) from error
 
 
 def parse_card(data: dict[str, Any], path: Path) -> Card:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_strip import __version__
+from bids_strip.dataset.words import counted
 from bids_strip.errors import BidsStripError, ExitCode, LevelError, MissingInputError
 from bids_strip.printable import folded, one_line
 from bids_strip.settings import (
@@ -217,7 +218,8 @@ def slurm_script(arguments: Sequence[str]) -> int:
     labels = (dict(run.entities)["sub"] for run in runs.to_do)
     work = plan_work(cluster, settings, labels, runs.to_do)
     if not work.tasks:
-        print(f"{len(runs.done)} runs, all done before: no script is needed", file=sys.stderr)
+        done = counted(len(runs.done), "run")
+        print(f"{done}, all done before: no script is needed", file=sys.stderr)
         return int(ExitCode.OK)
     text = script(cluster, work)
     make_logs(settings.output_dir)
@@ -257,8 +259,8 @@ def _left_out(names: Sequence[str]) -> str | None:
     if not names:
         return None
     return (
-        f"{len(names)} files left out, their names are not raw BIDS or disagree with their folder "
-        f"(for example {names[0]}); rename them or the folders"
+        f"{counted(len(names), 'file')} left out by name, not raw BIDS or not that of the folder "
+        f"(for example {names[0]}); rename the file or the folder"
     )
 
 
@@ -276,8 +278,9 @@ def _work_through(
         return
     templates = sound_templates(settings.recipe.spaces, offline=settings.offline)
     with _site(settings, card, runs, place) as site:
-        LOG.info("%d runs to do, %d skipped; network %s %s on %s", len(runs.to_do),
-                 len(runs.done), card.name, card.version, site.where)  # fmt: skip
+        LOG.info("%s to do, %d skipped; network %s %s on %s",
+                 counted(len(runs.to_do), "run"), len(runs.done),
+                 card.name, card.version, site.where)  # fmt: skip
         write_dataset_files(settings, card, place)
         jobs = [
             Job(run, settings.recipe, place, __version__, site.network.threads,

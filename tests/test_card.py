@@ -154,7 +154,11 @@ def test_a_card_that_is_no_card(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.onnx"
     path.write_bytes(b"x")
     (tmp_path / "a.json").write_text(content)
-    assert "a.json" in refused(str(path))
+    told = refused(str(path))
+    assert "a.json" in told
+    example = Path(told.rpartition("; ")[2].removesuffix(" is one"))
+    assert example.is_file()
+    assert parse_card(json.loads(example.read_text()), example).name
 
 
 def test_a_copy_of_our_own_is_a_foreign_one(tmp_path: Path) -> None:

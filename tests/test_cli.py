@@ -155,7 +155,7 @@ def test_a_finished_run_whose_image_was_dropped_stays_done(
     said = capsys.readouterr().err
     assert "0 done, 2 skipped, 0 failed" in said
     (told,) = [line for line in said.splitlines() if ONE in line]
-    assert told.startswith("1 of 2 runs that are done were not compared with their images")
+    assert told.startswith("1 of 2 runs done before not compared with the image")
     assert call("--outputs", "mask", "--dry-run") == 0
     assert capsys.readouterr().out.splitlines() == [f"done\t{ONE}", f"done\t{TWO}"]
     assert call("--outputs", "mask", "--border", "1", "--participant-label", "01") == 65
@@ -745,7 +745,7 @@ def test_results_of_who_left_the_dataset_are_told(
     assert call("--outputs", "mask", *preview) == 0
     told = [line for line in capsys.readouterr().err.splitlines() if "sub-02" in line]
     assert len(told) == 1
-    assert "results of 1 participants who are not in" in told[0]
+    assert "results of 1 participant not in" in told[0]
     assert call("--outputs", "mask", "--participant-label", "01", *preview) == 0
     assert "sub-02" not in capsys.readouterr().err
 

@@ -133,7 +133,9 @@ def test_others_labels_do_not_make_a_match(tiny_bids: TinyBids) -> None:
         ("sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz", "sub-02/ses-2/anat/sub-02_ses-2_T1w.nii.gz")
     )
     assert names(root, participant_label=("01",), session_label=("1", "2")) == ["sub-01_ses-1_T1w"]
-    with pytest.raises(SelectionError, match="none of 1 T1w images passes --session-label 2"):
+    with pytest.raises(
+        SelectionError, match=r"none of the T1w images \(1\) passes --session-label 2"
+    ):
         select(settings(root, participant_label=("01",), session_label=("2",)))
 
 

@@ -8,10 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from bids_strip.settings import build_parser
+from bids_strip.slurm.arguments import _parser as slurm_parser
+
 ROOT = Path(__file__).parents[1]
 TOP = [ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md")]
 FOLDERS = [ROOT / name / "README.md" for name in ("benchmarks", "training")]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+OTHERS = {
+    "--derivatives", "--parts", "--host-packages", "--base-from-debootstrap", "--cleanenv", "--nv",
+    "--containall", "--no-home", "--container-option", "--imagepath", "--dependency", "--qos",
+    "--gpus", "--isolation", "--memory-limit", "--nthreads", "--no-index", "-e",
+}  # fmt: skip
+"""Options of other programs that stand alone in the text."""
 
 
 def without_code(text: str) -> str:
@@ -55,6 +66,33 @@ def test_the_readme_leads_to_every_page() -> None:
 
 def test_the_readme_stays_short() -> None:
     assert (ROOT / "README.md").stat().st_size <= 20_000
+
+
+def options_named(text: str) -> set[str]:
+    """In code spans that begin with an option or the program, and in its own lines of blocks."""
+    spans = [
+        span
+        for span in re.findall(r"`([^`]+)`", without_code(text))
+        if span.startswith(("-", "bids_strip "))
+    ]
+    blocks = "\n".join(re.findall(r"^```.*?^```", text, flags=re.M | re.S)).replace("\\\n", " ")
+    calls = re.findall(r"\bbids_strip(?:\.sif|:gpu)? (?:slurm-script )?/data ([^#\n]*)", blocks)
+    return {
+        option for said in (*spans, *calls)
+        for option in re.findall(r"(?<![\w-])--?[a-z][\w-]*", said)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("page", [TOP[0], TOP[1], *PAGES], ids=lambda page: page.name)
+def test_options_are_the_programs(page: Path) -> None:
+    parsers = (build_parser(""), slurm_parser())
+    known = {flag for parser in parsers for one in parser._actions for flag in one.option_strings}
+    assert options_named(page.read_text(encoding="utf-8")) <= known | OTHERS
+
+
+def test_options_are_found() -> None:
+    named = options_named((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert named >= {"--border", "--container", "--dry-run", "-w"}
 
 
 def test_what_messages_name_is_there() -> None:

@@ -297,7 +297,7 @@ def test_a_border_says_that_it_does_not_shift_an_edit(call, tmp_path: Path, caps
     save_edit(out, edited())
     assert call("participant", "--border", "2") == 0
     said = capsys.readouterr().err
-    assert "--border 2: not applied to 1 runs" in said
+    assert "--border 2: not applied to 1 run with" in said
     record = json.loads((out / "sub-02/anat/sub-02_desc-brain_qc.json").read_text())
     assert record["options"]["border_mm"] == 2.0
     assert "predict" not in record["stage_seconds"]

@@ -10,6 +10,7 @@ import hashlib
 import json
 import zipfile
 import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from bids_strip.geometry import (
     filled,
     signed_distance,
 )
+from training.errors import TrainingError
 from training.whole import written_whole
 
 _BROKEN = (FileNotFoundError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
@@ -160,9 +162,9 @@ def load_maps(folder: Path, cache: Path, names: list[str] | None = None) -> list
     A cached map that was made from another file or to another definition is made anew.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    missing = set(names or ()) - {path.name.split(".")[0] for path in folder.glob("*.nii.gz")}
+    missing = _missing(folder, names or ())
     if missing:  # draws name maps by their place in the list
-        raise FileNotFoundError(f"{folder}: no label maps {', '.join(sorted(missing))} there")
+        raise FileNotFoundError(f"{folder}: no label maps {', '.join(missing)} there")
     maps = []
     for path in sorted(folder.glob("*.nii.gz")):
         name = path.name.split(".")[0]
@@ -170,6 +172,27 @@ def load_maps(folder: Path, cache: Path, names: list[str] | None = None) -> list
             continue
         maps.append(_cached(cache / f"{name}.npz", path) or _put(cache / f"{name}.npz", path))
     return maps
+
+
+def check_there(folder: Path, names: Sequence[str]) -> None:
+    """Refuse a folder that lacks label maps, before hours are spent on those that are there.
+
+    Raises
+    ------
+    TrainingError
+        Then.
+    """
+    missing = _missing(folder, names)
+    if missing:
+        raise TrainingError(
+            f"{folder}: no label maps {', '.join(missing)} there (.nii.gz); name label "
+            f"maps so: {', '.join(HELD_OUT)} are held out, which export and evaluation need"
+        )
+
+
+def _missing(folder: Path, names: Iterable[str]) -> list[str]:
+    """Which of some label maps a folder lacks."""
+    return sorted({*names} - {path.name.split(".")[0] for path in folder.glob("*.nii.gz")})
 
 
 def made_from(path: Path) -> str:

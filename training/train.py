@@ -25,7 +25,7 @@ from training.errors import TrainingError, told_in_a_line
 from training.heads import heads_asked_for
 from training.log import Log
 from training.losses import Loss, loss_of
-from training.maps import load_maps
+from training.maps import HELD_OUT, check_there, load_maps
 from training.muon import Muon
 from training.network import Architecture, StripNet
 from training.synthesis import Sample, SynthesisRanges
@@ -383,6 +383,7 @@ def main() -> None:
     parser.add_argument("--average", type=float, default=0.998, help="share of the average kept")
     plan = Plan(**vars(parser.parse_args()))
     with told_in_a_line():
+        check_there(plan.labels, (*TRAINING_MAPS, *HELD_OUT))
         train(plan)
 
 

@@ -97,8 +97,8 @@ def select(settings: Settings) -> Selection:
     chosen = [image.run for image in images if selected(image, filters, queries)]
     if not chosen:
         why = (
-            f"{settings.bids_dir}: none of {len(images)} {listed(settings.modality)} images "
-            f"passes {in_words(settings, filters)}; loosen the filters"
+            f"{settings.bids_dir}: none of the {listed(settings.modality)} images "
+            f"({len(images)}) passes {in_words(settings, filters)}; loosen the filters"
         )
         raise SelectionError(_with_closed(why, found))
     notes.append(_without_runs(settings, chosen))

@@ -14,6 +14,11 @@ def listed(labels: Sequence[str]) -> str:
     return ", ".join(labels[:SHOWN]) + (", ..." if len(labels) > SHOWN else "")
 
 
+def counted(number: int, what: str) -> str:
+    """Write a number of things: ``1 run``, ``2 runs``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def what_there_is(labels: Sequence[str]) -> str:
     """Say what there is instead."""
     return f"present: {listed(labels)}" if labels else "no image names one"

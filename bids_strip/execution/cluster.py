@@ -14,6 +14,7 @@ from typing import Any
 
 from bids_strip import __version__
 from bids_strip.card import Card
+from bids_strip.dataset.words import counted
 from bids_strip.errors import ClusterError
 from bids_strip.execution.futures import execute, other_version, unseen
 from bids_strip.execution.worker import Network, network_of, opened
@@ -93,8 +94,9 @@ class _Watch:
             Then.
         """
         lost = (
-            f"--dask-scheduler {self._address}: the connection was lost, {unfinished} runs were "
-            "not finished; call again when it is back, what is done stays done"
+            f"--dask-scheduler {self._address}: the connection was lost, "
+            f"{counted(unfinished, 'run')} not finished; call again when it is back, what is "
+            "done stays done"
         )
         if self._client.status != "running":
             raise ClusterError(lost)
@@ -110,7 +112,7 @@ class _Watch:
         elif now - self._empty_since > _WORKERS_S:
             raise ClusterError(
                 f"--dask-scheduler {self._address}: no worker left for {_WORKERS_S:.0f} s, "
-                f"{unfinished} runs were not finished; start workers and call again"
+                f"{counted(unfinished, 'run')} not finished; start workers and call again"
             )
 
     def close(self) -> None:
@@ -156,8 +158,8 @@ def connected(
         total = sum(slots.values())
         at_once = min(total, settings.nprocs) if settings.nprocs else None
         where = (
-            f"{', '.join(providers)}, {len(slots)} workers of {address}, {at_once or total} at a "
-            f"time, {threads} threads each"
+            f"{', '.join(providers)}, {counted(len(slots), 'worker')} of {address}, "
+            f"{at_once or total} at a time, {counted(threads, 'thread')} each"
         )
         yield Cluster(client, address, network, at_once, total, where)
 

@@ -15,6 +15,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from bids_strip.card import Card
+from bids_strip.dataset.words import counted
 from bids_strip.execution.room import Room, usual_gb
 from bids_strip.execution.turns import Held, Turns
 from bids_strip.execution.worker import Network, network_of, opened, work
@@ -93,7 +94,7 @@ def this_machine(
     predictor = opened(network)
     if predictor.provider == CUDA and settings.nprocs is None:
         nprocs = 1
-    where = f"{predictor.where}, {nprocs} at a time, {threads} threads each"
+    where = f"{predictor.where}, {nprocs} at a time, {counted(threads, 'thread')} each"
     return ThisMachine(network, nprocs, where, room)
 
 

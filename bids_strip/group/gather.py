@@ -20,7 +20,7 @@ from bids_strip.dataset.filters import (
 )
 from bids_strip.dataset.names import Image, NameReader, run_at
 from bids_strip.dataset.walk import files_in_anat, subject_folders
-from bids_strip.dataset.words import listed
+from bids_strip.dataset.words import counted, listed
 from bids_strip.errors import DatasetError, MissingInputError, SelectionError
 from bids_strip.judged import mask_key
 from bids_strip.naming import derivative_name
@@ -85,8 +85,8 @@ def gather(settings: Settings) -> Gathered:
         raise MissingInputError(str(error)) from error
     if not chosen:
         raise SelectionError(
-            f"{settings.output_dir}: none of {len(records)} {listed(settings.modality)} results "
-            f"passes {in_words(settings, filters)}; loosen the filters"
+            f"{settings.output_dir}: none of the {listed(settings.modality)} results "
+            f"({len(records)}) passes {in_words(settings, filters)}; loosen the filters"
         )
     by_name = sorted(chosen, key=lambda record: record.bids_name)
     found = {
@@ -126,8 +126,8 @@ def _misplaced_note(names: Sequence[str]) -> str | None:
     if not names:
         return None
     return (
-        f"{len(names)} results left out, their names disagree with their folder (for example "
-        f"{names[0]}); move such copies out of OUTPUT_DIR"
+        f"{counted(len(names), 'result')} left out by name, which is not that of the folder (for "
+        f"example {names[0]}); move such copies out of OUTPUT_DIR"
     )
 
 

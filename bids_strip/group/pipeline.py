@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_strip import __version__
+from bids_strip.dataset.words import counted
 from bids_strip.group.best import best_runs
 from bids_strip.group.gather import Gathered, gather
 from bids_strip.group.heatmap import heatmap
@@ -89,7 +90,7 @@ class Group:
         if not names:
             return None
         return (
-            f"{_counted(len(names), 'rating')} not counted, given to another mask of the run (for "
+            f"{counted(len(names), 'rating')} not counted, given to another mask of the run (for "
             f"example {names[0]}); rate again on the group page"
         )
 
@@ -116,7 +117,7 @@ def collect(settings: Settings) -> Group:
 def preview(settings: Settings, group: Group) -> list[str]:
     """What `summarize` would write: one line a modality."""
     return [
-        *(f"to do\tgroup_{suffix}.tsv\t{_counted(len(records), 'run')}"
+        *(f"to do\tgroup_{suffix}.tsv\t{counted(len(records), 'run')}"
           for suffix, records in group.gathered.records.items()),
         *(f"left out\tgroup_{suffix}.tsv\tno runs" for suffix in group.gathered.left_out),
         *(["to do\tgroup_identity.tsv"] if settings.identity_check else []),
@@ -162,7 +163,7 @@ def summarize(settings: Settings, group: Group, staging: Path) -> str:
         found = Counter(run.verdict for run in runs)
         path = settings.output_dir / f"group_{suffix}.html"
         of_them = " of them" if len(runs) > 1 else ""
-        lines.append(f"{_counted(len(runs), f'{suffix} run')}, {found[UNREADABLE]}{of_them} "
+        lines.append(f"{counted(len(runs), f'{suffix} run')}, {found[UNREADABLE]}{of_them} "
                      f"failed, {found[CHECK]} to check: {path}")  # fmt: skip
     if identities:
         lines.append(write_identity(identities, place))
@@ -228,10 +229,6 @@ def write_identity(identities: Sequence[Identity], place: Place) -> str:
     found = [name for one in identities for name in one.findings]
     told = f"do not fit ({', '.join(found[:3])}{', ...' if len(found) > 3 else ''})"
     return (
-        f"identity: {compared} of {_counted(runs, 'run')} compared, {len(found)} "
+        f"identity: {compared} of {counted(runs, 'run')} compared, {len(found)} "
         f"{told if found else 'do not fit'}: {place.output_dir / 'group_identity.html'}"
     )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
+from bids_strip.dataset.words import counted
 from bids_strip.judged import Judged, Outlier, Rating, reason_words
 from bids_strip.metrics import ALL_METRICS, Metric
 from bids_strip.naming import page_name, tile_of
@@ -67,7 +68,7 @@ def page(
     script = "\n".join(['"use strict";', "(() => {", *scripts, "})();"])
     return filled(
         "group.html",
-        title=f"bids_strip: {_count(len(runs), suffix)}",
+        title=f"bids_strip: {counted(len(runs), f'{suffix} run')}",
         table=f"group_{suffix}.tsv",
         software=software,
         style=part("base.css") + part("group.css"),
@@ -126,10 +127,6 @@ def _run(
         "page": f"{quote(subject)}#{record.bids_name}" if subject else None,
         "figure": quote(figure) if figure else None,
     }
-
-
-def _count(runs: int, suffix: str) -> str:
-    return f"{runs} {suffix} run{'' if runs == 1 else 's'}"
 
 
 def _failure(record: Record) -> list[str]:

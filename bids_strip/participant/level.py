@@ -11,6 +11,7 @@ from bids_strip.card import Card
 from bids_strip.citation import citation
 from bids_strip.dataset.description import read_description
 from bids_strip.dataset.selection import select
+from bids_strip.dataset.words import counted
 from bids_strip.domain import Run
 from bids_strip.errors import ModelError
 from bids_strip.manual import seems_edited
@@ -93,17 +94,18 @@ def _gone(settings: Settings) -> str | None:
     if not gone:
         return None
     return (
-        f"results of {len(gone)} participants who are not in {settings.bids_dir} stay and count in "
-        f'the group (for example {gone[0]}); see "Taking a participant out" in docs/FAILURES.md'
+        f"results of {counted(len(gone), 'participant')} not in {settings.bids_dir} stay and count "
+        f"in the group (for example {gone[0]}); to take one out, remove from {settings.output_dir} "
+        f"{gone[0]}, {gone[0]}.html and what logs/identity has of it, and call the group level"
     )
 
 
 def _uncompared(unseen: Sequence[Run], done: Sequence[Run]) -> str:
     """One line about runs that are done as far as can be said."""
     return (
-        f"{len(unseen)} of {len(done)} runs that are done were not compared with their images, "
-        f"which cannot be read now (for example {unseen[0].relative}); get their content to have "
-        "them compared"
+        f"{len(unseen)} of {counted(len(done), 'run')} done before not compared with the image, "
+        f"which cannot be read now (for example {unseen[0].relative}); get its content to have it "
+        "compared"
     )
 
 
@@ -118,8 +120,8 @@ def shift_note(settings: Settings, runs: Worklist) -> str | None:
     if not edited:
         return None
     return (
-        f"{' '.join(asked)}: not applied to {edited} runs whose masks were edited by "
-        "hand; an edited mask is final"
+        f"{' '.join(asked)}: not applied to {counted(edited, 'run')} with a mask edited by hand; "
+        "an edited mask is final"
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from bids_strip.dataset.description import DESCRIPTION
 from bids_strip.dataset.filters import labels_of
+from bids_strip.dataset.words import counted
 from bids_strip.domain import Run
 from bids_strip.errors import OutputError, UsageError
 from bids_strip.scanner import json_names, sidecars_of
@@ -227,7 +228,8 @@ def _in_image(cluster: Cluster) -> bool:
 def note(work: Work) -> str:
     """Say in a line what the script does, and where Slurm may refuse it."""
     count = len(work.tasks)
-    said = f"{sum(map(len, work.tasks))} participants in {count} tasks, then the group level"
+    participants = counted(sum(map(len, work.tasks)), "participant")
+    said = f"{participants} in {counted(count, 'task')}, then the group level"
     if count > MOST_TASKS:
         said += (
             f"; Slurm takes {MOST_TASKS} tasks unless its MaxArraySize is set higher: give more "

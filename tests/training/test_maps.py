@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 
 from bids_strip.geometry import signed_distance  # noqa: E402
 from training import maps  # noqa: E402
+from training.errors import TrainingError  # noqa: E402
 from training.maps import (  # noqa: E402
     GROUP_INDEX,
     GROUPS,
@@ -22,6 +23,7 @@ from training.maps import (  # noqa: E402
     TISSUE_OF_GROUP,
     UNIT,
     TrainingMap,
+    check_there,
     load_maps,
     prepare,
     region_of,
@@ -113,6 +115,9 @@ def test_orientation_of_the_file_does_not_matter(folder: Path) -> None:
 def test_a_map_that_is_not_there_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no label maps c there"):
         load_maps(folder, tmp_path / "cache", ["a", "c"])
+    with pytest.raises(TrainingError, match="no label maps c, d there"):
+        check_there(folder, ["a", "d", "c"])
+    check_there(folder, ["a"])
 
 
 @pytest.fixture

@@ -21,10 +21,11 @@ from training.draws import Sequence, rendered  # noqa: E402
 from training.errors import TrainingError  # noqa: E402
 from training.export import largest_differences, to_onnx  # noqa: E402
 from training.losses import Loss, distance_loss, loss_of  # noqa: E402
-from training.maps import GROUP_INDEX, TrainingMap  # noqa: E402
+from training.maps import GROUP_INDEX, HELD_OUT, TrainingMap  # noqa: E402
 from training.network import TISSUE_CHANNELS, Architecture, StripNet, card_values  # noqa: E402
 from training.synthesis import FAR_MM, SynthesisRanges, unstored  # noqa: E402
 from training.train import (  # noqa: E402
+    TRAINING_MAPS,
     Learner,
     Plan,
     Progress,
@@ -277,6 +278,16 @@ def test_reports_and_scores_are_neither_learning_nor_waiting(
                 device=device, architecture=Architecture(widths=(4, 6, 8, 8)))  # fmt: skip
     train(plan)
     assert (told[-1].step, told[-1].waited, told[-1].seconds) == (4, 4 * 3.0, seconds)
+
+
+def test_held_out_maps_are_asked_for_before_a_training(tmp_path: Path, monkeypatch) -> None:
+    """Export and evaluation read them: hours of training without them would be for nothing."""
+    for name in TRAINING_MAPS:
+        (tmp_path / f"{name}.nii.gz").touch()
+    monkeypatch.setattr("sys.argv", ["train", str(tmp_path), str(tmp_path / "work")])
+    monkeypatch.setattr("training.train.train", lambda _: pytest.fail("trained"))
+    with pytest.raises(SystemExit, match=f"no label maps {', '.join(HELD_OUT)} there"):
+        training.train.main()
 
 
 @pytest.fixture
