@@ -68,7 +68,7 @@ RULES: tuple[Rule, ...] = (
     Rule("loss", "tissue_outside_lump_ml", _LOSS, most=3.0),
     Rule("too_large", "tissue_margin_mm", "the mask is too large all round", most=6.9),
     Rule("too_small", "tissue_margin_mm", "the mask is too small all round", least=1.4),
-    Rule("at_tissue", "tissue_margin_low_mm", _ALONG, least=0.07),
+    Rule("at_tissue", "tissue_margin_low_mm", _ALONG, least=-0.5),
     # whether there is a head at all, and the right way up
     Rule("unlike_a_brain", "reference_misfit_mm", _UNLIKE, most=2.6),
     *(Rule("turned", f"rotation_{axis}_deg", _TURNED, least=-60.0, most=60.0) for axis in AXES),

@@ -223,11 +223,12 @@ def test_steps_that_come_again_are_told_once(tmp_path: Path, maps, monkeypatch) 
 def test_data_without_heads_is_told_in_a_line_before_anything(
     tmp_path: Path, monkeypatch, program: Callable[[], None], there: tuple[str, ...], why: str
 ) -> None:
-    data, work = tmp_path / "data", tmp_path / "work"
-    for name in there:
-        (data / name).parent.mkdir(parents=True)
-        (data / name).touch()
-    monkeypatch.setattr("sys.argv", ["program", "labels", str(work), "--data", str(data)])
+    data, labels, work = (tmp_path / name for name in ("data", "labels", "work"))
+    maps = [f"{name}.nii.gz" for name in (*TRAINING_MAPS, *HELD_OUT)]
+    for path in (*(data / name for name in there), *(labels / name for name in maps)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.setattr("sys.argv", ["program", str(labels), str(work), "--data", str(data)])
     with pytest.raises(SystemExit) as ended:
         program()
     told = str(ended.value.code)
