@@ -159,7 +159,8 @@ def card_of(model: str | None) -> Card:
         raise ModelError(
             f"{beside}: not a network card ({reason}); it needs name, version, sha256, input "
             "(zooms_mm, multiple, axis_codes, intensity with percentiles and clip) and outputs "
-            f"(each with name, channel, meaning, role); {_FOLDER / EMBEDDED}.json is one"
+            "(each with name, channel, meaning, role; one has role brain); "
+            f"{_FOLDER / EMBEDDED}.json is one"
         ) from error
 
 

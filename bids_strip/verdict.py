@@ -51,8 +51,8 @@ _LEAK = "the mask reaches beyond the brain, into an eye, the neck or the scalp"
 _LOSS = "a part of the brain lies outside the mask"
 _LOWER = "the mask reaches the lower edge of the image: it leaks down the neck, or the brain is cut"
 _ALONG = (
-    "the surface runs along or through what looks like brain: the mask lies beside it, is too "
-    "small, or leaks with it"
+    "the surface runs through what looks like brain: the mask lies beside it, is too small, or "
+    "leaks with it"
 )
 _UNLIKE = "the mask is not shaped like a brain"
 _TURNED = "the head lies turned over: the header may have its axes the wrong way round"

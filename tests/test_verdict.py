@@ -54,6 +54,16 @@ def test_what_fits_a_failure_is_a_reason() -> None:
         assert {*fitting} <= known
 
 
+@pytest.mark.parametrize(("margin_mm", "held"), [
+    (0.0, ()), (-0.1, ()), (-1.6, ("at_tissue",)), (-4.0, ("at_tissue",)),
+])  # fmt: skip
+def test_at_tissue_holds_of_a_shifted_mask_and_not_of_one_along_tissue(
+    margin_mm: float, held: tuple[str, ...]
+) -> None:
+    """Margins of untouched heads and of masks shifted by 6 mm lie on the two sides."""
+    assert reasons({"tissue_margin_low_mm": margin_mm}, {}) == held
+
+
 RULES_OF_TWO = (
     Rule("leak", "a", "words", most=3),
     Rule("loss", "b", "other words", least=1),

@@ -138,16 +138,25 @@ def execute(
             return
 
 
+class _WorkerDiedError(Exception):
+    """A worker died; with it ended what was under way."""
+
+    def __init__(self, under_way: tuple[Job, ...]) -> None:
+        super().__init__("a worker died")
+        self.under_way = under_way
+
+
 def _pooled(
     jobs: Sequence[Job], network: Network, nprocs: int, stop_on_failure: bool, room: Room | None
 ) -> Generator[Outcome]:
     """A pool, and a new one each time a worker dies.
 
-    The runs that were under way then, the first ones not finished, are tried again each on its own:
-    if its process dies once more, the run is to blame. What another call has goes to the end.
+    The runs that were under way then are tried again each on its own: if its process dies once
+    more, the run is to blame. What another call has goes to the end.
     """
     left = {job.run.path: job for job in jobs}
-    while left:
+    stopped = False
+    while left and not stopped:
         try:
             again = _pool(tuple(left.values()), network, nprocs, stop_on_failure, room)
             with closing(again) as outcomes:
@@ -156,15 +165,15 @@ def _pooled(
                     if isinstance(ended, Held):
                         left[ended.run.path] = job
                     else:
+                        stopped |= stop_on_failure and isinstance(ended, Failed)
                         yield ended
             return
-        except BrokenProcessPool:
-            for job in tuple(left.values())[: nprocs + 1]:
+        except _WorkerDiedError as died:
+            for job in died.under_way:
                 del left[job.run.path]
                 ended = _alone(job, network)
+                stopped |= stop_on_failure and isinstance(ended, Failed)
                 yield ended
-                if stop_on_failure and isinstance(ended, Failed):
-                    return
 
 
 def _alone(job: Job, network: Network) -> Outcome:
@@ -172,7 +181,7 @@ def _alone(job: Job, network: Network) -> Outcome:
     try:
         with closing(_pool((job,), network, 1, stop_on_failure=False)) as outcomes:
             return next(ended for ended in outcomes if not isinstance(ended, Held))
-    except BrokenProcessPool:
+    except _WorkerDiedError:
         reason = (
             f"{job.run.path}: the process working on it died, most likely for want of memory; "
             "give fewer --nprocs or more memory"
@@ -186,7 +195,13 @@ def _pool(
 ) -> Generator[Outcome | Held]:  # fmt: skip
     """Outcomes of a pool of spawned workers, none of which outlives this call.
 
-    After a failure that stops, what is under way is finished and nothing more is started.
+    After a failure that stops, what is under way is finished and nothing more is started. When a
+    worker dies, what is done already comes first.
+
+    Raises
+    ------
+    _WorkerDiedError
+        Then.
     """
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
@@ -202,16 +217,20 @@ def _pool(
                     break
                 job, wait_s = turns.take()
                 under_way[pool.submit(work, job, network, wait_s)] = (job, needed_mb)
-            ended_now = finished(under_way, return_when=FIRST_COMPLETED).done
-            # a worker's death comes last: it ends this pool, and what is done stays done
-            for future in sorted(ended_now, key=lambda one: one.exception() is not None):
-                job, _ = under_way.pop(future)
+            for future in finished(under_way, return_when=FIRST_COMPLETED).done:
                 ended = future.result()
+                job, _ = under_way.pop(future)
                 if isinstance(ended, Held):
                     turns.back(job)
                 elif stop_on_failure and isinstance(ended, Failed):
                     turns.clear()
                 yield ended
+    except BrokenProcessPool as error:
+        done = [one for one in under_way if one.done() and one.exception() is None]
+        for future in done:
+            del under_way[future]
+            yield future.result()
+        raise _WorkerDiedError(tuple(job for job, _ in under_way.values())) from error
     finally:
         workers = set(multiprocessing.active_children()) - others
         pool.shutdown(wait=False, cancel_futures=True)

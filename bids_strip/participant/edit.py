@@ -17,7 +17,13 @@ from bids_strip.errors import EditError
 from bids_strip.geometry import corners_apart_mm
 from bids_strip.manual import same_manual
 from bids_strip.naming import manual_name, names_of
-from bids_strip.nifti import DAMAGED, NotCompressedError, quiet_headers, read_nifti
+from bids_strip.nifti import (
+    DAMAGED,
+    NotCompressedError,
+    are_intensities,
+    quiet_headers,
+    read_nifti,
+)
 from bids_strip.printable import first_line
 from bids_strip.record import Record
 
@@ -115,6 +121,11 @@ def read_edit(path: Path, grid: Grid) -> Bool3:
             raise EditError(f"{path}: {missing}")
         with quiet_headers():
             image = _turned(read_nifti(path), grid.affine)
+            if not are_intensities(image.get_data_dtype()):
+                raise EditError(
+                    f"{path}: holds colours or complex numbers, not a mask; save it with 0 outside "
+                    "and one other value inside"
+                )
             data = np.asanyarray(image.dataobj)
     except NotCompressedError as error:  # its name is right: the content has to follow
         raise EditError(
@@ -125,10 +136,6 @@ def read_edit(path: Path, grid: Grid) -> Bool3:
         raise EditError(f"{path}: {describe_refusal(error) or damaged}") from error
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
-    if data.dtype.fields:
-        raise EditError(
-            f"{path}: holds colours, not a mask; save it with 0 outside and one other value inside"
-        )
     _check_grid(path, data.shape, np.asarray(image.affine), grid)
     drawn = _inside(path, data)
     volume_ml = np.count_nonzero(drawn) * grid.voxel_volume_ml

@@ -96,7 +96,8 @@ def _gone(settings: Settings) -> str | None:
     return (
         f"results of {counted(len(gone), 'participant')} not in {settings.bids_dir} stay and count "
         f"in the group (for example {gone[0]}); to take one out, remove from {settings.output_dir} "
-        f"{gone[0]}, {gone[0]}.html and what logs/identity has of it, and call the group level"
+        f"{gone[0]}, {gone[0]}.html and what logs/identity has of it, and call the group level "
+        '(docs/FAILURES.md, "Taking a participant out")'
     )
 
 

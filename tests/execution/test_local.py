@@ -135,6 +135,42 @@ def test_what_was_done_when_a_worker_dies_is_not_done_again(
         assert [one.reason for one in outcomes] == ["no image", "it died"]
 
 
+def test_nothing_is_started_after_a_failure_though_a_worker_dies(
+    jobs_of, opened: Network, monkeypatch
+) -> None:
+    """What was under way is told; the third run is left alone."""
+    monkeypatch.setattr(local, "ProcessPoolExecutor", BreaksBehindTheFirst)
+    monkeypatch.setattr(local, "_alone", lambda job, _: Failed(job.run, "run", "it died", 1))
+    outcomes = execute(jobs_of("01", "02", "03"), opened, nprocs=2, stop_on_failure=True)
+    assert [one.reason for one in outcomes] == ["no image", "it died"]
+
+
+class BreaksWhenAsked(BreaksBehindTheFirst):
+    """A pool that is found broken when the third run is given to it, the second done meanwhile."""
+
+    def submit(self, _: object, job: Job, *__: object) -> Future[Done | Failed]:
+        self.submitted += 1
+        if self.submitted == 3:
+            self.second.set_result(Failed(self.second_job.run, "load", "second", 65))
+            raise BrokenProcessPool("a worker died")
+        future: Future[Done | Failed] = Future()
+        if self.submitted == 1:
+            future.set_result(Failed(job.run, "load", "first", 65))
+        else:
+            self.second, self.second_job = future, job
+        return future
+
+
+def test_what_ended_while_a_dead_pool_was_not_looked_at_is_not_done_again(
+    jobs_of, opened: Network, monkeypatch
+) -> None:
+    pools = iter([BreaksWhenAsked, BreaksBehindTheFirst])
+    monkeypatch.setattr(local, "ProcessPoolExecutor", lambda *_, **__: next(pools)())
+    jobs = jobs_of("01", "02", "03")
+    outcomes = list(execute(jobs, opened, nprocs=2, stop_on_failure=False))
+    assert [one.reason for one in outcomes] == ["first", "second", "no image"]
+
+
 def test_a_network_is_opened_once_in_a_process(opened: Network) -> None:
     worker._opened.cache_clear()
     assert worker.opened(opened) is worker.opened(opened)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import struct
 from pathlib import Path
 
 import nibabel as nib
@@ -112,8 +113,19 @@ def test_colours_are_no_mask(tmp_path: Path) -> None:
     """As a viewer saves what it shows."""
     colours = np.zeros(TRUTH.shape, dtype=[(channel, np.uint8) for channel in "RGB"])
     colours["R"] = HEAD.truth * 255
+    path = saved(tmp_path, colours)
     with pytest.raises(EditError, match="colours"):
-        read_edit(saved(tmp_path, colours), GRID)
+        read_edit(path, GRID)
+    whole = bytearray(gzip.decompress(path.read_bytes()))
+    whole[112:116] = struct.pack("<f", 2.0)  # scl_slope
+    path.write_bytes(gzip.compress(bytes(whole)))
+    with pytest.raises(EditError, match="colours"):
+        read_edit(path, GRID)
+
+
+def test_complex_numbers_are_no_mask(tmp_path: Path) -> None:
+    with pytest.raises(EditError, match="complex"):
+        read_edit(saved(tmp_path, HEAD.truth.astype(np.complex64)), GRID)
 
 
 @pytest.mark.parametrize("content", [b"", b"not gzip", b"\x1f\x8b\x08"])
