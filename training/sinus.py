@@ -9,11 +9,10 @@ doubtful, not wrong: true cortex in the bend of a sinus is found too.
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from bids_strip.domain import Bool3
-from bids_strip.geometry import bounding_box
-from training.maps import GROUP_INDEX, TrainingMap
+from bids_strip.geometry import bounding_box, closed
+from training.maps import GROUP_INDEX, UNIT, TrainingMap
 
 GAP_MM = 16
 """The longest gap in a sinus' label that is bridged; a sinus is some 10 mm wide."""
@@ -35,17 +34,7 @@ def called_cerebellum(source: TrainingMap) -> Bool3:
     found = np.zeros(source.groups.shape, dtype=bool)
     cortex = source.groups == GROUP_INDEX["cerebellar_cortex"]
     if cortex.any():
-        box = bounding_box(cortex, margin_mm=GAP_MM, zooms=(1.0, 1.0, 1.0))
-        found[box] = cortex[box] & _closed(source.groups[box] == GROUP_INDEX["vein"])
+        box = bounding_box(cortex, margin_mm=GAP_MM, zooms=UNIT)
+        vein = source.groups[box] == GROUP_INDEX["vein"]
+        found[box] = cortex[box] & closed(vein, zooms=UNIT, radius_mm=GAP_MM / 2)
     return found
-
-
-def _closed(mask: Bool3) -> Bool3:
-    """Closing by a ball; what lies outside the array is empty."""
-    if not mask.any():
-        return mask
-    radius = GAP_MM // 2
-    grown = ndimage.distance_transform_edt(~np.pad(mask, radius + 1)) <= radius
-    shrunk = ndimage.distance_transform_edt(grown) > radius
-    inner = slice(radius + 1, -radius - 1)
-    return np.asarray(shrunk[inner, inner, inner])
